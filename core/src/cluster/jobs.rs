@@ -1,0 +1,143 @@
+//! What users do with jobs: submit, stop, clear the queue, delete.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::{Cluster, Effect, Job, Rejection, Step};
+use crate::id::JobId;
+use crate::job::{JobState, JobStatus, Phase};
+use crate::outcome::{Cause, Outcome};
+use crate::record::{JobEvent, Record};
+use crate::spec::JobSpec;
+use crate::time::Now;
+
+impl Cluster {
+    pub(super) fn submit(
+        &mut self,
+        now: Now,
+        id: JobId,
+        spec: Arc<JobSpec>,
+        step: &mut Step,
+    ) -> Result<(), Rejection> {
+        if let Some(job) = self.jobs.get(&id) {
+            return if job.spec == spec { Ok(()) } else { Err(Rejection::SpecDiffers(id)) };
+        }
+        if self.recent.contains(id) || self.deleting.contains_key(&id) {
+            return Ok(());
+        }
+        self.refuse_impossible(&spec)?;
+        let status = JobStatus {
+            submitted: now.wall,
+            position: self.next_position,
+            attempt: Default::default(),
+            lost: 0,
+            state: JobState::Queued { excluded: Vec::new() },
+        };
+        self.next_position = self.next_position.next();
+        self.queue.insert(status.position, id);
+        step.records.push(Record::JobQueued { id, spec: spec.clone(), status: status.clone() });
+        self.jobs.insert(id, Job { spec, status });
+        Ok(())
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        now: Now,
+        id: JobId,
+        by: String,
+        step: &mut Step,
+    ) -> Result<(), Rejection> {
+        let job = self.jobs.get_mut(&id).ok_or(Rejection::UnknownJob(id))?;
+        let (placement, started) = match &job.status.state {
+            JobState::Queued { .. } => {
+                self.end_queued(now, id, Outcome::failed(Cause::StoppedBy(by), ""), step);
+                return Ok(());
+            }
+            JobState::Placed { placement, .. } => (placement.clone(), None),
+            JobState::Running { placement, started } => (placement.clone(), Some(*started)),
+            JobState::Stopping { .. } => return Ok(()),
+            JobState::Archiving { .. } | JobState::Done { .. } | JobState::Deleting { .. } => {
+                return Err(Rejection::AlreadyEnded { job: id, status: job.status.status() });
+            }
+        };
+        step.effects.push(Effect::Stop {
+            node: placement.node.clone(),
+            job: id,
+            attempt: placement.attempt,
+            grace: self.policy.grace,
+        });
+        job.status.state = JobState::Stopping { placement, started, by };
+        step.records.push(Record::JobChanged {
+            id,
+            event: JobEvent::Stopping,
+            status: job.status.clone(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn clear_queue(&mut self, now: Now, by: &str, limit: usize, step: &mut Step) {
+        let waiting: Vec<JobId> = self.queue.iter().take(limit).map(|(_, id)| id).collect();
+        for id in waiting {
+            self.end_queued(
+                now,
+                id,
+                Outcome::failed(Cause::StoppedBy(by.into()), "the queue was cleared"),
+                step,
+            );
+        }
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        id: JobId,
+        mut status: JobStatus,
+        step: &mut Step,
+    ) -> Result<(), Rejection> {
+        let refuse = |phase: Phase| Err(Rejection::NotFinished { job: id, phase: phase.word() });
+        if let Some(job) = self.jobs.get(&id) {
+            return refuse(job.status.phase());
+        }
+        let end = match &status.state {
+            JobState::Done { end, .. } => end.clone(),
+            // Asked for before; the files may still be there.
+            JobState::Deleting { end } => end.clone(),
+            _ => return refuse(status.phase()),
+        };
+        status.state = JobState::Deleting { end };
+        self.deleting.insert(id, status.clone());
+        step.records.push(Record::JobChanged { id, event: JobEvent::Deleting, status });
+        step.effects.push(Effect::Trash { job: id });
+        Ok(())
+    }
+
+    pub(super) fn trashed(&mut self, id: JobId, step: &mut Step) {
+        if self.deleting.remove(&id).is_some() {
+            step.records.push(Record::JobDeleted { id });
+        }
+    }
+}
+
+/// The last jobs that left. Their number is bounded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    order: VecDeque<JobId>,
+    known: BTreeSet<JobId>,
+}
+
+impl Recent {
+    const MOST: usize = 10_000;
+
+    pub fn push(&mut self, id: JobId) {
+        if self.order.len() == Self::MOST {
+            let oldest = self.order.pop_front().expect("it is full");
+            self.known.remove(&oldest);
+        }
+        if self.known.insert(id) {
+            self.order.push_back(id);
+        }
+    }
+
+    pub fn contains(&self, id: JobId) -> bool {
+        self.known.contains(&id)
+    }
+}

@@ -1,0 +1,344 @@
+//! The cluster as one value with one door, [`Cluster::handle`].
+//!
+//! **Invariants** (`check.rs` says them in code, every test and the simulation run it after each step):
+//! 1. A job has at most one live lease. No GPU, slot, CPU or memory is given twice.
+//! 2. Strict FIFO: no job starts while an earlier eligible job waits.
+//! 3. An acknowledged job exists until someone who may deletes it, and ends in exactly one outcome.
+//! 4. An old session or attempt changes nothing, except an exit inside its lease before a later attempt was placed.
+//! 5. Every waiting job has a reason, and it is the predicate that placement evaluates.
+
+mod check;
+mod finish;
+mod jobs;
+mod lease;
+mod nodes;
+mod placement;
+mod queue;
+mod reports;
+mod restore;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::agent::{Assignment, Report};
+use crate::id::{Attempt, JobId, NodeName, Position};
+use crate::job::{Archive, JobStatus, Status};
+use crate::node::{NodeRecord, NodeSpec};
+use crate::record::Record;
+use crate::resources::Free;
+use crate::spec::JobSpec;
+use crate::time::{Millis, Mono, Now};
+
+pub use check::Violation;
+pub use restore::Snapshot;
+
+/// The live jobs, the queue and the nodes. Finished jobs have left; the store has them.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    policy: Policy,
+    jobs: BTreeMap<JobId, Job>,
+    queue: queue::Queue,
+    nodes: BTreeMap<NodeName, Node>,
+    /// Finished jobs whose files are being removed.
+    deleting: BTreeMap<JobId, JobStatus>,
+    /// Jobs that left lately, so that a late repetition of a submission is known as one.
+    recent: jobs::Recent,
+    next_position: Position,
+    last_tick: Mono,
+    /// Until then a node that has not come back yet counts as there.
+    settling_until: Mono,
+}
+
+/// What a site decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub lease: Lease,
+    /// A job ends after so many lost attempts.
+    pub max_lost: u32,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Millis,
+}
+
+/// A node's right to go on running what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// Since the last heartbeat that was heard.
+    Lasts(Millis),
+    /// One machine: master and node live and die together.
+    UntilReboot,
+}
+
+/// A node that was not heard for so long gets no new jobs.
+pub const UNREACHABLE_AFTER: Millis = Millis::from_secs(15);
+/// A tick later than this means that the master itself stood still: no lease may end because of it.
+pub const LATE_TICK: Millis = Millis::from_secs(5);
+/// So many start failures in a row, on different jobs, cordon a node.
+pub const STRIKES: usize = 3;
+/// A planned stop of the master may last so long.
+pub const PLANNED_STOP: Millis = Millis::from_secs(3600);
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            lease: Lease::Lasts(Millis::from_secs(300)),
+            max_lost: 3,
+            grace: Millis::from_secs(10),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    spec: Arc<JobSpec>,
+    status: JobStatus,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    record: NodeRecord,
+    link: Link,
+    heard: Mono,
+    lease_until: Mono,
+    free: Free,
+    /// Placed, running, stopping or archiving here.
+    jobs: BTreeSet<JobId>,
+    /// Jobs that could not start here since the last one that did.
+    strikes: BTreeSet<JobId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Connected(Session),
+    Away,
+}
+
+/// One connection of a node; numbered by the master, so that what an older one still says is known as old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Session(pub u64);
+
+/// Everything that can happen to a cluster.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Submit {
+        id: JobId,
+        spec: Arc<JobSpec>,
+    },
+    Stop {
+        job: JobId,
+        by: String,
+    },
+    /// Ends up to `limit` queued jobs.
+    ClearQueue {
+        by: String,
+        limit: usize,
+    },
+    /// A finished job, as the store has it.
+    Delete {
+        job: JobId,
+        status: JobStatus,
+    },
+    /// The files of a job that is being deleted are gone.
+    Trashed {
+        job: JobId,
+    },
+    Join {
+        spec: Box<NodeSpec>,
+        session: Session,
+        held: Vec<Held>,
+    },
+    Heartbeat {
+        node: NodeName,
+        session: Session,
+    },
+    Report {
+        node: NodeName,
+        session: Session,
+        held: Held,
+    },
+    /// The node's connection is gone.
+    Leave {
+        node: NodeName,
+        session: Session,
+    },
+    RemoveNode {
+        node: NodeName,
+    },
+    Tick,
+    /// The master is about to stop on purpose.
+    PlannedStop,
+}
+
+/// What a node holds of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub job: JobId,
+    pub attempt: Attempt,
+    pub report: Report,
+}
+
+/// `records` must be durable before any of `effects` is performed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Step {
+    pub records: Vec<Record>,
+    pub effects: Vec<Effect>,
+}
+
+/// What must happen outside. Each is idempotent: after a restore it may happen again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Everything that the node should hold; the first thing it hears in a session.
+    Assignments {
+        node: NodeName,
+        session: Session,
+        list: Vec<Assignment>,
+    },
+    Assign {
+        node: NodeName,
+        assignment: Assignment,
+    },
+    Stop {
+        node: NodeName,
+        job: JobId,
+        attempt: Attempt,
+        grace: Millis,
+    },
+    /// The node may forget this attempt and remove what it holds of it.
+    Release {
+        node: NodeName,
+        job: JobId,
+        attempt: Attempt,
+    },
+    /// The node's lease lasts this long from now.
+    Grant {
+        node: NodeName,
+        span: Millis,
+    },
+    Trash {
+        job: JobId,
+    },
+}
+
+/// An input that was refused; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("there is no job {0}")]
+    UnknownJob(JobId),
+    #[error("job {0} was submitted before with another content; submit with a new id")]
+    SpecDiffers(JobId),
+    #[error(
+        "no node could ever run this job: it needs {needs}; {largest}. Add such a node, or submit with --wait-for-capacity"
+    )]
+    FitsNoNode { needs: String, largest: String },
+    #[error("job {job} is {} and cannot be stopped", status.word())]
+    AlreadyEnded { job: JobId, status: Status },
+    #[error("job {job} is {phase} and cannot be deleted")]
+    NotFinished { job: JobId, phase: &'static str },
+    #[error("there is no node {0}")]
+    UnknownNode(NodeName),
+    #[error(
+        "another machine is connected under the name {0}; start this one with a --name of its own"
+    )]
+    NameTaken(NodeName),
+    #[error("node {0} is connected; stop its agent first")]
+    NodeConnected(NodeName),
+    #[error("node {node} may still run {jobs} job(s) until its lease ends; stop them or wait")]
+    NodeHoldsJobs { node: NodeName, jobs: usize },
+    #[error("this connection of node {0} was replaced by a newer one")]
+    OldSession(NodeName),
+}
+
+impl Cluster {
+    /// A cluster without jobs or nodes.
+    pub fn new(policy: Policy, now: Now) -> Self {
+        Self {
+            policy,
+            jobs: BTreeMap::new(),
+            queue: queue::Queue::default(),
+            nodes: BTreeMap::new(),
+            deleting: BTreeMap::new(),
+            recent: jobs::Recent::default(),
+            next_position: Position(1),
+            last_tick: now.mono,
+            settling_until: now.mono,
+        }
+    }
+
+    /// The one door. What was refused has changed nothing.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<Step, Rejection> {
+        let mut step = Step::default();
+        match input {
+            Input::Submit { id, spec } => self.submit(now, id, spec, &mut step)?,
+            Input::Stop { job, by } => self.stop(now, job, by, &mut step)?,
+            Input::ClearQueue { by, limit } => self.clear_queue(now, &by, limit, &mut step),
+            Input::Delete { job, status } => self.delete(job, status, &mut step)?,
+            Input::Trashed { job } => self.trashed(job, &mut step),
+            Input::Join { spec, session, held } => {
+                self.join(now, *spec, session, held, &mut step)?
+            }
+            Input::Heartbeat { node, session } => self.heartbeat(now, &node, session)?,
+            Input::Report { node, session, held } => {
+                self.connected(&node, session)?;
+                self.report(now, &node, held, &mut step);
+            }
+            Input::Leave { node, session } => self.leave(&node, session),
+            Input::RemoveNode { node } => self.remove_node(now, &node, &mut step)?,
+            Input::Tick => self.tick(now, &mut step),
+            Input::PlannedStop => self.planned_stop(&mut step),
+        }
+        self.place(now, &mut step);
+        Ok(step)
+    }
+
+    /// A live job. One that has ended is in the store alone.
+    pub fn job(&self, id: JobId) -> Option<(&Arc<JobSpec>, &JobStatus)> {
+        self.jobs.get(&id).map(|job| (&job.spec, &job.status))
+    }
+
+    pub fn live_jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Queued jobs, the ones that are set aside included.
+    pub fn queued_jobs(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The job leaves with its last record.
+    fn forget(&mut self, id: JobId) {
+        self.jobs.remove(&id);
+        self.recent.push(id);
+    }
+
+    /// Gives back what the job held on its node, down to its name.
+    fn detach(&mut self, id: JobId, name: &NodeName) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.jobs.remove(&id);
+        }
+        self.recount(name);
+    }
+
+    /// What is free is counted anew from who holds what, so that it cannot drift.
+    fn recount(&mut self, name: &NodeName) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let mut free = node.record.spec.capacity.free();
+        for id in &node.jobs {
+            let Some(job) = self.jobs.get(id) else { continue };
+            if let (true, Some(placement)) =
+                (job.status.state.holds_resources(), job.status.state.placement())
+            {
+                free.take_these(&job.spec.demand, &placement.gpus);
+            }
+        }
+        node.free = free;
+        self.queue.look_again();
+    }
+}
+
+impl Archive {
+    fn incomplete(reason: impl Into<String>) -> Self {
+        Self::Incomplete { reason: reason.into() }
+    }
+}

@@ -1,0 +1,172 @@
+//! What nodes say about the attempts they hold. Safe to hear twice, late, or from an attempt that is over.
+
+use super::{Cluster, Effect, Held, STRIKES, Step};
+use crate::agent::{Exit, ExitKind, Report};
+use crate::id::{JobId, NodeName};
+use crate::job::{Archive, End, JobState, Placement};
+use crate::outcome::{Cause, Outcome};
+use crate::record::{JobEvent, Record};
+use crate::time::Now;
+
+impl Cluster {
+    pub(super) fn report(&mut self, now: Now, name: &NodeName, held: Held, step: &mut Step) {
+        let Held { job: id, attempt, report } = held;
+        let forget = Effect::Release { node: name.clone(), job: id, attempt };
+        let Some(job) = self.jobs.get(&id) else {
+            step.effects.push(forget);
+            return;
+        };
+        let current = job
+            .status
+            .state
+            .placement()
+            .filter(|it| it.node == *name && it.attempt == attempt)
+            .cloned();
+        match (current, report) {
+            (Some(placement), report) => self.current(now, id, placement, report, step),
+            // It was given up, but nobody else has it yet, and it ended inside its lease: that is the truth.
+            (None, Report::Exited(exit)) if self.may_still_count(id, attempt, &exit) => {
+                self.late_exit(id, name, exit, step);
+            }
+            // Killed by the node when it hears the list of what it should hold.
+            (None, Report::Starting | Report::Started { .. }) => {}
+            (None, _) => step.effects.push(forget),
+        }
+    }
+
+    fn current(
+        &mut self,
+        now: Now,
+        id: JobId,
+        placement: Placement,
+        report: Report,
+        step: &mut Step,
+    ) {
+        match report {
+            Report::Starting => {}
+            Report::Started { at } => self.started(id, at, step),
+            Report::NotStarted { cause, message, strike } => {
+                if self.jobs[&id].status.state.holds_resources() {
+                    let node = placement.node.clone();
+                    self.not_started(now, id, cause, message.clone(), step);
+                    if strike {
+                        self.strike(&node, id, &message, step);
+                    }
+                }
+            }
+            Report::Exited(exit) => {
+                if !self.jobs[&id].status.state.holds_resources() {
+                    return; // heard before
+                }
+                match outcome(&exit, &self.jobs[&id].status.state) {
+                    Some(outcome) => self.exited(id, placement, end(&exit, outcome), step),
+                    None => {
+                        step.effects.push(Effect::Release {
+                            node: placement.node,
+                            job: id,
+                            attempt: placement.attempt,
+                        });
+                        self.lost(now, id, "the node's lease ended", step);
+                    }
+                }
+            }
+            Report::Archived { left_behind } => {
+                let archive = left_behind.map_or(Archive::Complete, Archive::incomplete);
+                self.archived(id, archive, step);
+            }
+            Report::Lost { message } => {
+                step.effects.push(Effect::Release {
+                    node: placement.node,
+                    job: id,
+                    attempt: placement.attempt,
+                });
+                self.lost(now, id, &message, step);
+            }
+        }
+    }
+
+    fn started(&mut self, id: JobId, at: crate::Timestamp, step: &mut Step) {
+        let job = self.jobs.get_mut(&id).expect("the caller looked it up");
+        let node = match &mut job.status.state {
+            JobState::Placed { placement, .. } => {
+                let placement = placement.clone();
+                let node = placement.node.clone();
+                job.status.state = JobState::Running { placement, started: at };
+                node
+            }
+            JobState::Stopping { started: started @ None, placement, .. } => {
+                *started = Some(at);
+                placement.node.clone()
+            }
+            _ => return,
+        };
+        step.records.push(Record::JobChanged {
+            id,
+            event: JobEvent::Started,
+            status: job.status.clone(),
+        });
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.strikes.clear();
+        }
+    }
+
+    fn may_still_count(&self, id: JobId, attempt: crate::Attempt, exit: &Exit) -> bool {
+        let status = &self.jobs[&id].status;
+        matches!(status.state, JobState::Queued { .. })
+            && status.attempt == attempt
+            && exit.kind != ExitKind::LeaseEnded
+    }
+
+    /// The exit of an attempt that was given up: the job leaves the queue with it, and its node archives it.
+    fn late_exit(&mut self, id: JobId, name: &NodeName, exit: Exit, step: &mut Step) {
+        let job = self.jobs.get_mut(&id).expect("the caller looked it up");
+        let Some(outcome) = outcome(&exit, &job.status.state) else { return };
+        self.queue.remove(job.status.position);
+        let placement =
+            Placement { node: name.clone(), gpus: Vec::new(), attempt: job.status.attempt };
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.jobs.insert(id);
+        }
+        self.exited(id, placement, end(&exit, outcome), step);
+    }
+
+    /// A node that cannot start jobs must not eat the queue.
+    fn strike(&mut self, name: &NodeName, id: JobId, why: &str, step: &mut Step) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.strikes.insert(id);
+        if node.strikes.len() >= STRIKES && node.record.cordoned.is_none() {
+            node.record.cordoned =
+                Some(format!("{STRIKES} jobs in a row could not start here; the last: {why}"));
+            step.records.push(Record::NodeChanged(node.record.clone()));
+            self.queue.reconsider();
+        }
+    }
+}
+
+fn end(exit: &Exit, outcome: Outcome) -> End {
+    let Exit { at, started, log_length, spool_length, .. } = *exit;
+    End { outcome, at, started, log_length, spool_length }
+}
+
+/// What the end of a process means for its job; `None` = the attempt was lost, not the job.
+fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
+    if exit.kind == ExitKind::LeaseEnded {
+        return None;
+    }
+    if exit.stopped {
+        let by = match state {
+            JobState::Stopping { by, .. } => by.clone(),
+            // The request was delivered, so somebody made it; the record of who is gone.
+            _ => "unknown".into(),
+        };
+        return Some(Outcome::failed(Cause::StoppedBy(by), exit.detail.clone()));
+    }
+    let cause = match &exit.kind {
+        ExitKind::Code(0) => return Some(Outcome::Completed),
+        ExitKind::Code(code) => Cause::ExitCode(*code),
+        ExitKind::Signal(signal) => Cause::Signal(*signal),
+        ExitKind::Failed(cause) => cause.clone(),
+        ExitKind::LeaseEnded => return None,
+    };
+    Some(Outcome::failed(cause, exit.detail.clone()))
+}

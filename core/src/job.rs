@@ -1,0 +1,232 @@
+//! What is known of a job while it moves. A state carries exactly the data it has; a move is a method on the state before.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Attempt, GpuId, NodeName, Position};
+use crate::outcome::Outcome;
+use crate::time::Timestamp;
+
+/// The durable part of a job that changes. Written whole with every change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    pub submitted: Timestamp,
+    pub position: Position,
+    /// Of the last placement.
+    pub attempt: Attempt,
+    /// Attempts that ended without the job's doing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u32,
+    pub state: JobState,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// The way of a job: queued → placed → running → (stopping) → archiving → done → (deleting).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum JobState {
+    Queued {
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        excluded: Vec<Exclusion>,
+    },
+    Placed {
+        placement: Placement,
+        /// Kept, so that a node that failed once is not tried again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        excluded: Vec<Exclusion>,
+    },
+    Running {
+        placement: Placement,
+        started: Timestamp,
+    },
+    Stopping {
+        placement: Placement,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started: Option<Timestamp>,
+        by: String,
+    },
+    /// The outcome is final, slot and GPUs are free; what is kept of the job is on its way to the archive.
+    Archiving {
+        placement: Placement,
+        end: End,
+    },
+    Done {
+        end: End,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeName>,
+        archive: Archive,
+    },
+    /// Being removed; the files go first, then this record.
+    Deleting {
+        end: End,
+    },
+}
+
+/// A node with GPUs of its own for one attempt of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    pub node: NodeName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuId>,
+    pub attempt: Attempt,
+}
+
+/// A node that could not start this job, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exclusion {
+    pub node: NodeName,
+    pub reason: String,
+}
+
+/// The end of a job's main process. Written once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// Bytes of log up to the end.
+    #[serde(default)]
+    pub log_length: u64,
+    /// Bytes of tracker events up to the end.
+    #[serde(default)]
+    pub spool_length: u64,
+}
+
+/// How complete the archive of a finished job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "archive", rename_all = "kebab-case")]
+pub enum Archive {
+    /// The job never started: there is its bundle and nothing else.
+    BundleOnly,
+    Complete,
+    /// Something stayed behind: what, why.
+    Incomplete {
+        reason: String,
+    },
+}
+
+/// The four words that users see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+}
+
+/// Beside the status: what is being done about the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    Queued,
+    Starting,
+    Running,
+    Stopping,
+    Archiving,
+    Done,
+}
+
+impl JobStatus {
+    pub fn status(&self) -> Status {
+        match &self.state {
+            JobState::Queued { .. }
+            | JobState::Placed { .. }
+            | JobState::Stopping { started: None, .. } => Status::Queued,
+            JobState::Running { .. } | JobState::Stopping { .. } => Status::Running,
+            JobState::Archiving { end, .. }
+            | JobState::Done { end, .. }
+            | JobState::Deleting { end } => match end.outcome {
+                Outcome::Completed => Status::Completed,
+                Outcome::Failed { .. } => Status::Failed,
+            },
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            JobState::Queued { .. } => Phase::Queued,
+            JobState::Placed { .. } => Phase::Starting,
+            JobState::Running { .. } => Phase::Running,
+            JobState::Stopping { .. } => Phase::Stopping,
+            JobState::Archiving { .. } => Phase::Archiving,
+            JobState::Done { .. } | JobState::Deleting { .. } => Phase::Done,
+        }
+    }
+}
+
+impl JobState {
+    /// Where the job is or was last on a node that still holds something of it.
+    pub fn placement(&self) -> Option<&Placement> {
+        match self {
+            Self::Placed { placement, .. }
+            | Self::Running { placement, .. }
+            | Self::Stopping { placement, .. }
+            | Self::Archiving { placement, .. } => Some(placement),
+            Self::Queued { .. } | Self::Done { .. } | Self::Deleting { .. } => None,
+        }
+    }
+
+    /// Whether slot, GPUs, CPU and memory are taken by this job.
+    pub fn holds_resources(&self) -> bool {
+        matches!(self, Self::Placed { .. } | Self::Running { .. } | Self::Stopping { .. })
+    }
+
+    pub fn end(&self) -> Option<&End> {
+        match self {
+            Self::Archiving { end, .. } | Self::Done { end, .. } | Self::Deleting { end } => {
+                Some(end)
+            }
+            Self::Queued { .. }
+            | Self::Placed { .. }
+            | Self::Running { .. }
+            | Self::Stopping { .. } => None,
+        }
+    }
+
+    pub fn started(&self) -> Option<Timestamp> {
+        match self {
+            Self::Running { started, .. } => Some(*started),
+            Self::Stopping { started, .. } => *started,
+            Self::Archiving { end, .. } | Self::Done { end, .. } | Self::Deleting { end } => {
+                end.started
+            }
+            Self::Queued { .. } | Self::Placed { .. } => None,
+        }
+    }
+
+    pub fn excluded(&self) -> &[Exclusion] {
+        match self {
+            Self::Queued { excluded } | Self::Placed { excluded, .. } => excluded,
+            _ => &[],
+        }
+    }
+}
+
+impl Status {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Phase {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Archiving => "archiving",
+            Self::Done => "done",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A machine of the cluster: what it registers with, and what the store keeps of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeName;
+use crate::resources::Capacity;
+use crate::spec::Volume;
+use crate::time::Timestamp;
+
+/// What a node says of itself when it joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    pub name: NodeName,
+    /// Random, kept on the node's disk: a node that leaves and comes back is the same node, another of its name is not.
+    pub identity: String,
+    /// Changes when the machine restarts; nothing of a job outlives it.
+    pub boot_id: String,
+    /// `host:port` of the node's own gRPC server, as the master reaches it.
+    pub address: String,
+    pub version: String,
+    pub executor: ExecutorKind,
+    pub capacity: Capacity,
+    /// What `--volume` may name here.
+    #[serde(default)]
+    pub volumes: Vec<AllowedVolume>,
+}
+
+/// How a node runs jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExecutorKind {
+    Docker,
+    Process,
+}
+
+/// A prefix of host paths that jobs may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedVolume {
+    pub prefix: String,
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// What the store keeps of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    pub spec: NodeSpec,
+    pub joined: Timestamp,
+    /// Why it gets no new jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordoned: Option<String>,
+}
+
+impl ExecutorKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Process => "process",
+        }
+    }
+}
+
+impl NodeSpec {
+    /// Whether every one of these volumes lies under an allowed prefix.
+    pub fn allows(&self, volumes: &[Volume]) -> bool {
+        volumes.iter().all(|volume| self.volumes.iter().any(|allowed| allowed.covers(volume)))
+    }
+}
+
+impl AllowedVolume {
+    fn covers(&self, volume: &Volume) -> bool {
+        let prefix = self.prefix.trim_end_matches('/');
+        let below = volume
+            .host
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        below && (volume.read_only || !self.read_only)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_whole_path_segments_only() {
+        let data = AllowedVolume { prefix: "/data/".into(), read_only: true };
+        let volume =
+            |host: &str, read_only| Volume { host: host.into(), bind: "/x".into(), read_only };
+        assert!(data.covers(&volume("/data", true)));
+        assert!(data.covers(&volume("/data/sets", true)));
+        assert!(!data.covers(&volume("/database", true)));
+        assert!(
+            !data.covers(&volume("/data", false)),
+            "a read-only prefix covered a writable volume"
+        );
+        assert!(
+            AllowedVolume { prefix: "/".into(), read_only: false }.covers(&volume("/any", false))
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! What must be durable before anything happens because of it. A record carries the whole new value of what changed, so that a
+//! store only ever puts, and old versions stay readable.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{JobId, NodeName};
+use crate::job::JobStatus;
+use crate::node::NodeRecord;
+use crate::spec::JobSpec;
+use crate::time::Millis;
+
+/// One change of the cluster's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    JobQueued {
+        id: JobId,
+        spec: Arc<JobSpec>,
+        status: JobStatus,
+    },
+    JobChanged {
+        id: JobId,
+        event: JobEvent,
+        status: JobStatus,
+    },
+    JobDeleted {
+        id: JobId,
+    },
+    NodeChanged(NodeRecord),
+    NodeRemoved(NodeName),
+    /// A planned stop of the master: leases last this long from the next restore.
+    LeaseGranted(Millis),
+}
+
+/// What happened to a job; the status beside it says where it stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobEvent {
+    Placed,
+    Started,
+    Stopping,
+    Requeued,
+    Exited,
+    Archived,
+    Deleting,
+}
+
+impl Record {
+    /// The job that this is about.
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Self::JobQueued { id, .. } | Self::JobChanged { id, .. } | Self::JobDeleted { id } => {
+                Some(*id)
+            }
+            Self::NodeChanged(_) | Self::NodeRemoved(_) | Self::LeaseGranted(_) => None,
+        }
+    }
+}
