@@ -1,1 +1,29 @@
-//! Under construction.
+//! The wire of Atlas: generated messages and services, and their conversion to and from core.
+//!
+//! **Invariant:** the wire is parsed once, at the edge, into types that cannot be wrong. Wire to core may refuse, and says which
+//! field; core to wire cannot fail.
+
+pub mod convert;
+
+/// Generated from `proto/atlas/v1/*.proto`.
+#[expect(
+    clippy::allow_attributes_without_reason,
+    clippy::allow_attributes,
+    clippy::large_enum_variant,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
+pub mod wire {
+    tonic::include_proto!("atlas.v1");
+}
+
+pub use convert::Invalid;
+
+/// Carries the name of who asks, while there are no accounts.
+pub const USER_HEADER: &str = "x-atlas-user";
+/// Carries the cluster's join token between master and nodes.
+pub const JOIN_TOKEN_HEADER: &str = "x-atlas-join-token";
+/// The most bytes of one chunk of a stream.
+pub const CHUNK: usize = 256 * 1024;
+/// The most bytes of one message: a complete list of assignments must fit.
+pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;

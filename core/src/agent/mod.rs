@@ -293,7 +293,7 @@ impl Agent {
         }
         match &report {
             Report::Exited(exit) if exit.kind != ExitKind::LeaseEnded => {
-                it.archive = ArchiveStage::Waiting
+                it.archive = ArchiveStage::Waiting;
             }
             Report::Archived { .. } => {
                 if it.archive == ArchiveStage::Writing {

@@ -276,7 +276,7 @@ impl Cluster {
             Input::Delete { job, status } => self.delete(job, status, &mut step)?,
             Input::Trashed { job } => self.trashed(job, &mut step),
             Input::Join { spec, session, held } => {
-                self.join(now, *spec, session, held, &mut step)?
+                self.join(now, *spec, session, held, &mut step)?;
             }
             Input::Heartbeat { node, session } => self.heartbeat(now, &node, session)?,
             Input::Report { node, session, held } => {

@@ -26,7 +26,7 @@ impl Cluster {
             (Some(placement), report) => self.current(now, id, placement, report, step),
             // It was given up, but nobody else has it yet, and it ended inside its lease: that is the truth.
             (None, Report::Exited(exit)) if self.may_still_count(id, attempt, &exit) => {
-                self.late_exit(id, name, exit, step);
+                self.late_exit(id, name, &exit, step);
             }
             // Killed by the node when it hears the list of what it should hold.
             (None, Report::Starting | Report::Started { .. }) => {}
@@ -47,7 +47,7 @@ impl Cluster {
             Report::Started { at } => self.started(id, at, step),
             Report::NotStarted { cause, message, strike } => {
                 if self.jobs[&id].status.state.holds_resources() {
-                    let node = placement.node.clone();
+                    let node = placement.node;
                     self.not_started(now, id, cause, message.clone(), step);
                     if strike {
                         self.strike(&node, id, &message, step);
@@ -118,16 +118,16 @@ impl Cluster {
     }
 
     /// The exit of an attempt that was given up: the job leaves the queue with it, and its node archives it.
-    fn late_exit(&mut self, id: JobId, name: &NodeName, exit: Exit, step: &mut Step) {
+    fn late_exit(&mut self, id: JobId, name: &NodeName, exit: &Exit, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
-        let Some(outcome) = outcome(&exit, &job.status.state) else { return };
+        let Some(outcome) = outcome(exit, &job.status.state) else { return };
         self.queue.remove(job.status.position);
         let placement =
             Placement { node: name.clone(), gpus: Vec::new(), attempt: job.status.attempt };
         if let Some(node) = self.nodes.get_mut(name) {
             node.jobs.insert(id);
         }
-        self.exited(id, placement, end(&exit, outcome), step);
+        self.exited(id, placement, end(exit, outcome), step);
     }
 
     /// A node that cannot start jobs must not eat the queue.

@@ -1,0 +1,113 @@
+//! The store port: what the master knows for good. One contract suite (`contract.rs`) runs on every implementation.
+//!
+//! A store keeps whole values: a record carries the new value of what changed, so a commit only ever puts and removes.
+
+#[cfg(test)]
+mod contract;
+mod embedded;
+
+use std::sync::Arc;
+
+use atlas_core::cluster::Snapshot;
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, ProjectName, Record, Revision, Status};
+use futures::future::BoxFuture;
+
+pub use embedded::Embedded;
+
+/// State that survives the master. Reads see what was committed, and nothing else.
+pub trait Store: Send + Sync + 'static {
+    /// Takes the lead: the epoch rises by one, and every older leader's commits are refused from then on.
+    fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>>;
+
+    /// Everything that is live, as of the last commit.
+    fn restore(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
+
+    /// All of these records or none; durable when it returns.
+    fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), CommitError>>;
+
+    /// Where the store stands: to find out what became of a commit whose answer was lost.
+    fn mark(&self) -> BoxFuture<'_, Result<Mark, Error>>;
+
+    fn job(&self, id: JobId) -> BoxFuture<'_, Result<Option<StoredJob>, Error>>;
+
+    /// The jobs whose ids begin with these digits, at most `limit`.
+    fn jobs_with_prefix<'a>(&'a self, prefix: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<JobId>, Error>>;
+
+    /// Newest first.
+    fn jobs<'a>(&'a self, filter: &'a Filter, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
+
+    /// Whether any job still refers to this bundle.
+    fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>>;
+}
+
+/// What the leader begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    pub cluster: ClusterId,
+    pub mark: Mark,
+}
+
+/// Who wrote last, and how often was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    pub epoch: Epoch,
+    pub revision: Revision,
+}
+
+/// A group commit.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub epoch: Epoch,
+    /// The revision that this commit makes: one more than the last.
+    pub revision: Revision,
+    pub records: Vec<Record>,
+}
+
+/// A job as it was last committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredJob {
+    pub id: JobId,
+    pub spec: Arc<JobSpec>,
+    pub status: JobStatus,
+}
+
+/// All of these must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub project: Option<ProjectName>,
+    pub status: Option<Status>,
+    pub user: Option<String>,
+}
+
+/// A part of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only jobs of a lower position: the last one of the page before.
+    pub before: Option<atlas_core::Position>,
+    pub limit: usize,
+}
+
+/// A read or a write that did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not {what} in the store at {place}")]
+    Io { what: &'static str, place: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{key} in the store cannot be read; it was written by another version or damaged")]
+    Decode { key: String, source: serde_json::Error },
+    #[error("the store at {place} has layout {found}, this program knows up to {known}; use a newer version of Atlas")]
+    TooNew { place: String, found: u32, known: u32 },
+}
+
+/// What became of a commit that did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was written; the same batch may be tried again.
+    #[error("the store refuses to write")]
+    Refused(#[source] Error),
+    /// It may or may not have been written: ask for the mark.
+    #[error("the store did not say whether it wrote")]
+    Unknown(#[source] Error),
+    /// Another master leads, or this batch does not follow the last one.
+    #[error("the store stands at epoch {}, revision {}; this commit was for epoch {}, revision {}", found.epoch, found.revision, tried.epoch, tried.revision)]
+    Overtaken { found: Mark, tried: Mark },
+}

@@ -1,0 +1,9 @@
+//! Generates the wire types with protox, so that no `protoc` has to be installed.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["atlas/v1/job.proto", "atlas/v1/client.proto", "atlas/v1/node.proto"];
+    let descriptors = protox::compile(files, ["proto"])?;
+    tonic_prost_build::configure().btree_map(".").bytes(".atlas.v1").compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=proto");
+    Ok(())
+}

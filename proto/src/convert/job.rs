@@ -1,0 +1,66 @@
+//! A job as users see it.
+
+use atlas_core::job::{Archive, JobState};
+use atlas_core::spec::is_secret_name;
+use atlas_core::{JobId, JobSpec, JobStatus, Outcome};
+
+use crate::wire;
+
+/// What stands in place of a value that looks like a secret.
+const MASK: &str = "***";
+
+/// The job, with values of environment that look like secrets masked.
+pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
+    let end = status.state.end();
+    let (cause, detail) = match end.map(|it| &it.outcome) {
+        Some(Outcome::Failed { cause, detail }) => (Some(cause.into()), detail.clone()),
+        Some(Outcome::Completed) | None => (None, String::new()),
+    };
+    let placement = status.state.placement();
+    let (node, left_behind) = match &status.state {
+        JobState::Done { node, archive, .. } => (node.as_ref(), left_behind(archive)),
+        _ => (placement.map(|it| &it.node), String::new()),
+    };
+    wire::Job {
+        id: id.to_string(),
+        spec: Some(masked(spec)),
+        status: status.status().word().into(),
+        phase: status.phase().word().into(),
+        cause,
+        detail,
+        submitted_ms: status.submitted.0,
+        started_ms: status.state.started().map(|it| it.0),
+        ended_ms: end.map(|it| it.at.0),
+        position: status.position.0,
+        attempt: status.attempt.0,
+        node: node.map(ToString::to_string),
+        gpus: placement
+            .map(|it| it.gpus.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        log_bytes: end.map(|it| it.log_length),
+        left_behind,
+        excluded: status
+            .state
+            .excluded()
+            .iter()
+            .map(|it| (it.node.to_string(), it.reason.clone()))
+            .collect(),
+    }
+}
+
+fn masked(spec: &JobSpec) -> wire::JobSpec {
+    let mut spec = wire::JobSpec::from(spec);
+    if let Some(worker) = &mut spec.worker {
+        for (_, value) in worker.env.iter_mut().filter(|(name, _)| is_secret_name(name)) {
+            *value = MASK.into();
+        }
+    }
+    spec
+}
+
+fn left_behind(archive: &Archive) -> String {
+    match archive {
+        Archive::Incomplete { reason } => reason.clone(),
+        Archive::BundleOnly | Archive::Complete => String::new(),
+    }
+}
