@@ -1,1 +1,2 @@
-//! Under construction.
+//! What every Atlas process does once.
+pub mod config;
