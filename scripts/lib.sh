@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# What every script here needs: one way to speak, to give up, to become root. Sourced, never run.
+
+# Messages go to stderr, so that a script's stdout stays its result.
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "error: $*"
+  exit 1
+}
+
+# Runs a command as root: directly, or through sudo with the proxy settings that sudo would drop.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo --preserve-env=http_proxy,https_proxy,no_proxy "$@"
+  fi
+}
+
+# Asked once before the first as_root whose own messages are of no interest.
+need_root() {
+  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+    die "$1 needs root, and there is no sudo here: run this as root, or install sudo"
+}
+
+# True when the engine named by $DOCKER_HOST or the current context answers.
+engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
