@@ -25,3 +25,8 @@ need_root() {
 
 # True when the engine named by $DOCKER_HOST or the current context answers.
 engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# Where cargo puts what it builds, also with $CARGO_TARGET_DIR or a configuration of its own.
+target_dir() {
+  cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}

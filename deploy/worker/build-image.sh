@@ -45,9 +45,8 @@ main() {
   docker image inspect --format "${tags[0]} {{.Id}} ({{.Size}} bytes)" "${tags[0]}"
 }
 
-# Whatever decides what is inside goes into the recipe's name, so that a change of it makes a new image.
 from_packages() {
-  recipe="$variant-$(dpkg --print-architecture)-$(cat "${BASH_SOURCE[0]}" "$here/xgboost.txt" | sha256sum | head -c 16)"
+  recipe="$variant-$(dpkg --print-architecture)-$(ingredients | sha256sum | head -c 16)"
   tarball="$cache/$recipe.tar"
   mkdir -p "$cache"
   exec 9>"$cache/lock"
@@ -66,6 +65,13 @@ from_packages() {
   find "$cache" -name "$variant-*.tar*" ! -name "$recipe.tar" -delete
 }
 
+# Whatever decides what is inside, so that a change of it makes a new image and a change of a comment does not.
+ingredients() {
+  printf '%s\n' "$suite" "${packages[@]}"
+  declare -f make_rootfs import_rootfs with_xgboost
+  cat "$here/xgboost.txt"
+}
+
 image_property() { docker image inspect --format "$1" "${tags[0]}" 2>/dev/null || true; }
 
 # mmdebstrap is debootstrap with security updates, in half the time; it writes the tarball that Docker imports.
@@ -75,11 +81,13 @@ make_rootfs() {
   local include mirror=("${ATLAS_DEBIAN_MIRROR:-}")
   include="$(IFS=, && printf '%s' "${packages[*]}")"
   [ -n "${mirror[0]}" ] || mapfile -t mirror < <(sources_of_this_machine)
+  # Documentation goes, licences stay; so do C++ headers that only scipy's compiler-by-the-way (pythran) brings.
   # shellcheck disable=SC2016 # in a hook $1 is the tree
   as_root mmdebstrap --quiet --mode=root --variant=apt --format=tar --include="$include" \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
     --customize-hook='find "$1/usr/share/doc" -type f ! -name copyright -delete' \
     --customize-hook='rm -rf "$1"/usr/share/man "$1"/usr/share/info "$1"/usr/share/locale "$1"/var/log/*' \
+    --customize-hook='rm -rf "$1"/usr/include/boost' \
     --customize-hook='rm -f "$1"/etc/resolv.conf "$1"/etc/hostname' \
     "$suite" - "${mirror[@]}" 9>&- >"$tarball.part" 2>"$cache/$variant.log" ||
     die "mmdebstrap could not make the image: $(tail -n 5 "$cache/$variant.log")
@@ -116,7 +124,7 @@ fetch_xgboost() {
   local python
   python="$(in_image "$1" 'import sys; print("%d.%d" % sys.version_info[:2])')"
   python3 -m pip --version >/dev/null 2>&1 || "$scripts/ensure-packages.sh" python3-pip
-  python3 -m pip install --quiet --target "$2" --no-deps --no-compile --only-binary=:all: \
+  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target "$2" --no-deps --no-compile --only-binary=:all: \
     --python-version "$python" --platform "manylinux_2_28_$(uname -m)" --requirement "$here/xgboost.txt"
 }
 

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Everything that can be judged without running it: format, clippy, shell scripts. A warning is an error.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+cd "$here/.."
+
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --features atlas-node/supervisor -- -D warnings
+"$here/ensure-packages.sh" shellcheck
+git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources
