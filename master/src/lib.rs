@@ -1,1 +1,20 @@
-//! Under construction.
+//! The master of an Atlas cluster: the global queue, placement, the job → host look-up, archives, and the API in front of them.
+//!
+//! Start at [`start::start`] for how the parts are put together, and at [`reactor::Reactor`] for the one task that owns the state.
+
+pub mod archive;
+pub mod bundles;
+pub mod config;
+pub mod grpc;
+pub mod http;
+pub mod metrics;
+pub mod pieces;
+pub mod proxy;
+pub mod reactor;
+pub mod service;
+pub mod start;
+pub mod store;
+pub mod submission;
+
+/// Of this program; nodes must have the same major and minor number.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,121 @@
+//! What is kept of jobs on the shared storage: `jobs/<2 hex>/<id>/…`. Nothing is removed in place: it is renamed into `trash/`
+//! first and removed a day later.
+
+pub mod log;
+pub mod tree;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use atlas_core::{Attempt, Epoch, JobId};
+
+/// How long removed things can still be got back by hand.
+const KEPT_IN_TRASH: Duration = Duration::from_secs(24 * 3600);
+
+/// The folders of jobs below the root of the shared storage.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    root: PathBuf,
+}
+
+impl Archive {
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Everything that is kept of this job.
+    pub fn job(&self, id: JobId) -> PathBuf {
+        self.root.join("jobs").join(id.shard()).join(id.to_string())
+    }
+
+    /// The log of one attempt, as bytes.
+    pub fn log(&self, id: JobId, attempt: Attempt) -> PathBuf {
+        self.job(id).join("log").join(format!("{attempt}.log"))
+    }
+
+    /// Moves everything that is this job's out of the way, and nothing else. Nothing to move is done as well.
+    pub fn trash(&self, id: JobId, epoch: Epoch) -> io::Result<()> {
+        let trash = self.root.join("trash").join(epoch.to_string());
+        fs::create_dir_all(&trash)?;
+        match fs::rename(self.job(id), trash.join(id.to_string())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Moved before, by a master that died before it could say so; what came since is of nobody.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => remove(&self.job(id)),
+            other => other,
+        }
+    }
+
+    /// Removes what has been in the trash for a day.
+    pub fn empty_trash(&self, now: SystemTime) -> io::Result<()> {
+        let Some(epochs) = entries(&self.root.join("trash"))? else { return Ok(()) };
+        for epoch in epochs {
+            for thing in entries(&epoch)?.unwrap_or_default() {
+                // Renaming does not touch a folder's own times, but its ctime: when it was moved here.
+                let moved = changed(&fs::symlink_metadata(&thing)?);
+                if now.duration_since(moved).is_ok_and(|age| age >= KEPT_IN_TRASH) {
+                    remove(&thing)?;
+                }
+            }
+            // Fails while there is something in it, which is right.
+            let _ = fs::remove_dir(&epoch);
+        }
+        Ok(())
+    }
+}
+
+fn changed(metadata: &fs::Metadata) -> SystemTime {
+    use std::os::unix::fs::MetadataExt;
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or_default())
+}
+
+fn entries(dir: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+    match fs::read_dir(dir) {
+        Ok(listing) => listing.map(|it| Ok(it?.path())).collect::<io::Result<_>>().map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Links are removed, never followed.
+fn remove(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> JobId {
+        JobId::from_random([7; 16])
+    }
+
+    #[test]
+    fn a_trashed_job_leaves_its_place_and_is_kept_for_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path().to_owned());
+        let log = archive.log(id(), Attempt(1));
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        fs::write(&log, "x").unwrap();
+        archive.trash(id(), Epoch(3)).unwrap();
+        assert!(!archive.job(id()).exists());
+        let kept = dir.path().join("trash/3").join(id().to_string()).join("log/1.log");
+        archive.empty_trash(SystemTime::now()).unwrap();
+        assert!(kept.exists());
+        archive.empty_trash(SystemTime::now() + KEPT_IN_TRASH + Duration::from_secs(5)).unwrap();
+        assert!(!dir.path().join("trash/3").exists());
+    }
+
+    #[test]
+    fn trashing_twice_is_trashing_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path().to_owned());
+        archive.trash(id(), Epoch(1)).unwrap();
+        for _ in 0..2 {
+            fs::create_dir_all(archive.job(id()).join("outputs")).unwrap();
+            archive.trash(id(), Epoch(1)).unwrap();
+            assert!(!archive.job(id()).exists());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A folder of an archive as a listing or as a tar. Jobs may write into what is read here, so every step is taken from an open
+//! folder by name and no link is ever followed.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+
+/// Folders deeper than this are refused: each level holds a file descriptor.
+const DEEPEST: usize = 128;
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// One thing in a tree.
+pub enum Entry {
+    Folder { modified_ms: u64 },
+    File { file: File, bytes: u64, modified_ms: u64, executable: bool },
+    Link { target: PathBuf, modified_ms: u64 },
+}
+
+/// Calls `visit` with the path below `root` of everything at or below `root/below`, in the order of names.
+pub fn walk(
+    root: &Path,
+    below: &Path,
+    visit: &mut dyn FnMut(&Path, Entry) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut dir = rustix::fs::openat(CWD, root, FOLDER, Mode::empty())?;
+    let mut names = Vec::new();
+    for part in below.components() {
+        match part {
+            Component::Normal(name) => names.push(name),
+            Component::CurDir => {}
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path leaves the archive")),
+        }
+    }
+    let Some(last) = names.pop() else { return folder(&dir, Path::new(""), DEEPEST, visit) };
+    let mut path = PathBuf::new();
+    for name in names {
+        dir = rustix::fs::openat(&dir, name, FOLDER, Mode::empty())?;
+        path.push(name);
+    }
+    one(&dir, last, &path.join(last), DEEPEST, visit)
+}
+
+fn folder(
+    dir: &OwnedFd,
+    path: &Path,
+    depth: usize,
+    visit: &mut dyn FnMut(&Path, Entry) -> io::Result<()>,
+) -> io::Result<()> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(io::Error::other(format!("{} is nested too deeply", path.display())));
+    };
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name: &CStr = &entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name.to_bytes().to_vec());
+        }
+    }
+    names.sort();
+    for name in names {
+        let name = OsStr::from_bytes(&name);
+        one(dir, name, &path.join(name), depth, visit)?;
+    }
+    Ok(())
+}
+
+fn one(
+    dir: &OwnedFd,
+    name: &OsStr,
+    path: &Path,
+    depth: usize,
+    visit: &mut dyn FnMut(&Path, Entry) -> io::Result<()>,
+) -> io::Result<()> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {
+            visit(path, Entry::Folder { modified_ms: modified_ms(&stat) })?;
+            folder(&rustix::fs::openat(dir, name, FOLDER, Mode::empty())?, path, depth, visit)
+        }
+        FileType::RegularFile => {
+            let file = rustix::fs::openat(dir, name, FILE, Mode::empty())?;
+            let stat = rustix::fs::fstat(&file)?;
+            let bytes = u64::try_from(stat.st_size).unwrap_or_default();
+            let executable = stat.st_mode & 0o100 != 0;
+            visit(path, Entry::File { file: file.into(), bytes, modified_ms: modified_ms(&stat), executable })
+        }
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
+            let target = PathBuf::from(OsStr::from_bytes(target.to_bytes()));
+            visit(path, Entry::Link { target, modified_ms: modified_ms(&stat) })
+        }
+        // A socket, pipe or device is nothing to keep.
+        _ => Ok(()),
+    }
+}
+
+fn modified_ms(stat: &Stat) -> u64 {
+    let nanos = stat.st_mtime_nsec as u64;
+    u64::try_from(stat.st_mtime).unwrap_or_default().saturating_mul(1000).saturating_add(nanos / 1_000_000)
+}
+
+/// Appends everything at or below `root/below` to a tar, under `prefix`.
+pub fn append<W: Write>(tar: &mut tar::Builder<W>, root: &Path, below: &Path, prefix: &Path) -> io::Result<()> {
+    walk(root, below, &mut |path, entry| {
+        let path = prefix.join(path);
+        match entry {
+            Entry::Folder { modified_ms } => {
+                let mut header = header(tar::EntryType::Directory, 0, 0o755, modified_ms);
+                tar.append_data(&mut header, path, io::empty())
+            }
+            Entry::File { file, bytes, modified_ms, executable } => {
+                let mode = if executable { 0o755 } else { 0o644 };
+                let mut header = header(tar::EntryType::Regular, bytes, mode, modified_ms);
+                // A file that shrinks while it is read is filled up: the tar says how long it is before its bytes.
+                tar.append_data(&mut header, path, file.chain(io::repeat(0)).take(bytes))
+            }
+            Entry::Link { target, modified_ms } => {
+                let mut header = header(tar::EntryType::Symlink, 0, 0o777, modified_ms);
+                tar.append_link(&mut header, path, target)
+            }
+        }
+    })
+}
+
+fn header(kind: tar::EntryType, bytes: u64, mode: u32, modified_ms: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(bytes);
+    header.set_mode(mode);
+    header.set_mtime(modified_ms / 1000);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(root: &Path, below: &str) -> io::Result<Vec<String>> {
+        let mut all = Vec::new();
+        walk(root, Path::new(below), &mut |path, _| {
+            all.push(path.display().to_string());
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    #[test]
+    fn a_tree_is_walked_in_order_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("b/c")).unwrap();
+        fs::write(dir.path().join("b/c/file"), "x").unwrap();
+        fs::write(dir.path().join("a"), "x").unwrap();
+        symlink("/etc", dir.path().join("link")).unwrap();
+        assert_eq!(names(dir.path(), "").unwrap(), ["a", "b", "b/c", "b/c/file", "link"]);
+        assert_eq!(names(dir.path(), "b/c").unwrap(), ["b/c", "b/c/file"]);
+        assert!(names(dir.path(), "link/passwd").is_err(), "a link was followed");
+        assert!(names(dir.path(), "../").is_err(), "the archive was left");
+    }
+
+    #[test]
+    fn a_tar_holds_files_and_links_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "content").unwrap();
+        symlink("file", dir.path().join("link")).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        append(&mut tar, dir.path(), Path::new(""), Path::new("outputs")).unwrap();
+        let bytes = tar.into_inner().unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let paths: Vec<_> = archive.entries().unwrap().map(|it| it.unwrap().path().unwrap().into_owned()).collect();
+        assert_eq!(paths, [PathBuf::from("outputs/file"), PathBuf::from("outputs/link")]);
+    }
+}

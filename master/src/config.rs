@@ -1,0 +1,150 @@
+//! What a master is told, and the values that hold once it was checked.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use atlas_core::cluster::{Lease, Policy};
+use atlas_core::time::Millis;
+use atlas_runtime::config::{Duration, Effective, Error, Size};
+use atlas_runtime::telemetry::LogFormat;
+use serde::{Deserialize, Serialize};
+
+/// Every setting; absent = the layer below says.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Folder of the master's own state, on a local disk
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder for bundles, logs and outputs; in a cluster a share that every node mounts [default: the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub shared: Option<PathBuf>,
+    /// Address of dashboard and REST [default: 127.0.0.1:5555]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Address of gRPC and REST [default: 127.0.0.1:5558]
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<String>,
+    /// How long a node may go unheard before its jobs are queued again, or `until-reboot` [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub lease: Option<LeaseOption>,
+    /// File with the token that nodes must show; made if it is not there [default: join-token in the data folder]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The largest compressed bundle that is taken [default: 20GB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_bundle: Option<Size>,
+    /// Listen on addresses that other machines reach, although anyone there may then do anything
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub insecure_no_accounts: Option<bool>,
+    /// What to log, as in `debug` or `atlas_master=debug`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// text, json or auto (text on a terminal)
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// `5m`, or `until-reboot` where master and node are one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LeaseOption(String, Lease);
+
+/// Checked settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data: PathBuf,
+    pub shared: PathBuf,
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub policy: Policy,
+    pub token_file: PathBuf,
+    pub max_bundle: u64,
+}
+
+/// A lease must outlast some heartbeats and the grace of a stop.
+const SHORTEST_LEASE: Millis = Millis::from_secs(20);
+
+impl Options {
+    /// What holds when nobody says anything.
+    pub fn defaults() -> Self {
+        Self {
+            http: Some("127.0.0.1:5555".into()),
+            grpc: Some("127.0.0.1:5558".into()),
+            lease: Some("5m".parse().expect("it is a duration")),
+            max_bundle: Some("20GB".parse().expect("it is a size")),
+            insecure_no_accounts: Some(false),
+            log_format: Some(LogFormat::Auto),
+            ..Self::default()
+        }
+    }
+}
+
+impl Config {
+    /// The one place where a setting is refused; past here the values hold.
+    pub fn build(effective: &Effective<Options>) -> Result<Self, Error> {
+        let options = effective.options.clone();
+        let data = match options.data {
+            Some(data) => absolute(&data),
+            None => return Err(effective.invalid("data", "it is missing: name a folder on a local disk")),
+        };
+        let open = options.insecure_no_accounts.unwrap_or_default();
+        let listen = |field, text: Option<String>| {
+            let address = address(&text.unwrap_or_default()).map_err(|why| effective.invalid(field, why))?;
+            if address.ip().is_loopback() || open {
+                return Ok(address);
+            }
+            let why = "other machines reach this address and there are no accounts: anyone there could do anything. \
+                       Use 127.0.0.1, or --insecure-no-accounts if that is meant";
+            Err(effective.invalid(field, why))
+        };
+        let LeaseOption(_, lease) = options.lease.expect("it has a default");
+        if matches!(lease, Lease::Lasts(span) if span < SHORTEST_LEASE) {
+            return Err(effective.invalid("lease", format!("it is shorter than {} s", SHORTEST_LEASE.0 / 1000)));
+        }
+        Ok(Self {
+            http: listen("http", options.http)?,
+            grpc: listen("grpc", options.grpc)?,
+            policy: Policy { lease, ..Policy::default() },
+            shared: options.shared.as_deref().map_or_else(|| data.clone(), absolute),
+            token_file: options.token_file.unwrap_or_else(|| data.join("join-token")),
+            max_bundle: options.max_bundle.expect("it has a default").bytes(),
+            data,
+        })
+    }
+}
+
+impl FromStr for LeaseOption {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "until-reboot" {
+            return Ok(Self(text.into(), Lease::UntilReboot));
+        }
+        let span: Duration = text.parse().map_err(|it: atlas_runtime::config::InvalidUnit| it.to_string())?;
+        let millis = u64::try_from(span.as_millis()).map_err(|_| "it is too long".to_owned())?;
+        Ok(Self(text.into(), Lease::Lasts(Millis(millis))))
+    }
+}
+
+impl TryFrom<String> for LeaseOption {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<LeaseOption> for String {
+    fn from(LeaseOption(text, _): LeaseOption) -> Self {
+        text
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|why| format!("{text:?} is no HOST:PORT: {why}"))?;
+    found.next().ok_or_else(|| format!("{text:?} has no address"))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,34 @@
+//! gRPC `atlas.v1`: translates, and nothing else.
+
+mod bundles;
+mod jobs;
+mod nodes;
+mod session;
+mod status;
+
+use std::sync::Arc;
+
+use atlas_core::Identity;
+use atlas_proto::wire::jobs_server::JobsServer;
+use atlas_proto::wire::nodes_server::NodesServer;
+use atlas_proto::{MAX_MESSAGE, USER_HEADER};
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+
+use crate::service::Service;
+
+pub use jobs::filter;
+pub use nodes::{JoinToken, view as node_view};
+
+/// Both services, to be put on the one router.
+pub fn routes(service: &Arc<Service>, token: JoinToken) -> axum::Router {
+    let jobs = JobsServer::new(jobs::Jobs(service.clone())).max_decoding_message_size(MAX_MESSAGE);
+    let nodes = NodesServer::new(nodes::Nodes::new(service.clone(), token)).max_decoding_message_size(MAX_MESSAGE);
+    Routes::new(jobs).add_service(nodes).prepare().into_axum_router()
+}
+
+/// Who sent a request. Without accounts the name is what the client says.
+fn identity(metadata: &MetadataMap) -> Identity {
+    let user = metadata.get(USER_HEADER).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    Identity::unverified(user.chars().filter(|it| !it.is_control()).take(64).collect::<String>())
+}

@@ -1,0 +1,120 @@
+//! The service `Nodes`, for agents alone: they show the cluster's join token.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use atlas_core::cluster::{NodeView, Session, UNREACHABLE_AFTER};
+use atlas_proto::convert::gpu_view;
+use atlas_proto::wire::{self, nodes_server};
+use atlas_proto::{CHUNK, JOIN_TOKEN_HEADER};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::session;
+use super::status::status;
+use crate::service::{Error, Service};
+
+/// What a machine must show to be a node of this cluster.
+#[derive(Clone)]
+pub struct JoinToken(pub String);
+
+/// Translates; the session does.
+pub struct Nodes {
+    service: Arc<Service>,
+    token: JoinToken,
+    sessions: AtomicU64,
+}
+
+impl Nodes {
+    pub fn new(service: Arc<Service>, token: JoinToken) -> Self {
+        Self { service, token, sessions: AtomicU64::new(1) }
+    }
+
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let shown = request.metadata().get(JOIN_TOKEN_HEADER).map(|it| it.as_encoded_bytes()).unwrap_or_default();
+        if same(shown, self.token.0.as_bytes()) {
+            return Ok(());
+        }
+        let what = if shown.is_empty() { "no join token was sent" } else { "the join token is not this cluster's" };
+        Err(Status::unauthenticated(format!("{what}; the master keeps it in join-token in its --data folder")))
+    }
+}
+
+/// In a time that does not depend on where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+#[tonic::async_trait]
+impl nodes_server::Nodes for Nodes {
+    type SessionStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
+    type FetchBundleStream = BoxStream<'static, Result<wire::FilesChunk, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::NodeMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.admit(&request)?;
+        let number = Session(self.sessions.fetch_add(1, Ordering::Relaxed));
+        let down = session::open(self.service.clone(), number, request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(down)))
+    }
+
+    async fn fetch_bundle(
+        &self,
+        request: Request<wire::FetchBundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
+        self.admit(&request)?;
+        let id = request.get_ref().bundle.parse();
+        let id = id.map_err(|why: atlas_core::id::Invalid| status(&Error::invalid("bundle", why.to_string())))?;
+        let mut file = self.service.open_bundle(id).await.map_err(|it| status(&it))?;
+        let (to, chunks) = mpsc::channel(4);
+        tokio::task::spawn_blocking(move || {
+            let mut buffer = vec![0; CHUNK];
+            loop {
+                let chunk = match file.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(read) => Ok(wire::FilesChunk { data: bytes::Bytes::copy_from_slice(&buffer[..read]) }),
+                    Err(source) => Err(status(&Error::Io { what: "read the bundle".into(), source })),
+                };
+                if to.blocking_send(chunk).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(chunks).boxed()))
+    }
+}
+
+/// A node as clients see it.
+pub fn view(node: &NodeView) -> wire::Node {
+    let spec = &node.record.spec;
+    let silent = node.silent_ms >= UNREACHABLE_AFTER.0;
+    let (state, reason) = match (&node.record.cordoned, node.connected && !silent) {
+        (Some(reason), _) => ("cordoned", reason.clone()),
+        (None, true) => ("ready", String::new()),
+        (None, false) => ("away", format!("last heard {} s ago", node.silent_ms / 1000)),
+    };
+    wire::Node {
+        name: spec.name.to_string(),
+        state: state.into(),
+        reason,
+        executor: spec.executor.word().into(),
+        version: spec.version.clone(),
+        address: spec.address.clone(),
+        slots: spec.capacity.slots,
+        slots_free: node.free.slots,
+        gpus: spec.capacity.gpus.iter().map(|gpu| gpu_view(gpu, node.free.gpus.contains(&gpu.id))).collect(),
+        cpu_milli: spec.capacity.cpu_milli,
+        cpu_milli_free: node.free.cpu_milli,
+        memory_bytes: spec.capacity.memory,
+        memory_bytes_free: node.free.memory,
+        jobs: node.jobs.iter().map(ToString::to_string).collect(),
+        joined_ms: node.record.joined.0,
+        silent_ms: node.silent_ms,
+    }
+}

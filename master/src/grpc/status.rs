@@ -1,0 +1,44 @@
+//! The one table from refusal to gRPC status, without `_ =>`: a new refusal does not compile until its code is chosen.
+
+use atlas_core::cluster::Rejection;
+use atlas_runtime::Chain;
+use tonic::{Code, Status};
+
+use crate::bundles;
+use crate::service::Error;
+
+pub fn status(error: &Error) -> Status {
+    let code = match error {
+        Error::Invalid { .. } | Error::Ambiguous { .. } => Code::InvalidArgument,
+        Error::NoJob(_) | Error::NoSuchPath { .. } => Code::NotFound,
+        Error::NoLogYet(_) | Error::NoBundle(_) => Code::FailedPrecondition,
+        Error::SpecDiffers(_) => Code::AlreadyExists,
+        Error::Denied(_) => Code::PermissionDenied,
+        Error::Rejected(rejection) => rejected(rejection),
+        Error::Bundle(error) => bundle(error),
+        Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => Code::Unavailable,
+        Error::Store(_) | Error::Io { .. } => Code::Internal,
+    };
+    if code == Code::Internal {
+        tracing::error!("{}", Chain(error));
+    }
+    Status::new(code, Chain(error).to_string())
+}
+
+fn rejected(rejection: &Rejection) -> Code {
+    match rejection {
+        Rejection::UnknownJob(_) | Rejection::UnknownNode(_) => Code::NotFound,
+        Rejection::SpecDiffers(_) => Code::AlreadyExists,
+        Rejection::FitsNoNode { .. } => Code::InvalidArgument,
+        Rejection::AlreadyEnded { .. }
+        | Rejection::NotFinished { .. }
+        | Rejection::NameTaken(_)
+        | Rejection::NodeConnected(_)
+        | Rejection::NodeHoldsJobs { .. }
+        | Rejection::OldSession(_) => Code::FailedPrecondition,
+    }
+}
+
+fn bundle(error: &bundles::Error) -> Code {
+    if error.is_clients_fault() { Code::InvalidArgument } else { Code::Internal }
+}

@@ -1,0 +1,101 @@
+//! The way to the node that owns a job: one lasting connection per node, used for logs and files.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use atlas_core::{Attempt, JobId, NodeName};
+use atlas_proto::wire::node_proxy_client::NodeProxyClient;
+use atlas_proto::wire::{FileEntry, FilesChunk, LogChunk, NodeFilesRequest, ReadLogRequest};
+use atlas_proto::{JOIN_TOKEN_HEADER, MAX_MESSAGE};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+/// A node that does not answer by then is away.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Connections to nodes, by address; made when needed, kept by the transport.
+pub struct Proxy {
+    token: MetadataValue<Ascii>,
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+/// A request that did not reach the node, or that it refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("node {node} has an address that is none: {address}")]
+    Address { node: NodeName, address: String, source: tonic::transport::Error },
+    #[error("node {node} at {address} does not answer")]
+    Away { node: NodeName, address: String, source: Box<Status> },
+    #[error("node {node} could not do it")]
+    Refused { node: NodeName, source: Box<Status> },
+}
+
+/// Where a job is.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub node: NodeName,
+    pub address: String,
+    pub job: JobId,
+    pub attempt: Attempt,
+}
+
+impl Proxy {
+    pub fn new(token: MetadataValue<Ascii>) -> Self {
+        Self { token, channels: Mutex::default() }
+    }
+
+    pub async fn read_log(&self, host: &Host, mut request: ReadLogRequest) -> Result<Streaming<LogChunk>, Error> {
+        request.job = host.job.to_string();
+        request.attempt = host.attempt.0;
+        let mut client = self.client(host)?;
+        client.read_log(self.signed(request)).await.map(tonic::Response::into_inner).map_err(|it| failed(host, it))
+    }
+
+    pub async fn list_files(&self, host: &Host, path: &str) -> Result<Streaming<FileEntry>, Error> {
+        let request = self.signed(files(host, path));
+        let mut client = self.client(host)?;
+        client.list_files(request).await.map(tonic::Response::into_inner).map_err(|it| failed(host, it))
+    }
+
+    pub async fn read_files(&self, host: &Host, path: &str) -> Result<Streaming<FilesChunk>, Error> {
+        let request = self.signed(files(host, path));
+        let mut client = self.client(host)?;
+        client.read_files(request).await.map(tonic::Response::into_inner).map_err(|it| failed(host, it))
+    }
+
+    fn client(&self, host: &Host) -> Result<NodeProxyClient<Channel>, Error> {
+        let Host { node, address, .. } = host;
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(address) {
+            return Ok(NodeProxyClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE));
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|source| Error::Address {
+            node: node.clone(),
+            address: address.clone(),
+            source,
+        })?;
+        let channel = endpoint.connect_timeout(CONNECT).connect_lazy();
+        channels.insert(address.clone(), channel.clone());
+        Ok(NodeProxyClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
+    }
+
+    fn signed<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert(JOIN_TOKEN_HEADER, self.token.clone());
+        request
+    }
+}
+
+fn files(host: &Host, path: &str) -> NodeFilesRequest {
+    NodeFilesRequest { job: host.job.to_string(), attempt: host.attempt.0, path: path.into() }
+}
+
+fn failed(host: &Host, status: Status) -> Error {
+    let node = host.node.clone();
+    if status.code() == tonic::Code::Unavailable {
+        return Error::Away { node, address: host.address.clone(), source: Box::new(status) };
+    }
+    Error::Refused { node, source: Box::new(status) }
+}

@@ -1,0 +1,131 @@
+//! What everybody else holds of the reactor: plain async methods, no channel in sight.
+
+use atlas_core::Record;
+use atlas_core::cluster::{Held, Input, NodeView, Rejection, Session};
+use atlas_core::node::NodeSpec;
+use atlas_core::{JobId, NodeName, Reason};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::links::Link;
+
+/// A cheap clone for every caller.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    beats: mpsc::Sender<Beat>,
+    refusing: watch::Receiver<Option<String>>,
+}
+
+pub(super) enum Request {
+    Input(Input, Option<oneshot::Sender<Result<Vec<Record>, Error>>>),
+    Join {
+        spec: Box<NodeSpec>,
+        session: Session,
+        held: Vec<Held>,
+        link: Link,
+        to: oneshot::Sender<Result<Vec<Record>, Error>>,
+    },
+    Ask(Ask),
+}
+
+/// A heartbeat: overtakes everything else.
+pub(super) struct Beat {
+    pub node: NodeName,
+    pub session: Session,
+    pub to: oneshot::Sender<Result<(), Rejection>>,
+}
+
+pub(super) enum Ask {
+    Nodes(oneshot::Sender<Vec<NodeView>>),
+    Waiting { limit: usize, to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)> },
+    Reason { job: JobId, to: oneshot::Sender<Option<(Reason, usize)>> },
+    /// Queued jobs and live jobs.
+    Counts(oneshot::Sender<(usize, usize)>),
+}
+
+/// An input that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error("the master cannot write to its store at the moment ({0}); nothing was changed, try again later")]
+    StoreRefuses(String),
+    #[error("the master is stopping")]
+    Stopping,
+}
+
+impl Handle {
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        beats: mpsc::Sender<Beat>,
+        refusing: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self { requests, beats, refusing }
+    }
+
+    /// What a user asks for: answered with its records once they are kept; refused while the store refuses.
+    pub async fn ask_for(&self, input: Input) -> Result<Vec<Record>, Error> {
+        self.refuse_while_stalled()?;
+        let (to, answer) = oneshot::channel();
+        self.requests.send(Request::Input(input, Some(to))).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// What happened, whether anybody likes it or not. Kept in order; not answered.
+    pub async fn tell(&self, input: Input) -> Result<(), Error> {
+        self.requests.send(Request::Input(input, None)).await.map_err(|_| Error::Stopping)
+    }
+
+    /// Opens a node's session; the first message on `link` is the complete list.
+    pub async fn join(&self, spec: NodeSpec, session: Session, held: Vec<Held>, link: Link) -> Result<(), Error> {
+        self.refuse_while_stalled()?;
+        let (to, answer) = oneshot::channel();
+        let spec = Box::new(spec);
+        self.requests.send(Request::Join { spec, session, held, link, to }).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)?.map(drop)
+    }
+
+    /// Renews a node's lease, also while a commit is out.
+    pub async fn heartbeat(&self, node: NodeName, session: Session) -> Result<(), Error> {
+        let (to, answer) = oneshot::channel();
+        self.beats.send(Beat { node, session, to }).await.map_err(|_| Error::Stopping)?;
+        Ok(answer.await.map_err(|_| Error::Stopping)??)
+    }
+
+    pub async fn nodes(&self) -> Result<Vec<NodeView>, Error> {
+        self.ask(Ask::Nodes).await
+    }
+
+    /// The first waiting jobs with their reasons, and how many wait in all.
+    pub async fn waiting(&self, limit: usize) -> Result<(Vec<(JobId, Reason)>, usize), Error> {
+        self.ask(|to| Ask::Waiting { limit, to }).await
+    }
+
+    /// Why this job waits, and how many stand before it; `None` = it does not wait.
+    pub async fn reason(&self, job: JobId) -> Result<Option<(Reason, usize)>, Error> {
+        self.ask(|to| Ask::Reason { job, to }).await
+    }
+
+    /// Queued jobs and live jobs.
+    pub async fn counts(&self) -> Result<(usize, usize), Error> {
+        self.ask(Ask::Counts).await
+    }
+
+    /// Why nothing can be changed at the moment.
+    pub fn refusing(&self) -> Option<String> {
+        self.refusing.borrow().clone()
+    }
+
+    fn refuse_while_stalled(&self) -> Result<(), Error> {
+        match self.refusing() {
+            Some(why) => Err(Error::StoreRefuses(why)),
+            None => Ok(()),
+        }
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Error> {
+        let (to, answer) = oneshot::channel();
+        self.requests.send(Request::Ask(question(to))).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)
+    }
+}

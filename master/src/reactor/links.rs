@@ -1,0 +1,80 @@
+//! The way down to each connected node. A node that reads too slowly loses its connection, and hears a complete list when it is back.
+
+use std::collections::BTreeMap;
+
+use atlas_core::cluster::{Effect, Session};
+use atlas_core::{ClusterId, Epoch, NodeName};
+use atlas_proto::convert::master;
+use atlas_proto::wire::{self, master_message::Message};
+use tokio::sync::mpsc;
+
+/// Messages on their way to one node; bounded.
+pub type Link = mpsc::Sender<wire::MasterMessage>;
+
+/// What every welcome says.
+#[derive(Clone, Debug)]
+pub struct WelcomeFacts {
+    pub cluster: ClusterId,
+    pub epoch: Epoch,
+    /// 0 = until the machine restarts.
+    pub lease_ms: u64,
+    pub heartbeat_ms: u64,
+}
+
+pub(super) struct Links {
+    welcome: WelcomeFacts,
+    /// Accepted, but not welcomed yet: nothing else may arrive before the welcome.
+    opening: BTreeMap<NodeName, (Session, Link)>,
+    open: BTreeMap<NodeName, Link>,
+}
+
+impl Links {
+    pub fn new(welcome: WelcomeFacts) -> Self {
+        Self { welcome, opening: BTreeMap::new(), open: BTreeMap::new() }
+    }
+
+    /// The older connection of this node ends here; what was on its way is in the list that the new one begins with.
+    pub fn open(&mut self, node: NodeName, session: Session, link: Link) {
+        self.open.remove(&node);
+        self.opening.insert(node, (session, link));
+    }
+
+    /// Puts the effect on its node's stream. Whatever does not arrive is in the list that the node hears when it comes back.
+    pub fn send(&mut self, effect: Effect) {
+        let (node, message) = match effect {
+            Effect::Assignments { node, session, list } => {
+                match self.opening.remove(&node) {
+                    Some((opening, link)) if opening == session => self.open.insert(node.clone(), link),
+                    Some(newer) => return drop(self.opening.insert(node, newer)),
+                    None => return,
+                };
+                let assignments = list.iter().map(Into::into).collect();
+                let WelcomeFacts { cluster, epoch, lease_ms, heartbeat_ms } = self.welcome.clone();
+                let welcome = wire::Welcome {
+                    cluster_id: cluster.to_string(),
+                    epoch: epoch.0,
+                    assignments,
+                    lease_ms,
+                    heartbeat_ms,
+                };
+                (node, Message::Welcome(welcome))
+            }
+            Effect::Assign { node, assignment } => (node, Message::Assign((&assignment).into())),
+            Effect::Stop { node, job, attempt, grace } => {
+                let stop = wire::StopAttempt { job: job.to_string(), attempt: attempt.0, grace_ms: grace.0 };
+                (node, Message::Stop(stop))
+            }
+            Effect::Release { node, job, attempt } => {
+                (node, Message::Release(wire::ReleaseAttempt { job: job.to_string(), attempt: attempt.0 }))
+            }
+            Effect::Grant { node, span } => (node, Message::Grant(wire::Grant { span_ms: span.0 })),
+            Effect::Trash { .. } => unreachable!("the reactor sends it to the archive"),
+        };
+        if let Some(link) = self.open.get(&node)
+            && link.try_send(master(message)).is_err()
+        {
+            tracing::warn!("node {node} does not read its messages; its connection is dropped");
+            self.open.remove(&node);
+        }
+    }
+}

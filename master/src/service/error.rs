@@ -1,0 +1,64 @@
+//! Why a request was not done; one table per protocol turns it into a status.
+
+use atlas_core::cluster::Rejection;
+use atlas_core::{JobId, NodeName};
+
+use crate::{bundles, proxy, reactor, store};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{field}: {why}")]
+    Invalid { field: String, why: String },
+    #[error("there is no job {0}")]
+    NoJob(String),
+    #[error("{prefix} is the beginning of several jobs: {}; give more digits", list(jobs))]
+    Ambiguous { prefix: String, jobs: Vec<JobId> },
+    #[error("job {0} is queued and has not produced any logs")]
+    NoLogYet(JobId),
+    #[error("there is nothing at {path:?} in job {job}")]
+    NoSuchPath { job: JobId, path: String },
+    #[error("job {0} was submitted with another content; submit with a new id")]
+    SpecDiffers(JobId),
+    #[error("bundle {0} is not there; upload it first")]
+    NoBundle(atlas_core::BundleId),
+    #[error("node {0}, which held it, was removed")]
+    NodeGone(NodeName),
+    #[error(transparent)]
+    Denied(#[from] atlas_core::access::Denied),
+    #[error(transparent)]
+    Rejected(Rejection),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error(transparent)]
+    Bundle(#[from] bundles::Error),
+    #[error(transparent)]
+    Proxy(#[from] proxy::Error),
+    #[error("could not read the job's state")]
+    Store(#[from] store::Error),
+    #[error("could not {what}")]
+    Io { what: String, source: std::io::Error },
+}
+
+impl Error {
+    pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), why: why.into() }
+    }
+
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+impl From<reactor::Error> for Error {
+    fn from(error: reactor::Error) -> Self {
+        match error {
+            reactor::Error::Rejected(rejection) => Self::Rejected(rejection),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+fn list(jobs: &[JobId]) -> String {
+    jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

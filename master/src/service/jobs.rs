@@ -1,0 +1,97 @@
+//! Jobs: look up, list, follow, stop, delete.
+
+use atlas_core::access::{Verb, allow};
+use atlas_core::cluster::Input;
+use atlas_core::{Identity, JobId, Phase, Position};
+use tokio::sync::mpsc;
+
+use super::{Error, Service};
+use crate::store::{Filter, Page, StoredJob};
+
+/// The most jobs of one page.
+const MOST: usize = 1000;
+/// Queued jobs that one step of clearing ends.
+const CLEARED_AT_ONCE: usize = 500;
+
+/// A part of a listing, newest first.
+pub struct JobPage {
+    pub jobs: Vec<StoredJob>,
+    /// Where the next page begins; `None` = no more.
+    pub next: Option<Position>,
+}
+
+impl Service {
+    pub async fn list(&self, filter: &Filter, before: Option<Position>, limit: usize) -> Result<JobPage, Error> {
+        let limit = if limit == 0 { 100 } else { limit.min(MOST) };
+        let mut jobs = self.store.jobs(filter, &Page { before, limit: limit + 1 }).await?;
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let next = jobs.last().filter(|_| more).map(|it| it.status.position);
+        Ok(JobPage { jobs, next })
+    }
+
+    /// The job now and after each change, until it is done; ends early when nobody listens.
+    pub async fn follow(&self, text: &str, to: mpsc::Sender<StoredJob>) -> Result<(), Error> {
+        let id = self.find(text).await?.id;
+        let mut news = self.feed.follow(id);
+        let mut last = None;
+        loop {
+            news.mark_unchanged();
+            let Some(job) = self.store.job(id).await? else { return Ok(()) };
+            let done = job.status.phase() == Phase::Done;
+            if last.as_ref() != Some(&job.status) {
+                last = Some(job.status.clone());
+                if to.send(job).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if done {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return Ok(()) },
+                () = to.closed() => return Ok(()),
+            }
+        }
+    }
+
+    /// A queued job ends at once, a running one after its grace.
+    pub async fn stop(&self, who: &Identity, text: &str) -> Result<StoredJob, Error> {
+        allow(who, Verb::Change)?;
+        let job = self.find(text).await?;
+        if job.status.phase() == Phase::Done {
+            let status = job.status.status();
+            return Err(Error::Rejected(atlas_core::cluster::Rejection::AlreadyEnded { job: job.id, status }));
+        }
+        self.reactor.ask_for(Input::Stop { job: job.id, by: who.user.clone() }).await?;
+        self.find(text).await
+    }
+
+    /// Removes everything that is the job's, and nothing else.
+    pub async fn delete(&self, who: &Identity, text: &str) -> Result<JobId, Error> {
+        allow(who, Verb::Change)?;
+        let StoredJob { id, status, .. } = self.find(text).await?;
+        let mut news = self.feed.follow(id);
+        self.reactor.ask_for(Input::Delete { job: id, status }).await?;
+        while self.store.job(id).await?.is_some() {
+            if news.changed().await.is_err() {
+                break;
+            }
+        }
+        Ok(id)
+    }
+
+    /// Ends all queued jobs; says how many.
+    pub async fn clear_queue(&self, who: &Identity) -> Result<u64, Error> {
+        allow(who, Verb::ClearQueue)?;
+        let mut ended = 0;
+        loop {
+            let input = Input::ClearQueue { by: who.user.clone(), limit: CLEARED_AT_ONCE };
+            let records = self.reactor.ask_for(input).await?;
+            ended += records.len() as u64;
+            if records.len() < CLEARED_AT_ONCE {
+                return Ok(ended);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One stream of a job's log, wherever it is: from its node while it runs, from the archive when it is done, through restarts
+//! of either. Offsets are the same everywhere, so the stream goes on where it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas_core::{Attempt, JobId, Phase};
+use atlas_proto::wire::{LogChunk, ReadLogRequest};
+use atlas_runtime::backoff::{Backoff, Policy};
+use tokio::sync::mpsc;
+
+use super::{Error, Service};
+use crate::archive::log;
+use crate::store::StoredJob;
+
+/// Chunks on their way to one reader: what it does not take, nobody reads.
+const IN_FLIGHT: usize = 4;
+/// A node that went away in mid-stream comes back, or its lease ends.
+const RETRY: Policy = Policy { first: Duration::from_millis(100), max: Duration::from_secs(5), attempts: None };
+
+/// What a reader gets.
+pub type Chunks = mpsc::Receiver<Result<LogChunk, Error>>;
+
+/// Where a stream stands.
+struct Reader {
+    id: JobId,
+    request: ReadLogRequest,
+    /// The attempt that is being read, and the next byte of it; `None` before the first chunk.
+    at: Option<(Attempt, u64)>,
+    to: mpsc::Sender<Result<LogChunk, Error>>,
+}
+
+/// Why one source of a log came to its end.
+enum Ended {
+    /// Nothing more will come of this attempt.
+    Complete,
+    NobodyListens,
+}
+
+impl Service {
+    /// Begins to read a log. Unknown jobs and logs that do not exist yet are refused before anything is streamed.
+    pub async fn read_log(self: Arc<Self>, mut request: ReadLogRequest) -> Result<Chunks, Error> {
+        let job = self.find(&request.job).await?;
+        if !request.follow && job.status.attempt == Attempt(0) {
+            return match job.status.phase() {
+                Phase::Done => Ok(mpsc::channel(1).1),
+                _ => Err(Error::NoLogYet(job.id)),
+            };
+        }
+        if request.attempt > job.status.attempt.0 {
+            return Err(Error::invalid("attempt", format!("there were {} so far", job.status.attempt)));
+        }
+        request.job = job.id.to_string();
+        let (to, chunks) = mpsc::channel(IN_FLIGHT);
+        let reader = Reader { id: job.id, request, at: None, to };
+        let service = self.clone();
+        self.tasks.spawn("log", async move { service.stream(reader).await });
+        Ok(chunks)
+    }
+
+    async fn stream(&self, mut reader: Reader) {
+        if let Err(error) = self.all_of(&mut reader).await {
+            // Nobody listens any more, then nobody minds.
+            drop(reader.to.send(Err(error)).await);
+        }
+    }
+
+    /// Source after source, until the job has ended and all of its log was sent.
+    async fn all_of(&self, reader: &mut Reader) -> Result<(), Error> {
+        let mut news = self.feed.follow(reader.id);
+        let mut backoff = Backoff::new(RETRY);
+        loop {
+            news.mark_unchanged();
+            let Some(job) = self.store.job(reader.id).await? else { return Ok(()) };
+            let ended = match job.status.phase() {
+                Phase::Done => return self.from_archive(&job, reader).await,
+                Phase::Queued if !reader.request.follow => return self.from_archive(&job, reader).await,
+                Phase::Queued => None,
+                _ => match self.from_node(&job, reader).await {
+                    Ok(ended) => Some(ended),
+                    Err(error) if !reader.request.follow => return Err(error),
+                    Err(error) => {
+                        tracing::debug!(job.id = %job.id, "log of {} broke off: {error}", job.id);
+                        let wait = backoff.next().expect("it never gives up");
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => continue,
+                            () = reader.to.closed() => return Ok(()),
+                        }
+                    }
+                },
+            };
+            match ended {
+                Some(Ended::NobodyListens) => return Ok(()),
+                Some(Ended::Complete) if !reader.request.follow => return Ok(()),
+                // It has ended, or is tried again elsewhere: the store says which, now or soon.
+                Some(Ended::Complete) | None => {}
+            }
+            backoff.reset();
+            if self.has_read_all(reader).await? {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return Ok(()) },
+                () = reader.to.closed() => return Ok(()),
+            }
+        }
+    }
+
+    /// The job has ended with the attempt that was read to its end.
+    async fn has_read_all(&self, reader: &Reader) -> Result<bool, Error> {
+        let Some(job) = self.store.job(reader.id).await? else { return Ok(true) };
+        let read = |end: &atlas_core::job::End| {
+            reader.at.is_some_and(|(attempt, next)| attempt == job.status.attempt && next >= end.log_length)
+        };
+        Ok(job.status.state.end().is_some_and(read))
+    }
+
+    async fn from_node(&self, job: &StoredJob, reader: &mut Reader) -> Result<Ended, Error> {
+        let Some(host) = self.host(job.id, &job.status).await? else { return Ok(Ended::Complete) };
+        let request = reader.next_request(host.attempt);
+        let mut chunks = self.proxy.read_log(&host, request).await?;
+        loop {
+            let message = tokio::select! {
+                message = chunks.message() => message,
+                () = reader.to.closed() => return Ok(Ended::NobodyListens),
+            };
+            let chunk = message.map_err(|source| {
+                crate::proxy::Error::Refused { node: host.node.clone(), source: Box::new(source) }
+            })?;
+            let Some(chunk) = chunk else { return Ok(Ended::Complete) };
+            reader.at = Some((host.attempt, chunk.offset + chunk.data.len() as u64));
+            if reader.to.send(Ok(chunk)).await.is_err() {
+                return Ok(Ended::NobodyListens);
+            }
+        }
+    }
+
+    async fn from_archive(&self, job: &StoredJob, reader: &mut Reader) -> Result<(), Error> {
+        let attempt = match reader.request.attempt {
+            0 => job.status.attempt,
+            asked => Attempt(asked),
+        };
+        let path = self.archive.log(job.id, attempt);
+        let end = job.status.state.end().filter(|_| attempt == job.status.attempt).map(|it| it.log_length);
+        let (request, to) = (reader.next_request(attempt), reader.to.clone());
+        let done = tokio::task::spawn_blocking(move || send_file(&path, end, &request, &to));
+        done.await.map_err(|it| Error::Unavailable(it.to_string()))?.map_err(Error::io("read the log in the archive"))
+    }
+}
+
+impl Reader {
+    /// The first request as it was made; later ones from the next byte on. Another attempt begins anew.
+    fn next_request(&self, attempt: Attempt) -> ReadLogRequest {
+        match self.at {
+            Some((of, next)) if of == attempt => {
+                ReadLogRequest { since_offset: Some(next), since_ms: None, tail_lines: None, ..self.request.clone() }
+            }
+            Some(_) => ReadLogRequest { since_offset: None, since_ms: None, tail_lines: None, ..self.request.clone() },
+            None => self.request.clone(),
+        }
+    }
+}
+
+/// A file that is not there is a job that wrote nothing.
+fn send_file(
+    path: &std::path::Path,
+    end: Option<u64>,
+    request: &ReadLogRequest,
+    to: &mpsc::Sender<Result<LogChunk, Error>>,
+) -> std::io::Result<()> {
+    let mut file = match log::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    let end = end.unwrap_or(length).min(length);
+    let from = match (request.since_offset, request.tail_lines) {
+        (Some(offset), _) => offset.min(end),
+        (None, Some(lines)) => log::tail_start(&mut file, end, lines)?,
+        (None, None) => 0,
+    };
+    log::read(&mut file, from, end, &mut |offset, data| {
+        to.blocking_send(Ok(LogChunk { offset, data, at_ms: 0 })).is_ok()
+    })
+}

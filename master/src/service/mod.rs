@@ -1,0 +1,80 @@
+//! What the master offers, once. gRPC and HTTP only translate.
+//!
+//! Every mutating call passes `core::access::allow` here, and nowhere else.
+
+mod bundles;
+mod error;
+mod files;
+mod jobs;
+mod logs;
+mod nodes;
+mod queue;
+mod submit;
+
+use std::sync::Arc;
+
+use atlas_core::{ClusterId, JobId, JobStatus};
+use atlas_runtime::tasks::Tasks;
+
+use crate::archive::Archive;
+use crate::bundles::Bundles;
+use crate::proxy::{Host, Proxy};
+use crate::reactor::{Feed, Handle};
+use crate::store::{Store, StoredJob};
+
+pub use bundles::Upload;
+pub use error::Error;
+pub use files::Files;
+pub use jobs::JobPage;
+pub use queue::Waiting;
+pub use submit::Submitted;
+
+/// The fewest digits of a job's id that name it.
+const FEWEST_DIGITS: usize = 4;
+
+/// The one service layer.
+pub struct Service {
+    pub reactor: Handle,
+    pub store: Arc<dyn Store>,
+    pub feed: Feed,
+    pub bundles: Arc<Bundles>,
+    pub archive: Archive,
+    pub proxy: Proxy,
+    pub cluster: ClusterId,
+    pub max_bundle: u64,
+    pub tasks: Tasks,
+}
+
+impl Service {
+    /// The job of this id or unique prefix.
+    pub async fn find(&self, text: &str) -> Result<StoredJob, Error> {
+        let id = match text.parse() {
+            Ok(id) => id,
+            Err(_) => self.unique(text).await?,
+        };
+        self.store.job(id).await?.ok_or_else(|| Error::NoJob(text.into()))
+    }
+
+    async fn unique(&self, text: &str) -> Result<JobId, Error> {
+        let prefix = text.to_ascii_lowercase();
+        let digits = prefix.bytes().filter(u8::is_ascii_hexdigit).count();
+        if !prefix.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-') || digits < FEWEST_DIGITS {
+            return Err(Error::invalid("job", format!("{text:?} is neither a job's id nor {FEWEST_DIGITS} or more of its first digits")));
+        }
+        match self.store.jobs_with_prefix(&prefix, 5).await?.as_slice() {
+            [] => Err(Error::NoJob(text.into())),
+            [one] => Ok(*one),
+            several => Err(Error::Ambiguous { prefix: text.into(), jobs: several.to_vec() }),
+        }
+    }
+
+    /// The node that holds something of this job now.
+    async fn host(&self, id: JobId, status: &JobStatus) -> Result<Option<Host>, Error> {
+        let Some(placement) = status.state.placement() else { return Ok(None) };
+        let nodes = self.reactor.nodes().await?;
+        let node = nodes.into_iter().find(|it| it.record.spec.name == placement.node);
+        let Some(node) = node else { return Err(Error::NodeGone(placement.node.clone())) };
+        let (node, address) = (placement.node.clone(), node.record.spec.address);
+        Ok(Some(Host { node, address, job: id, attempt: placement.attempt }))
+    }
+}

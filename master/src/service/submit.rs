@@ -1,0 +1,68 @@
+//! Submission: valid, allowed, its bundle there, and only then a job.
+
+use std::sync::Arc;
+
+use atlas_core::access::{Verb, allow};
+use atlas_core::cluster::Input;
+use atlas_core::{Identity, JobId, JobSpec, Record};
+use atlas_proto::wire;
+
+use super::{Error, Service};
+use crate::store::StoredJob;
+use crate::submission;
+
+/// A job that is in the queue or further.
+pub struct Submitted {
+    pub job: StoredJob,
+    /// False: it was there already, with the same content.
+    pub created: bool,
+    pub notices: Vec<String>,
+}
+
+impl Service {
+    pub async fn submit(
+        &self,
+        who: &Identity,
+        request: wire::SubmitRequest,
+        traceparent: Option<String>,
+    ) -> Result<Submitted, Error> {
+        allow(who, Verb::Submit)?;
+        let built = submission::build(request, who);
+        let (id, mut spec, notices) = built.map_err(|it| Error::invalid(it.field, it.why))?;
+        spec.traceparent = traceparent;
+        if let Some(job) = self.store.job(id).await? {
+            return same(job, &spec, notices);
+        }
+        if self.bundles.known(spec.bundle.id)?.is_none() {
+            return Err(Error::NoBundle(spec.bundle.id));
+        }
+        let spec = Arc::new(spec);
+        let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone() }).await?;
+        match last_status(&records, id) {
+            Some(status) => {
+                Ok(Submitted { job: StoredJob { id, spec, status: status.clone() }, created: true, notices })
+            }
+            // Sent twice at the same time: the other one made it.
+            None => {
+                let job = self.store.job(id).await?.ok_or_else(|| Error::NoJob(id.to_string()))?;
+                same(job, &spec, notices)
+            }
+        }
+    }
+}
+
+/// The same id again: the same job, if it is the same content.
+fn same(job: StoredJob, spec: &JobSpec, notices: Vec<String>) -> Result<Submitted, Error> {
+    let comparable = |it: &JobSpec| JobSpec { traceparent: None, ..it.clone() };
+    if comparable(&job.spec) != comparable(spec) {
+        return Err(Error::SpecDiffers(job.id));
+    }
+    Ok(Submitted { job, created: false, notices })
+}
+
+fn last_status(records: &[Record], id: JobId) -> Option<&atlas_core::JobStatus> {
+    records.iter().rev().find_map(|record| match record {
+        Record::JobQueued { id: of, status, .. } | Record::JobChanged { id: of, status, .. } if *of == id => Some(status),
+        _ => None,
+    })
+}

@@ -1,0 +1,230 @@
+//! How a master comes to serve: its state restored, its tasks named, its listeners open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use atlas_core::cluster::{Input, Lease};
+use atlas_core::{Cluster, Epoch, JobId};
+use atlas_runtime::Chain;
+use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem, port_holder, write_atomic};
+use atlas_runtime::tasks::Tasks;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::archive::Archive;
+use crate::bundles::{self, Bundles};
+use crate::config::Config;
+use crate::grpc::{self, JoinToken};
+use crate::http::{self, App};
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
+use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
+use crate::service::Service;
+use crate::store::{self, Embedded, Store};
+
+/// How often a node says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How often trash, unused bundles and broken uploads are looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// A master that could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not make the folder {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("--data {} is on {kind}, a network file system, where the state would not be safe; name a folder on a local disk", path.display())]
+    Network { path: PathBuf, kind: &'static str },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("could not open the bundles in {}", path.display())]
+    Bundles { path: PathBuf, source: bundles::Error },
+    #[error("could not read or make the join token {}", path.display())]
+    Token { path: PathBuf, source: io::Error },
+    #[error("the join token in {} is not one line of plain text", path.display())]
+    TokenText { path: PathBuf },
+    #[error("could not listen on {address}{holder}")]
+    Listen { address: SocketAddr, holder: String, source: io::Error },
+    #[error("could not write {}", path.display())]
+    Endpoints { path: PathBuf, source: io::Error },
+}
+
+/// Opens everything, spawns every task, and returns once requests are served. Where it listens is in `endpoints.json` then.
+pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
+    let lock = prepare(&config)?;
+    let token = token(&config.token_file)?;
+    let listeners = [listen(config.http).await?, listen(config.grpc).await?];
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(&config.data)?);
+    let lead = store.lead().await?;
+    let snapshot = store.restore().await?;
+    let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
+    let (cluster, effects) = Cluster::restore(config.policy, now(), snapshot);
+    tracing::info!(epoch = lead.mark.epoch.0, jobs, nodes, "leading cluster {} with {jobs} live jobs", lead.cluster);
+    let archive = Archive::new(config.shared.clone());
+    let feed = Feed::default();
+    let (trash, to_trash) = mpsc::unbounded_channel();
+    let parts = Parts {
+        cluster,
+        store: store.clone(),
+        mark: lead.mark,
+        welcome: WelcomeFacts {
+            cluster: lead.cluster.clone(),
+            epoch: lead.mark.epoch,
+            lease_ms: lease_ms(config.policy.lease),
+            heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).expect("it is short"),
+        },
+        feed: feed.clone(),
+        trash,
+        effects,
+        tasks: tasks.clone(),
+    };
+    let (reactor, handle) = Reactor::new(parts);
+    tasks.spawn_essential("reactor", async move {
+        let _held_until_the_end = lock;
+        reactor.run().await
+    });
+    let open = || Bundles::open(&config.shared, config.max_bundle);
+    let bundles = open().map_err(|source| Error::Bundles { path: config.shared.clone(), source })?;
+    let service = Arc::new(Service {
+        reactor: handle.clone(),
+        store,
+        feed,
+        bundles: Arc::new(bundles),
+        archive: archive.clone(),
+        proxy: Proxy::new(token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?),
+        cluster: lead.cluster,
+        max_bundle: config.max_bundle,
+        tasks: tasks.clone(),
+    });
+    tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));
+    tasks.spawn("sweep", sweep(service.clone()));
+    tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
+    serve(listeners, &service, JoinToken(token), &config.data, &tasks)
+}
+
+/// Folders, and that nobody else uses them.
+fn prepare(config: &Config) -> Result<InstanceLock, Error> {
+    for path in [&config.data, &config.shared] {
+        std::fs::create_dir_all(path).map_err(|source| Error::Folder { path: path.clone(), source })?;
+    }
+    let path = config.data.clone();
+    match is_network_filesystem(&path) {
+        Ok(None) => {}
+        Ok(Some(kind)) => return Err(Error::Network { path, kind }),
+        Err(source) => return Err(Error::Folder { path, source }),
+    }
+    Ok(InstanceLock::acquire(&config.data, "atlas-master")?)
+}
+
+/// The token of the file, made from the kernel's randomness if there is no file.
+fn token(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Token { path: path.to_owned(), source };
+    match std::fs::read_to_string(path) {
+        Ok(text) => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    write_atomic(path, format!("{token}\n").as_bytes(), 0o600, true).map_err(failed)?;
+    Ok(token)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let taken = (source.kind() == io::ErrorKind::AddrInUse).then(|| port_holder(address.port())).flatten();
+        let holder = taken.map(|it| format!(": {it} listens there")).unwrap_or_default();
+        Error::Listen { address, holder, source }
+    })
+}
+
+/// One router behind both listeners.
+fn serve(
+    listeners: [TcpListener; 2],
+    service: &Arc<Service>,
+    token: JoinToken,
+    data: &Path,
+    tasks: &Tasks,
+) -> Result<(), Error> {
+    let app = App { service: service.clone(), metrics: Arc::new(Metrics::new()) };
+    let router: Router =
+        grpc::routes(service, token).merge(http::routes(app)).layer(atlas_runtime::telemetry::ServerTrace::default());
+    let path = data.join("endpoints.json");
+    let failed = |source| Error::Endpoints { path: path.clone(), source };
+    let mut addresses = Vec::new();
+    for listener in &listeners {
+        addresses.push(listener.local_addr().map_err(failed)?);
+    }
+    let [http, grpc] = addresses.as_slice() else { unreachable!("there are two listeners") };
+    let endpoints = serde_json::json!({
+        "http": format!("http://{http}"), "grpc": format!("http://{grpc}"), "pid": std::process::id(),
+    });
+    for (name, listener) in ["http", "grpc"].into_iter().zip(listeners) {
+        let (router, token) = (router.clone(), tasks.token().clone());
+        tasks.spawn_essential(name, async move {
+            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                // A small message must not wait for the next one; a socket without the option works all the same.
+                let _ = stream.set_nodelay(true);
+            });
+            tokio::select! {
+                served = async { axum::serve(listener, router).await } => served,
+                () = async { token.cancelled().await; tokio::time::sleep(Duration::from_millis(200)).await } => Ok(()),
+            }
+        });
+    }
+    write_atomic(&path, endpoints.to_string().as_bytes(), 0o644, false).map_err(failed)?;
+    tracing::info!("serving dashboard and REST on http://{http}, gRPC and REST on http://{grpc}");
+    Ok(())
+}
+
+/// Moves the files of deleted jobs out of the way, one after the other.
+async fn empty_into_trash(mut jobs: mpsc::UnboundedReceiver<JobId>, archive: Archive, epoch: Epoch, reactor: Handle) {
+    while let Some(job) = jobs.recv().await {
+        let archive = archive.clone();
+        let moved = tokio::task::spawn_blocking(move || archive.trash(job, epoch)).await;
+        match moved {
+            Ok(Ok(())) => drop(reactor.tell(Input::Trashed { job }).await),
+            // It stays marked as deleting, and is tried again after a restart or by the next request.
+            Ok(Err(error)) => tracing::error!(job.id = %job, "could not move the files of {job} to the trash: {error}"),
+            Err(error) => tracing::error!("moving the files of {job} broke off: {error}"),
+        }
+    }
+}
+
+/// Removes what nobody needs any more.
+async fn sweep(service: Arc<Service>) {
+    let mut tick = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = service.tasks.cancelled() => return,
+        }
+        let archive = service.archive.clone();
+        let emptied = tokio::task::spawn_blocking(move || archive.empty_trash(SystemTime::now())).await;
+        if let Ok(Err(error)) = emptied {
+            tracing::warn!("could not empty the trash: {}", Chain(&error));
+        }
+        if let Err(error) = service.sweep_bundles().await {
+            tracing::warn!("could not remove unused bundles: {}", Chain(&error));
+        }
+    }
+}
+
+/// A stop on purpose gives every node time until the next master is there.
+async fn planned_stop(tasks: Tasks, reactor: Handle) {
+    tasks.cancelled().await;
+    if let Err(error) = reactor.ask_for(Input::PlannedStop).await {
+        tracing::warn!("could not prepare the nodes for the stop: {}", Chain(&error));
+    }
+}
+
+fn lease_ms(lease: Lease) -> u64 {
+    match lease {
+        Lease::Lasts(span) => span.0,
+        Lease::UntilReboot => 0,
+    }
+}
