@@ -6,4 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 cargo deny --all-features check bans licenses sources
-cargo deny --all-features check advisories
+cargo deny --all-features check advisories || {
+  echo "error: the check of known vulnerabilities did not pass, or its database could not be fetched: see above" >&2
+  exit 1
+}

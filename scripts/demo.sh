@@ -29,7 +29,7 @@ main() {
   [ -n "$job" ] || die "'atlas submit' did not say that its job has completed"
   run atlas get job scheduler "$job"
   say "" && say "What is kept of the job, in $work/$job:"
-  find "$job" -type f | sort
+  find "$job" -type f -printf '%10s  %P\n' | sort -k 2
   stop_atlas
   trap - EXIT
   rm -rf "$work"
@@ -73,12 +73,15 @@ run() {
   "$@"
 }
 
-# Ctrl-C to `atlas up`, and its own word on how that went.
+# Ctrl-C to `atlas up`, and its own words on how that went.
 stop_atlas() {
-  say "" && say "\$ kill -INT $up   # Ctrl-C"
-  kill -INT "$up"
-  wait "$up" || die "'atlas up' did not stop cleanly: $(tail -n 20 "$work/up.log")"
+  local pid="$up" said
+  said="$(wc -l <"$work/up.log")"
+  say "" && say "\$ kill -INT $pid   # Ctrl-C"
+  kill -INT "$pid"
   up=
+  wait "$pid" || die "'atlas up' did not stop cleanly: $(tail -n 20 "$work/up.log")"
+  tail -n "+$((said + 1))" "$work/up.log"
 }
 
 finish() {
