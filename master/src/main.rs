@@ -45,7 +45,8 @@ fn main() -> ExitCode {
         filter: effective.options.log.clone(),
         format: effective.options.log_format.unwrap_or_default(),
     };
-    Service { name: "atlas-master", telemetry, grace: Duration::from_secs(10) }.run(async |tasks| start(config, tasks).await)
+    Service { name: "atlas-master", telemetry, grace: Duration::from_secs(10) }
+        .run(async |tasks| start(config, tasks).await)
 }
 
 fn settings(cli: &Cli) -> Result<(Effective<Options>, Config), Error> {

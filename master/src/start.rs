@@ -152,7 +152,7 @@ fn serve(
 ) -> Result<(), Error> {
     let app = App { service: service.clone(), metrics: Arc::new(Metrics::new()) };
     let router: Router =
-        grpc::routes(service, token).merge(http::routes(app)).layer(atlas_runtime::telemetry::ServerTrace::default());
+        grpc::routes(service, token).merge(http::routes(app)).layer(atlas_runtime::telemetry::ServerTrace);
     let path = data.join("endpoints.json");
     let failed = |source| Error::Endpoints { path: path.clone(), source };
     let mut addresses = Vec::new();

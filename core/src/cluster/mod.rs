@@ -32,6 +32,7 @@ use crate::spec::JobSpec;
 use crate::time::{Millis, Mono, Now};
 
 pub use check::Violation;
+pub use nodes::NodeView;
 pub use restore::Snapshot;
 
 /// The live jobs, the queue and the nodes. Finished jobs have left; the store has them.

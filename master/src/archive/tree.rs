@@ -1,7 +1,7 @@
 //! A folder of an archive as a listing or as a tar. Jobs may write into what is read here, so every step is taken from an open
 //! folder by name and no link is ever followed.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -57,9 +57,10 @@ fn folder(
     };
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
-        let name: &CStr = &entry?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name.to_bytes().to_vec());
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
         }
     }
     names.sort();
@@ -101,8 +102,7 @@ fn one(
 }
 
 fn modified_ms(stat: &Stat) -> u64 {
-    let nanos = stat.st_mtime_nsec as u64;
-    u64::try_from(stat.st_mtime).unwrap_or_default().saturating_mul(1000).saturating_add(nanos / 1_000_000)
+    u64::try_from(stat.st_mtime).unwrap_or_default().saturating_mul(1000).saturating_add(stat.st_mtime_nsec / 1_000_000)
 }
 
 /// Appends everything at or below `root/below` to a tar, under `prefix`.

@@ -73,10 +73,10 @@ impl Service {
             news.mark_unchanged();
             let Some(job) = self.store.job(reader.id).await? else { return Ok(()) };
             let ended = match job.status.phase() {
-                Phase::Done => return self.from_archive(&job, reader).await,
-                Phase::Queued if !reader.request.follow => return self.from_archive(&job, reader).await,
+                Phase::Done => return self.send_archived(&job, reader).await,
+                Phase::Queued if !reader.request.follow => return self.send_archived(&job, reader).await,
                 Phase::Queued => None,
-                _ => match self.from_node(&job, reader).await {
+                _ => match self.send_live(&job, reader).await {
                     Ok(ended) => Some(ended),
                     Err(error) if !reader.request.follow => return Err(error),
                     Err(error) => {
@@ -115,7 +115,7 @@ impl Service {
         Ok(job.status.state.end().is_some_and(read))
     }
 
-    async fn from_node(&self, job: &StoredJob, reader: &mut Reader) -> Result<Ended, Error> {
+    async fn send_live(&self, job: &StoredJob, reader: &mut Reader) -> Result<Ended, Error> {
         let Some(host) = self.host(job.id, &job.status).await? else { return Ok(Ended::Complete) };
         let request = reader.next_request(host.attempt);
         let mut chunks = self.proxy.read_log(&host, request).await?;
@@ -135,7 +135,7 @@ impl Service {
         }
     }
 
-    async fn from_archive(&self, job: &StoredJob, reader: &mut Reader) -> Result<(), Error> {
+    async fn send_archived(&self, job: &StoredJob, reader: &mut Reader) -> Result<(), Error> {
         let attempt = match reader.request.attempt {
             0 => job.status.attempt,
             asked => Attempt(asked),

@@ -110,4 +110,8 @@ pub enum CommitError {
     /// Another master leads, or this batch does not follow the last one.
     #[error("the store stands at epoch {}, revision {}; this commit was for epoch {}, revision {}", found.epoch, found.revision, tried.epoch, tried.revision)]
     Overtaken { found: Mark, tried: Mark },
+    /// Memory and store differ: a job queued twice, or changed that was never queued. Nothing was written and never will be;
+    /// restore instead.
+    #[error("this commit does not fit what the store holds: {0}")]
+    Contradiction(String),
 }

@@ -1,0 +1,171 @@
+//! The look-ups. Every one walks an index.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use atlas_core::cluster::Snapshot;
+use atlas_core::node::NodeRecord;
+use atlas_core::time::Millis;
+use atlas_core::{
+    BundleId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status,
+};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+
+use super::fault::Fault;
+use super::value::decode;
+use crate::store::{Filter, Mark, Page, StoredJob};
+
+pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
+    from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
+        Ok(Mark { epoch: Epoch(unsigned(row, 0)?), revision: Revision(unsigned(row, 1)?) })
+    })
+}
+
+/// Everything live, in the order of the queue, as of one moment.
+pub fn restore(from: &mut Connection) -> Result<Snapshot, Fault> {
+    let moment = from.transaction()?;
+    let (next_position, granted) =
+        moment.query_row("SELECT next_position, granted_ms FROM meta", [], |row| {
+            let granted = row.get::<_, Option<i64>>(1)?.is_some().then(|| unsigned(row, 1));
+            Ok((Position(unsigned(row, 0)?), granted.transpose()?.map(Millis)))
+        })?;
+    Ok(Snapshot { jobs: live_jobs(&moment)?, nodes: nodes(&moment)?, next_position, granted })
+}
+
+fn live_jobs(from: &Connection) -> Result<Vec<(JobId, Arc<JobSpec>, JobStatus)>, Fault> {
+    let mut jobs = Vec::new();
+    // Jobs submitted one after the other are often the same but for their ids: they share one spec.
+    let mut last: Option<(String, Arc<JobSpec>)> = None;
+    let mut statement = from.prepare(
+        "SELECT id, spec, state FROM jobs JOIN specs USING (position) WHERE live = 1 ORDER BY position",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = id(row)?;
+        let text = text(row, 1)?;
+        let spec = match &last {
+            Some((same, spec)) if same == text => spec.clone(),
+            _ => last.insert((text.to_owned(), spec(id, text)?)).1.clone(),
+        };
+        jobs.push((id, spec, status(id, self::text(row, 2)?)?));
+    }
+    Ok(jobs)
+}
+
+fn nodes(from: &Connection) -> Result<Vec<NodeRecord>, Fault> {
+    let mut nodes = Vec::new();
+    let mut statement = from.prepare("SELECT name, node FROM nodes ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = text(row, 0)?;
+        nodes.push(decode(|| format!("node {name}"), text(row, 1)?)?);
+    }
+    Ok(nodes)
+}
+
+pub fn job(from: &Connection, id: JobId) -> Result<Option<StoredJob>, Fault> {
+    let mut statement = from.prepare_cached(
+        "SELECT id, spec, state FROM jobs JOIN specs USING (position) WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([id.to_string()])?;
+    rows.next()?.map(stored_job).transpose()
+}
+
+pub fn jobs_with_prefix(
+    from: &Connection,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<JobId>, Fault> {
+    // `g` stands behind every digit of an id.
+    let mut statement = from.prepare_cached(
+        "SELECT id FROM jobs WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id LIMIT ?2",
+    )?;
+    let ids = statement.query_map(params![prefix, count(limit)], id)?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+pub fn jobs(from: &Connection, filter: &Filter, page: Page) -> Result<Vec<StoredJob>, Fault> {
+    let Page { before, limit } = page;
+    let before = before.map_or(i64::MAX, |it| count(it.0));
+    let (conditions, values) = conditions(filter);
+    let mut statement = from.prepare_cached(&format!(
+        "SELECT id, spec, state FROM jobs JOIN specs USING (position) \
+         WHERE position < ?1 {conditions} ORDER BY position DESC LIMIT ?2"
+    ))?;
+    let limit = count(limit);
+    let mut parameters: Vec<&dyn ToSql> = vec![&before, &limit];
+    parameters.extend(values.iter().map(|it| it as &dyn ToSql));
+    let mut rows = statement.query(&parameters[..])?;
+    let mut jobs = Vec::new();
+    while let Some(row) = rows.next()? {
+        jobs.push(stored_job(row)?);
+    }
+    Ok(jobs)
+}
+
+/// One condition may use its index, the others (`+`) are looked at row by row: first the states that few jobs are in.
+fn conditions(filter: &Filter) -> (String, Vec<String>) {
+    let Filter { project, status, user } = filter;
+    let rare = status.filter(|it| matches!(it, Status::Queued | Status::Running));
+    let common = status.filter(|_| rare.is_none());
+    let wanted = [
+        ("status", rare.map(|it| it.word().to_owned())),
+        ("user", user.clone()),
+        ("project", project.as_ref().map(ToString::to_string)),
+        ("status", common.map(|it| it.word().to_owned())),
+    ];
+    let mut text = String::new();
+    let mut values = Vec::new();
+    for (column, value) in wanted {
+        let Some(value) = value else { continue };
+        let plus = if values.is_empty() { "" } else { "+" };
+        values.push(value);
+        text += &format!("AND {plus}{column} = ?{} ", values.len() + 2);
+    }
+    (text, values)
+}
+
+pub fn uses_bundle(from: &Connection, bundle: BundleId) -> Result<bool, Fault> {
+    let found = from
+        .prepare_cached("SELECT 1 FROM jobs WHERE bundle = ?1 LIMIT 1")?
+        .query_row([bundle.to_string()], |_| Ok(()))
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Of a row of id, spec and state.
+fn stored_job(row: &Row<'_>) -> Result<StoredJob, Fault> {
+    let id = id(row)?;
+    Ok(StoredJob { id, spec: spec(id, text(row, 1)?)?, status: status(id, text(row, 2)?)? })
+}
+
+fn spec(id: JobId, text: &str) -> Result<Arc<JobSpec>, Fault> {
+    decode(|| format!("the spec of job {id}"), text)
+}
+
+fn status(id: JobId, text: &str) -> Result<JobStatus, Fault> {
+    decode(|| format!("the state of job {id}"), text)
+}
+
+/// The first column.
+fn id(row: &Row<'_>) -> rusqlite::Result<JobId> {
+    let text = text(row, 0)?;
+    JobId::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, error.into()))
+}
+
+/// Lent by SQLite until the next row.
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<&'a str> {
+    Ok(row.get_ref(column)?.as_str()?)
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// SQLite counts in signed numbers.
+pub fn count<T: TryInto<i64>>(number: T) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

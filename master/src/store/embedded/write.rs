@@ -1,0 +1,137 @@
+//! What a commit writes.
+
+use atlas_core::job::JobState;
+use atlas_core::time::Millis;
+use atlas_core::{ClusterId, Epoch, JobId, JobStatus, Record, Revision};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::fault::Fault;
+use super::read::{count, mark};
+use super::value::encode;
+use crate::store::{Batch, Lead, Mark};
+
+/// Why a commit did not happen.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing is in the file.
+    Before(Fault),
+    /// The end of the transaction failed.
+    AtCommit(rusqlite::Error),
+    Overtaken(Mark),
+    Contradiction(String),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Before(error.into())
+    }
+}
+
+pub fn lead(to: &mut Connection) -> rusqlite::Result<Lead> {
+    let transaction = to.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("UPDATE meta SET epoch = epoch + 1", [])?;
+    let cluster: String = transaction.query_row("SELECT cluster FROM meta", [], |row| row.get(0))?;
+    let cluster: ClusterId = cluster.parse().map_err(|error: atlas_core::id::Invalid| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+    })?;
+    let mark = mark(&transaction)?;
+    transaction.commit()?;
+    Ok(Lead { cluster, mark })
+}
+
+/// All of the batch or nothing.
+pub fn commit(to: &mut Connection, batch: &Batch) -> Result<(), Failure> {
+    let transaction = to.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    advance(&transaction, batch)?;
+    for record in &batch.records {
+        write(&transaction, record)?;
+    }
+    transaction.commit().map_err(Failure::AtCommit)
+}
+
+/// Takes the next revision, if this leader is the present one and nothing is missing in between.
+fn advance(to: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
+    let Batch { epoch, revision, records } = batch;
+    let queued = records.iter().filter_map(|record| match record {
+        Record::JobQueued { status, .. } => Some(status.position.next()),
+        _ => None,
+    });
+    let next_position = queued.max().unwrap_or_default();
+    let advanced = to
+        .prepare_cached(
+            "UPDATE meta SET revision = ?2, next_position = max(next_position, ?3) \
+             WHERE epoch = ?1 AND revision = ?2 - 1",
+        )?
+        .execute(params![count(epoch.0), count(revision.0), count(next_position.0)])?;
+    if advanced == 1 { Ok(()) } else { Err(Failure::Overtaken(mark(to)?)) }
+}
+
+fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
+    match record {
+        Record::JobQueued { id, spec, status } => {
+            let position = count(status.position.0);
+            let queued = to
+                .prepare_cached(
+                    "INSERT INTO jobs (position, id, project, user, status, live, bundle, state) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![
+                    position,
+                    id.to_string(),
+                    spec.project.as_str(),
+                    spec.user,
+                    status.status().word(),
+                    is_live(status),
+                    spec.bundle.id.to_string(),
+                    encode(status),
+                ])?;
+            if queued == 0 {
+                return Err(Failure::Contradiction(format!(
+                    "job {id} or another one at position {position} is there already"
+                )));
+            }
+            to.prepare_cached("INSERT INTO specs (position, spec) VALUES (?1, ?2)")?
+                .execute(params![position, encode(spec)])?;
+        }
+        Record::JobChanged { id, event: _, status } => {
+            let changed = to
+                .prepare_cached("UPDATE jobs SET status = ?2, live = ?3, state = ?4 WHERE id = ?1")?
+                .execute(params![
+                    id.to_string(),
+                    status.status().word(),
+                    is_live(status),
+                    encode(status)
+                ])?;
+            if changed == 0 {
+                return Err(Failure::Contradiction(format!("job {id} changed, which is not there")));
+            }
+        }
+        Record::JobDeleted { id } => delete(to, *id)?,
+        Record::NodeChanged(node) => {
+            to.prepare_cached("INSERT OR REPLACE INTO nodes (name, node) VALUES (?1, ?2)")?
+                .execute(params![node.spec.name.as_str(), encode(node)])?;
+        }
+        Record::NodeRemoved(name) => {
+            to.prepare_cached("DELETE FROM nodes WHERE name = ?1")?.execute([name.as_str()])?;
+        }
+        Record::LeaseGranted(Millis(span)) => {
+            // No span is no grant.
+            to.prepare_cached("UPDATE meta SET granted_ms = nullif(?1, 0)")?
+                .execute([count(*span)])?;
+        }
+    }
+    Ok(())
+}
+
+fn delete(to: &Transaction<'_>, id: JobId) -> rusqlite::Result<()> {
+    let id = id.to_string();
+    to.prepare_cached("DELETE FROM specs WHERE position = (SELECT position FROM jobs WHERE id = ?1)")?
+        .execute([&id])?;
+    to.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([&id])?;
+    Ok(())
+}
+
+/// Whether a new leader must know of it.
+fn is_live(status: &JobStatus) -> bool {
+    !matches!(status.state, JobState::Done { .. })
+}
