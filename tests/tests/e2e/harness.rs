@@ -1,0 +1,251 @@
+//! Real processes for one test: a master, a node, and the `atlas` command, with folders and ports of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How a cluster under test differs from the plain one.
+pub struct Settings {
+    pub executor: &'static str,
+    pub workers: u32,
+    pub lease: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { executor: "process", workers: 1, lease: "5m" }
+    }
+}
+
+/// One machine: master and node.
+pub struct Cluster {
+    dir: TempDir,
+    settings: Settings,
+    http: String,
+    grpc: String,
+    master: Option<Child>,
+    node: Option<Child>,
+}
+
+impl Cluster {
+    pub fn start(settings: Settings) -> Self {
+        let dir = tempfile::Builder::new().prefix("atlas-e2e-").tempdir().unwrap();
+        let (http, grpc) = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
+        let mut cluster = Self { dir, settings, http, grpc, master: None, node: None };
+        cluster.start_master();
+        cluster.start_node();
+        cluster
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    pub fn start_master(&mut self) {
+        let endpoints = self.path("master/endpoints.json");
+        let _ = fs::remove_file(&endpoints);
+        let mut command = Command::new(binary("atlas-master"));
+        command
+            .args(["--http", &self.http, "--grpc", &self.grpc, "--lease", self.settings.lease])
+            .arg("--data")
+            .arg(self.path("master"))
+            .arg("--shared")
+            .arg(self.path("shared"));
+        self.master = Some(self.spawn(command, "master.log"));
+        let text = eventually("the master serves", || fs::read_to_string(&endpoints).ok());
+        let endpoints: Value = serde_json::from_str(&text).unwrap();
+        let address = |key: &str| endpoints[key].as_str().unwrap().trim_start_matches("http://").to_owned();
+        // A restart must be found where the first one was.
+        (self.http, self.grpc) = (address("http"), address("grpc"));
+        let config = self.path("home/config/submission");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("scheduler.config.yaml"), format!("scheduler_url: http://{}\n", self.grpc)).unwrap();
+    }
+
+    pub fn start_node(&mut self) {
+        let mut command = Command::new(binary("atlas-node"));
+        command
+            .args(["--master", &format!("http://{}", self.grpc), "--name", "node-a", "--listen", "127.0.0.1:0"])
+            .args(["--workers", &self.settings.workers.to_string(), "--executor", self.settings.executor])
+            .args(["--allow-volume", "/", "--job-user", "root", "--worker-image", &image()])
+            .arg("--data")
+            .arg(self.path("node"))
+            .arg("--shared")
+            .arg(self.path("shared"))
+            .arg("--token-file")
+            .arg(self.path("master/join-token"));
+        self.node = Some(self.spawn(command, "node.log"));
+        eventually("the node is ready", || {
+            let nodes = self.json(&["node", "list"]);
+            (nodes.as_array()?.first()?["state"] == "ready").then_some(())
+        });
+    }
+
+    fn spawn(&self, mut command: Command, log: &str) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).env("ATLAS_LOG", "debug");
+        command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start ({error}); run `make build` first"))
+    }
+
+    /// SIGKILL: the process can do nothing about it.
+    pub fn kill_master(&mut self) {
+        kill(&mut self.master);
+    }
+
+    pub fn kill_node(&mut self) {
+        kill(&mut self.node);
+    }
+
+    pub fn signal_master(&self, signal: &str) {
+        send(self.master.as_ref().unwrap().id(), signal);
+    }
+
+    /// A job directory with these files.
+    pub fn project(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let dir = self.path("projects").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        for (file, text) in files {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        dir
+    }
+
+    /// Runs `atlas` to its end.
+    pub fn atlas(&self, args: &[&str]) -> Run {
+        let output = self.command(args).output().unwrap();
+        Run::of(args, &output)
+    }
+
+    /// `atlas`, to be run by the caller.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary("atlas"));
+        command.args(args).env("ATLAS_HOME", self.path("home")).env_remove("ATLAS_CONFIG").stdin(Stdio::null());
+        command
+    }
+
+    /// What a listing says as JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.extend(["--output", "json"]);
+        let run = self.atlas(&all);
+        serde_json::from_str(&run.stdout).unwrap_or(Value::Null)
+    }
+
+    /// Submits without waiting; the job's id.
+    pub fn submit(&self, dir: &Path, command: &[&str]) -> String {
+        let mut args = vec!["submit", "--quiet", "--detach", "scheduler", dir.to_str().unwrap()];
+        args.extend(command);
+        let run = self.atlas(&args);
+        assert_eq!(run.code, 0, "{run:?}");
+        run.stdout.trim().to_owned()
+    }
+
+    pub fn job(&self, id: &str) -> Value {
+        self.json(&["show", id])
+    }
+
+    /// Waits until the job's status is this word.
+    pub fn wait_status(&self, id: &str, status: &str) -> Value {
+        eventually(&format!("{id} is {status}"), || {
+            let job = self.job(id);
+            (job["status"] == status).then_some(job)
+        })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for log in ["master.log", "node.log"] {
+                let text = fs::read_to_string(self.path(log)).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(60).collect();
+                let tail: Vec<&str> = tail.into_iter().rev().collect();
+                eprintln!("--- the end of {log}\n{}", tail.join("\n"));
+            }
+        }
+        self.stop_what_runs();
+        kill(&mut self.node);
+        kill(&mut self.master);
+    }
+}
+
+impl Cluster {
+    /// A test that failed half-way leaves jobs behind; they and their supervisors must not outlive it.
+    fn stop_what_runs(&self) {
+        let jobs = self.json(&["jobs", "--status", "running"]);
+        for job in jobs.as_array().into_iter().flatten() {
+            if let Some(id) = job["id"].as_str() {
+                self.atlas(&["stop", "scheduler", id]);
+                self.atlas(&["wait", id]);
+            }
+        }
+    }
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Run {
+    pub args: Vec<String>,
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    fn of(args: &[&str], output: &Output) -> Self {
+        Self {
+            args: args.iter().map(ToString::to_string).collect(),
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The command ended with this code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+}
+
+/// The one place that sleeps. Waits up to a minute for what is bound to happen.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "it did not happen within a minute: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The lean worker image that `make test` builds.
+pub fn image() -> String {
+    std::env::var("ATLAS_TEST_IMAGE").unwrap_or_else(|_| "atlas/worker:lean".into())
+}
+
+/// Beside the test's own binary.
+fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().and_then(Path::parent).unwrap().join(name)
+}
+
+fn kill(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn send(pid: u32, signal: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
