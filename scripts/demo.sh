@@ -16,7 +16,7 @@ main() {
   PATH="$(target_dir)/debug:$PATH"
   choose_executor
   trap finish EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP PIPE
   start_atlas
 
   cd "$work"

@@ -103,7 +103,7 @@ sources_of_this_machine() {
 }
 
 import_rootfs() {
-  local image changes=(--change 'ENV LANG=C.UTF-8' --change 'CMD ["python"]')
+  local image changes=(--change 'ENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' --change 'CMD ["python"]')
   if [ "$variant" = lean ]; then
     image="$(docker import "${changes[@]}" --change "LABEL $label=$recipe" "$tarball")"
   else
