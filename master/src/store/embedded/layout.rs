@@ -30,8 +30,7 @@ pub fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), 
 
 fn apply(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let layout: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let Some(steps) = usize::try_from(layout).ok().and_then(|it| STEPS.get(it..)) else {
         return Ok(layout);
     };

@@ -2,6 +2,8 @@
 //! transaction that is synced once; a few others read, and see what was committed.
 
 mod fault;
+#[cfg(test)]
+mod golden;
 mod layout;
 mod read;
 mod readers;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
-use atlas_core::{
-    BundleId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status,
-};
+use atlas_core::{BundleId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 

@@ -1,6 +1,6 @@
 //! Values as they lie in the file: JSON that says its version. Version 1 is read for ever.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
@@ -20,11 +20,18 @@ pub fn encode<T: Serialize>(value: &T) -> String {
 
 /// Reads what lies under `key`, which is for people.
 pub fn decode<T: DeserializeOwned>(key: impl Fn() -> String, text: &str) -> Result<T, Fault> {
-    let refuse = |source| Fault::Decode { key: key(), source };
-    let Versioned { v, value } = serde_json::from_str(text).map_err(refuse)?;
-    if v != VERSION {
-        let what = format!("version {v} is not known, only {VERSION}");
-        return Err(refuse(serde::de::Error::custom(what)));
-    }
-    Ok(value)
+    let source = match serde_json::from_str(text) {
+        Ok(Versioned { v: VERSION, value }) => return Ok(value),
+        Ok(Versioned { v, .. }) => unknown(v),
+        // A later version may have another shape.
+        Err(error) => match serde_json::from_str::<Versioned<IgnoredAny>>(text) {
+            Ok(Versioned { v, .. }) if v != VERSION => unknown(v),
+            _ => error,
+        },
+    };
+    Err(Fault::Decode { key: key(), source })
+}
+
+fn unknown(version: u32) -> serde_json::Error {
+    serde_json::Error::custom(format!("version {version} is not known, only {VERSION}"))
 }

@@ -2,7 +2,7 @@
 
 use atlas_core::job::JobState;
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, Epoch, JobId, JobStatus, Record, Revision};
+use atlas_core::{ClusterId, JobId, JobStatus, Record};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fault::Fault;
@@ -30,7 +30,8 @@ impl From<rusqlite::Error> for Failure {
 pub fn lead(to: &mut Connection) -> rusqlite::Result<Lead> {
     let transaction = to.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute("UPDATE meta SET epoch = epoch + 1", [])?;
-    let cluster: String = transaction.query_row("SELECT cluster FROM meta", [], |row| row.get(0))?;
+    let cluster: String =
+        transaction.query_row("SELECT cluster FROM meta", [], |row| row.get(0))?;
     let cluster: ClusterId = cluster.parse().map_err(|error: atlas_core::id::Invalid| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
     })?;
@@ -103,7 +104,9 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
                     encode(status)
                 ])?;
             if changed == 0 {
-                return Err(Failure::Contradiction(format!("job {id} changed, which is not there")));
+                return Err(Failure::Contradiction(format!(
+                    "job {id} changed, which is not there"
+                )));
             }
         }
         Record::JobDeleted { id } => delete(to, *id)?,
@@ -125,8 +128,10 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
 
 fn delete(to: &Transaction<'_>, id: JobId) -> rusqlite::Result<()> {
     let id = id.to_string();
-    to.prepare_cached("DELETE FROM specs WHERE position = (SELECT position FROM jobs WHERE id = ?1)")?
-        .execute([&id])?;
+    to.prepare_cached(
+        "DELETE FROM specs WHERE position = (SELECT position FROM jobs WHERE id = ?1)",
+    )?
+    .execute([&id])?;
     to.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([&id])?;
     Ok(())
 }
