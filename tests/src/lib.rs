@@ -1,1 +1,3 @@
-//! Under construction.
+//! What the tests and benchmarks of the whole share.
+
+pub mod harness;

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Cluster, Settings, eventually};
+use atlas_tests::harness::{Cluster, Settings, eventually};
 
 /// Counts to ten in two seconds, on its log and in a ledger beside it.
-const COUNT: &str = "import time\nfor n in range(20):\n    print('line', n, flush=True)\n    time.sleep(0.1)\n";
+const COUNT: &str =
+    "import time\nfor n in range(20):\n    print('line', n, flush=True)\n    time.sleep(0.1)\n";
 
 fn expected() -> String {
     (0..20).map(|n| format!("line {n}\n")).collect()
@@ -68,7 +69,10 @@ fn a_running_container_is_adopted_by_the_next_agent() {
 #[test]
 fn an_exit_while_the_agent_is_dead_is_the_truth() {
     let mut cluster = Cluster::start(Settings::default());
-    let dir = cluster.project("quick", &[("main.py", "import time, sys\nprint('in', flush=True)\ntime.sleep(1)\nsys.exit(7)\n")]);
+    let dir = cluster.project(
+        "quick",
+        &[("main.py", "import time, sys\nprint('in', flush=True)\ntime.sleep(1)\nsys.exit(7)\n")],
+    );
     let id = cluster.submit(&dir, &["main.py"]);
     cluster.wait_status(&id, "running");
     cluster.kill_node();
@@ -84,12 +88,15 @@ fn an_exit_while_the_agent_is_dead_is_the_truth() {
 #[test]
 fn a_master_that_stood_still_for_40_seconds_ends_no_lease() {
     let cluster = Cluster::start(Settings::default());
-    let dir = cluster.project("long", &[("main.py", "import time\nprint('in', flush=True)\ntime.sleep(45)\n")]);
+    let dir = cluster
+        .project("long", &[("main.py", "import time\nprint('in', flush=True)\ntime.sleep(45)\n")]);
     let id = cluster.submit(&dir, &["main.py"]);
     cluster.wait_status(&id, "running");
     cluster.signal_master("STOP");
     let since = Instant::now();
-    eventually("the master has stood still", || (since.elapsed() > Duration::from_secs(40)).then_some(()));
+    eventually("the master has stood still", || {
+        (since.elapsed() > Duration::from_secs(40)).then_some(())
+    });
     cluster.signal_master("CONT");
     cluster.atlas(&["wait", &id]).exits(0);
     assert_eq!(cluster.job(&id)["attempt"], 1);

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::{Cluster, Settings, eventually};
+use atlas_tests::harness::{Cluster, Settings, eventually};
 
 #[test]
 fn fifty_megabytes_in_a_second_arrive_complete_and_in_order() {
@@ -31,11 +31,16 @@ fn bytes_that_are_no_text_and_have_no_newline_arrive_as_they_are() {
 fn a_grandchild_that_holds_the_pipe_delays_nothing_and_is_gone() {
     let cluster = Cluster::start(Settings::default());
     let mark = format!("98765{}", std::process::id());
-    let dir = cluster.project("pipe", &[("main.sh", &format!("setsid sleep {mark} & echo done\n"))]);
-    let run = cluster.atlas(&["submit", "scheduler", dir.to_str().unwrap(), "sh", "main.sh"]).exits(0);
+    let dir =
+        cluster.project("pipe", &[("main.sh", &format!("setsid sleep {mark} & echo done\n"))]);
+    let run =
+        cluster.atlas(&["submit", "scheduler", dir.to_str().unwrap(), "sh", "main.sh"]).exits(0);
     assert!(run.stdout.contains("done"), "{run:#?}");
     eventually("the grandchild is gone", || {
-        let found = std::process::Command::new("pgrep").args(["-f", &format!("sleep {mark}")]).output().unwrap();
+        let found = std::process::Command::new("pgrep")
+            .args(["-f", &format!("sleep {mark}")])
+            .output()
+            .unwrap();
         (!found.status.success()).then_some(())
     });
 }
@@ -43,7 +48,8 @@ fn a_grandchild_that_holds_the_pipe_delays_nothing_and_is_gone() {
 #[test]
 fn a_line_is_seen_at_once_while_the_job_runs() {
     let cluster = Cluster::start(Settings::default());
-    let dir = cluster.project("live", &[("main.py", "import time\nprint('first')\ntime.sleep(600)\n")]);
+    let dir =
+        cluster.project("live", &[("main.py", "import time\nprint('first')\ntime.sleep(600)\n")]);
     let id = cluster.submit(&dir, &["main.py"]);
     let mut follower = cluster.command(&["get", "logs", "scheduler", "--follow", &id]);
     let mut follower = follower.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -1,6 +1,5 @@
 //! Real masters, nodes, supervisors, containers. Each test is a sentence about what a user can rely on.
 
 mod failures;
-mod harness;
 mod logs;
 mod the_way;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Cluster, Settings, eventually};
+use atlas_tests::harness::{Cluster, Settings, eventually};
 
 const HELLO: &str = "import os, sys\nprint('hello from', os.environ['ATLAS_JOB_ID'])\nopen('result.txt', 'w').write('42')\n";
 
@@ -19,7 +19,9 @@ fn goes_from_a_folder_to_the_archive(executor: &'static str) {
     assert!(run.stdout.contains(&id));
     eventually("the archive is written", || (cluster.job(&id)["phase"] == "done").then_some(()));
     let got = cluster.path("got");
-    cluster.atlas(&["get", "job", "scheduler", &id[..8], "--save_dir", got.to_str().unwrap()]).exits(0);
+    cluster
+        .atlas(&["get", "job", "scheduler", &id[..8], "--save_dir", got.to_str().unwrap()])
+        .exits(0);
     assert_eq!(fs::read_to_string(got.join(&id).join("outputs/result.txt")).unwrap(), "42");
     assert_eq!(fs::read_to_string(got.join(&id).join("source/main.py")).unwrap(), HELLO);
     let log = cluster.atlas(&["get", "logs", "scheduler", &id]).exits(0);

@@ -1,4 +1,5 @@
 //! Real processes for one test: a master, a node, and the `atlas` command, with folders and ports of their own.
+#![expect(clippy::unwrap_used, reason = "a harness fails where it stands")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,12 @@ pub struct Settings {
     pub executor: &'static str,
     pub workers: u32,
     pub lease: &'static str,
+    pub log: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { executor: "process", workers: 1, lease: "5m" }
+        Self { executor: "process", workers: 1, lease: "5m", log: "debug" }
     }
 }
 
@@ -59,19 +61,36 @@ impl Cluster {
         self.master = Some(self.spawn(command, "master.log"));
         let text = eventually("the master serves", || fs::read_to_string(&endpoints).ok());
         let endpoints: Value = serde_json::from_str(&text).unwrap();
-        let address = |key: &str| endpoints[key].as_str().unwrap().trim_start_matches("http://").to_owned();
+        let address =
+            |key: &str| endpoints[key].as_str().unwrap().trim_start_matches("http://").to_owned();
         // A restart must be found where the first one was.
         (self.http, self.grpc) = (address("http"), address("grpc"));
         let config = self.path("home/config/submission");
         fs::create_dir_all(&config).unwrap();
-        fs::write(config.join("scheduler.config.yaml"), format!("scheduler_url: http://{}\n", self.grpc)).unwrap();
+        fs::write(
+            config.join("scheduler.config.yaml"),
+            format!("scheduler_url: http://{}\n", self.grpc),
+        )
+        .unwrap();
     }
 
     pub fn start_node(&mut self) {
         let mut command = Command::new(binary("atlas-node"));
         command
-            .args(["--master", &format!("http://{}", self.grpc), "--name", "node-a", "--listen", "127.0.0.1:0"])
-            .args(["--workers", &self.settings.workers.to_string(), "--executor", self.settings.executor])
+            .args([
+                "--master",
+                &format!("http://{}", self.grpc),
+                "--name",
+                "node-a",
+                "--listen",
+                "127.0.0.1:0",
+            ])
+            .args([
+                "--workers",
+                &self.settings.workers.to_string(),
+                "--executor",
+                self.settings.executor,
+            ])
             .args(["--allow-volume", "/", "--job-user", "root", "--worker-image", &image()])
             .arg("--data")
             .arg(self.path("node"))
@@ -88,8 +107,14 @@ impl Cluster {
 
     fn spawn(&self, mut command: Command, log: &str) -> Child {
         let log = fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).env("ATLAS_LOG", "debug");
-        command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start ({error}); run `make build` first"))
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .env("ATLAS_LOG", self.settings.log);
+        command.spawn().unwrap_or_else(|error| {
+            panic!("{command:?} did not start ({error}); run `make build` first")
+        })
     }
 
     /// SIGKILL: the process can do nothing about it.
@@ -99,6 +124,21 @@ impl Cluster {
 
     pub fn kill_node(&mut self) {
         kill(&mut self.node);
+    }
+
+    /// Processes of the cluster: the master's and the agent's pid.
+    pub fn pids(&self) -> [u32; 2] {
+        [self.master.as_ref().unwrap().id(), self.node.as_ref().unwrap().id()]
+    }
+
+    /// Where gRPC is served, as a URL.
+    pub fn grpc(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
+    /// Where HTTP is served, as HOST:PORT.
+    pub fn http(&self) -> &str {
+        &self.http
     }
 
     pub fn signal_master(&self, signal: &str) {
@@ -124,7 +164,11 @@ impl Cluster {
     /// `atlas`, to be run by the caller.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary("atlas"));
-        command.args(args).env("ATLAS_HOME", self.path("home")).env_remove("ATLAS_CONFIG").stdin(Stdio::null());
+        command
+            .args(args)
+            .env("ATLAS_HOME", self.path("home"))
+            .env_remove("ATLAS_CONFIG")
+            .stdin(Stdio::null());
         command
     }
 
@@ -222,7 +266,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "it did not happen within a minute: {what}");
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it did not happen within a minute: {what}"
+        );
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -246,6 +293,7 @@ fn kill(child: &mut Option<Child>) {
 }
 
 fn send(pid: u32, signal: &str) {
-    let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
+    let sent =
+        Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
