@@ -118,6 +118,14 @@ pub struct Git {
     pub dirty: bool,
 }
 
+impl JobSpec {
+    /// Whether a repeated submission asks for the same job: the trace it belongs to is another each time.
+    pub fn same_job(&self, other: &Self) -> bool {
+        let comparable = |it: &Self| Self { traceparent: None, ..it.clone() };
+        self == other || comparable(self) == comparable(other)
+    }
+}
+
 impl Worker {
     fn is_default(&self) -> bool {
         *self == Self::default()

@@ -4,10 +4,11 @@
 //! should run here.
 
 mod fence;
+mod lease;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::id::{Attempt, Epoch, GpuId, JobId};
@@ -16,6 +17,7 @@ use crate::spec::JobSpec;
 use crate::time::{Millis, Timestamp};
 
 pub use fence::{Fence, Stale};
+pub use lease::{LeaseClock, MARGIN};
 
 /// A job that a node should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +90,12 @@ pub enum ExitKind {
 #[derive(Clone, Debug)]
 pub struct Agent {
     fence: Fence,
+    /// A complete list was heard; before that nothing is touched.
+    listed: bool,
     held: BTreeMap<JobId, Holding>,
-    /// Jobs whose archive is being written; at most [`ARCHIVING`] at a time.
+    /// Whose archive is to be written when there is room, first come first served; some may have been released since.
+    to_archive: VecDeque<(JobId, Attempt)>,
+    /// Archives being written; at most [`ARCHIVING`].
     archiving: usize,
 }
 
@@ -97,15 +103,28 @@ pub struct Agent {
 struct Holding {
     attempt: Attempt,
     report: Report,
+    /// [`Action::Start`] was given, by this agent.
+    begun: bool,
     archive: ArchiveStage,
-    stop_asked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ArchiveStage {
+    /// The master has not accepted the end yet.
     NotYet,
     Waiting,
     Writing,
+    Written,
+}
+
+impl Holding {
+    fn new(attempt: Attempt, report: Report) -> Self {
+        Self { attempt, report, begun: false, archive: ArchiveStage::NotYet }
+    }
+
+    fn may_run(&self) -> bool {
+        matches!(self.report, Report::Starting | Report::Started { .. })
+    }
 }
 
 /// Archives written at the same time, beside the jobs that run.
@@ -139,25 +158,28 @@ pub enum Input {
     },
 }
 
-/// What the node must do now. Each is safe to do twice.
+/// What the node must do now, in this order. Each is safe to do twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Nothing to do where it was begun already, also by an agent before this one.
     Start(Assignment),
+    /// What has no process yet is given up and reported as not started.
     Stop {
         job: JobId,
         attempt: Attempt,
         grace: Millis,
     },
-    /// Not ours any more: end it without grace and report nothing.
+    /// Not ours any more: end it without grace, report nothing, and be sure that it is gone before anything else is done.
     Kill {
         job: JobId,
         attempt: Attempt,
     },
+    /// The master has accepted the end of this attempt.
     Archive {
         job: JobId,
         attempt: Attempt,
     },
-    /// Forget it: remove its work directory.
+    /// Forget it: give up its archive if that is being written, remove its work directory.
     Remove {
         job: JobId,
         attempt: Attempt,
@@ -170,16 +192,18 @@ pub enum Action {
 }
 
 impl Agent {
-    /// An agent that found these attempts on its disk when it started.
+    /// An agent that found these attempts on its disk when it started. An assignment that came to no start, or one whose
+    /// supervisor still prepares, is [`Report::Starting`]; what was under way when the machine restarted is [`Report::Lost`].
     pub fn new(found: Vec<(JobId, Attempt, Report)>) -> Self {
-        let mut agent = Self { fence: Fence::default(), held: BTreeMap::new(), archiving: 0 };
-        for (job, attempt, report) in found {
-            agent.held.insert(
-                job,
-                Holding { attempt, report, archive: ArchiveStage::NotYet, stop_asked: false },
-            );
+        let held =
+            found.into_iter().map(|(job, attempt, report)| (job, Holding::new(attempt, report)));
+        Self {
+            fence: Fence::default(),
+            listed: false,
+            held: held.collect(),
+            to_archive: VecDeque::new(),
+            archiving: 0,
         }
-        agent
     }
 
     /// What is held here, for the first message of a session.
@@ -193,12 +217,14 @@ impl Agent {
         match input {
             Input::Assignments { epoch, list } => {
                 self.fence.admit(epoch)?;
+                self.listed = true;
                 self.reconcile(list, &mut actions);
             }
+            Input::Local { job, attempt, report } => self.local(job, attempt, report, &mut actions),
+            Input::Assign { .. } | Input::Stop { .. } | Input::Release { .. } if !self.listed => {}
             Input::Assign { assignment } => self.assign(assignment, &mut actions),
             Input::Stop { job, attempt, grace } => self.stop(job, attempt, grace, &mut actions),
             Input::Release { job, attempt } => self.release(job, attempt, &mut actions),
-            Input::Local { job, attempt, report } => self.local(job, attempt, report, &mut actions),
         }
         self.archive_next(&mut actions);
         Ok(actions)
@@ -223,29 +249,27 @@ impl Agent {
 
     fn assign(&mut self, assignment: Assignment, actions: &mut Vec<Action>) {
         let Assignment { job, attempt, duty, .. } = assignment;
-        match self.held.get_mut(&job) {
-            Some(it) if it.attempt > attempt => return,
-            Some(it) if it.attempt < attempt => {
+        match self.held.get(&job) {
+            Some(it) if it.attempt > attempt => {}
+            Some(it) if it.attempt == attempt => self.remind(assignment, actions),
+            Some(it) => {
                 let old = it.attempt;
                 self.release(job, old, actions);
+                self.take_on(assignment, duty, actions);
             }
-            Some(it) => {
-                if let (Duty::Archive, ArchiveStage::NotYet, Report::Exited(_)) =
-                    (duty, it.archive, &it.report)
-                {
-                    it.archive = ArchiveStage::Waiting;
-                }
-                if let Duty::Stop { grace } = duty {
-                    self.stop(job, attempt, grace, actions);
-                }
-                return;
-            }
-            None => {}
+            None => self.take_on(assignment, duty, actions),
         }
+    }
+
+    /// An attempt that is not known here.
+    fn take_on(&mut self, assignment: Assignment, duty: Duty, actions: &mut Vec<Action>) {
+        let Assignment { job, attempt, .. } = assignment;
         let report = match duty {
             Duty::Run => {
                 actions.push(Action::Start(assignment));
-                Report::Starting
+                let holding = Holding { begun: true, ..Holding::new(attempt, Report::Starting) };
+                self.held.insert(job, holding);
+                return;
             }
             // It never reached this node, and now it need not.
             Duty::Stop { .. } => Report::NotStarted {
@@ -257,26 +281,50 @@ impl Agent {
                 left_behind: Some("the node no longer has anything of this job".into()),
             },
         };
-        if report != Report::Starting {
-            actions.push(Action::Report { job, attempt, report: report.clone() });
+        self.held.insert(job, Holding::new(attempt, report.clone()));
+        actions.push(Action::Report { job, attempt, report });
+    }
+
+    /// The duty of an attempt that is held already.
+    fn remind(&mut self, assignment: Assignment, actions: &mut Vec<Action>) {
+        let Assignment { job, attempt, duty, .. } = assignment;
+        let Some(it) = self.held.get_mut(&job) else { return };
+        match duty {
+            // The agent that took it on may not have come so far as to start it.
+            Duty::Run if it.report == Report::Starting && !it.begun => {
+                it.begun = true;
+                actions.push(Action::Start(assignment));
+            }
+            Duty::Run => {}
+            Duty::Stop { grace } => self.stop(job, attempt, grace, actions),
+            Duty::Archive => match &it.report {
+                report @ Report::Archived { .. } => {
+                    let report = report.clone();
+                    actions.push(Action::Report { job, attempt, report });
+                }
+                _ if it.archive == ArchiveStage::NotYet => {
+                    // The master knows an end that this agent does not: only a disk that forgot can be the reason.
+                    if it.may_run() {
+                        actions.push(Action::Kill { job, attempt });
+                    }
+                    it.archive = ArchiveStage::Waiting;
+                    self.to_archive.push_back((job, attempt));
+                }
+                _ => {}
+            },
         }
-        self.held.insert(
-            job,
-            Holding { attempt, report, archive: ArchiveStage::NotYet, stop_asked: false },
-        );
     }
 
     fn stop(&mut self, job: JobId, attempt: Attempt, grace: Millis, actions: &mut Vec<Action>) {
-        let Some(it) = self.held.get_mut(&job).filter(|it| it.attempt == attempt) else { return };
-        if matches!(it.report, Report::Starting | Report::Started { .. }) {
-            it.stop_asked = true;
+        let Some(it) = self.held.get(&job).filter(|it| it.attempt == attempt) else { return };
+        if it.may_run() {
             actions.push(Action::Stop { job, attempt, grace });
         }
     }
 
     fn release(&mut self, job: JobId, attempt: Attempt, actions: &mut Vec<Action>) {
         let Some(it) = self.held.get(&job).filter(|it| it.attempt == attempt) else { return };
-        if matches!(it.report, Report::Starting | Report::Started { .. }) {
+        if it.may_run() {
             actions.push(Action::Kill { job, attempt });
         }
         if it.archive == ArchiveStage::Writing {
@@ -291,31 +339,25 @@ impl Agent {
         if rank(&report) <= rank(&it.report) {
             return; // nothing new, or told out of order
         }
-        match &report {
-            Report::Exited(exit) if exit.kind != ExitKind::LeaseEnded => {
-                it.archive = ArchiveStage::Waiting;
+        if let Report::Archived { .. } = report {
+            if it.archive == ArchiveStage::Writing {
+                self.archiving -= 1;
             }
-            Report::Archived { .. } => {
-                if it.archive == ArchiveStage::Writing {
-                    self.archiving -= 1;
-                }
-                it.archive = ArchiveStage::NotYet;
-            }
-            _ => {}
+            it.archive = ArchiveStage::Written;
         }
         it.report = report.clone();
         actions.push(Action::Report { job, attempt, report });
     }
 
     fn archive_next(&mut self, actions: &mut Vec<Action>) {
-        for (job, it) in &mut self.held {
-            if self.archiving == ARCHIVING {
-                return;
-            }
-            if it.archive == ArchiveStage::Waiting {
+        while self.archiving < ARCHIVING {
+            let Some((job, attempt)) = self.to_archive.pop_front() else { return };
+            let waits =
+                |it: &&mut Holding| it.attempt == attempt && it.archive == ArchiveStage::Waiting;
+            if let Some(it) = self.held.get_mut(&job).filter(waits) {
                 it.archive = ArchiveStage::Writing;
                 self.archiving += 1;
-                actions.push(Action::Archive { job: *job, attempt: it.attempt });
+                actions.push(Action::Archive { job, attempt });
             }
         }
     }

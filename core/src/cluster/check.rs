@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Cluster;
+use super::open::Open;
+use super::placement::Verdict;
 use crate::id::{GpuId, JobId};
 use crate::job::JobState;
 use crate::time::Now;
@@ -16,6 +18,7 @@ impl Cluster {
     /// Says the first invariant that does not hold.
     pub fn check(&self, now: Now) -> Result<(), Violation> {
         self.check_resources()?;
+        self.check_open()?;
         self.check_holders()?;
         self.check_queue(now)
     }
@@ -26,16 +29,16 @@ impl Cluster {
             let capacity = &node.record.spec.capacity;
             let mut gpus: BTreeSet<&GpuId> = BTreeSet::new();
             let (mut slots, mut cpu, mut memory) = (0, 0, 0);
-            for id in &node.jobs {
+            for id in &node.running {
                 let job = self
                     .jobs
                     .get(id)
                     .ok_or_else(|| Violation(format!("{name} holds {id}, which is not live")))?;
-                if !job.status.state.holds_resources() {
-                    continue;
-                }
-                let placement =
-                    job.status.state.placement().expect("a job that holds resources is placed");
+                let Some(placement) =
+                    job.status.state.placement().filter(|_| job.status.state.holds_resources())
+                else {
+                    return Err(Violation(format!("{name} runs {id}, which does not run")));
+                };
                 for gpu in &placement.gpus {
                     if !gpus.insert(gpu) {
                         return Err(Violation(format!("{gpu} of {name} is given twice")));
@@ -61,21 +64,31 @@ impl Cluster {
         Ok(())
     }
 
+    /// The nodes that take jobs are listed where they belong, and no others are.
+    fn check_open(&self) -> Result<(), Violation> {
+        let mut open = Open::default();
+        for (name, node) in &self.nodes {
+            if let Some(rank) = node.rank() {
+                open.insert(rank, name.clone());
+            }
+        }
+        if open == self.open {
+            Ok(())
+        } else {
+            Err(Violation("the list of open nodes is not what the nodes are".into()))
+        }
+    }
+
     /// A job is held by exactly the node that its state names.
     fn check_holders(&self) -> Result<(), Violation> {
         for (id, job) in &self.jobs {
             let holders: Vec<_> = self
                 .nodes
                 .iter()
-                .filter(|(_, node)| node.jobs.contains(id))
+                .filter(|(_, node)| node.running.contains(id) || node.archiving.contains(id))
                 .map(|it| it.0)
                 .collect();
-            let expected = job
-                .status
-                .state
-                .placement()
-                .map(|it| &it.node)
-                .filter(|it| self.nodes.contains_key(it));
+            let expected = job.status.state.placement().map(|it| &it.node);
             if holders != Vec::from_iter(expected) {
                 return Err(Violation(format!(
                     "{id} is {:?} but held by {holders:?}",
@@ -101,9 +114,12 @@ impl Cluster {
         if queued != in_queue {
             return Err(Violation("the queue is not the set of queued jobs".into()));
         }
-        if let Some((_, head)) = self.queue.head()
-            && let super::placement::Verdict::Place(node) =
-                self.verdict(now.mono, &self.jobs[&head])
+        if !self.queue.is_consistent() {
+            return Err(Violation("the lines of the queue are not the queue".into()));
+        }
+        if self.queue.is_settled()
+            && let Some((_, head)) = self.queue.head()
+            && let Verdict::Place(node) = self.verdict(now.mono, &self.jobs[&head].class())
         {
             return Err(Violation(format!("the head {head} waits although {node} fits")));
         }

@@ -11,7 +11,7 @@ impl Cluster {
     /// A job that no node holds ends at once; there is nothing to archive but its bundle.
     pub(super) fn end_queued(&mut self, now: Now, id: JobId, outcome: Outcome, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the queue holds live jobs");
-        self.queue.remove(job.status.position);
+        self.queue.remove(job.status.position, &job.class());
         let end = End { outcome, at: now.wall, started: None, log_length: 0, spool_length: 0 };
         job.status.state = JobState::Done { end, node: None, archive: Archive::BundleOnly };
         step.records.push(Record::JobChanged {
@@ -25,14 +25,24 @@ impl Cluster {
     /// The main process has ended: final. Slot and GPUs are free at once, what is kept is archived beside the next jobs.
     pub(super) fn exited(&mut self, id: JobId, placement: Placement, end: End, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
-        let node = placement.node.clone();
+        let (name, did_start) = (placement.node.clone(), end.started.is_some());
         job.status.state = JobState::Archiving { placement, end };
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Exited,
             status: job.status.clone(),
         });
-        self.recount(&node);
+        if let Some(node) = self.nodes.get_mut(&name) {
+            node.running.remove(&id);
+            node.archiving.insert(id);
+            if did_start {
+                node.strikes.clear();
+            }
+        }
+        self.recount(&name);
+        // The node waits for this word: what an attempt leaves behind that was given up must not mix with a later one's.
+        let assignment = self.assignment(id).expect("it is being archived");
+        step.effects.push(Effect::Assign { node: name, assignment });
     }
 
     /// The archive is as complete as it gets; the node may forget the job.
@@ -82,7 +92,7 @@ impl Cluster {
             }
             None => {
                 job.status.state = JobState::Queued { excluded };
-                self.queue.insert(job.status.position, id);
+                self.queue.insert(job.status.position, id, job.class());
                 JobEvent::Requeued
             }
         };
@@ -120,12 +130,12 @@ impl Cluster {
         let mut excluded = job.status.state.excluded().to_vec();
         excluded.push(Exclusion { node: placement.node.clone(), reason: why.clone() });
         job.status.state = JobState::Queued { excluded };
-        let job = &self.jobs[&id];
-        if !self.another_node_could_run(job) {
+        let class = job.class();
+        if !self.could_run(&class) {
             return self.end_unstarted(now, id, &placement, Outcome::failed(cause, why), step);
         }
-        let status = job.status.clone();
-        self.queue.insert(status.position, id);
+        let status = self.jobs[&id].status.clone();
+        self.queue.insert(status.position, id, class);
         step.records.push(Record::JobChanged { id, event: JobEvent::Requeued, status });
         self.detach(id, &placement.node);
     }

@@ -20,7 +20,7 @@ impl Cluster {
         step: &mut Step,
     ) -> Result<(), Rejection> {
         if let Some(job) = self.jobs.get(&id) {
-            return if job.spec == spec { Ok(()) } else { Err(Rejection::SpecDiffers(id)) };
+            return if job.spec.same_job(&spec) { Ok(()) } else { Err(Rejection::SpecDiffers(id)) };
         }
         if self.recent.contains(id) || self.deleting.contains_key(&id) {
             return Ok(());
@@ -34,9 +34,10 @@ impl Cluster {
             state: JobState::Queued { excluded: Vec::new() },
         };
         self.next_position = self.next_position.next();
-        self.queue.insert(status.position, id);
         step.records.push(Record::JobQueued { id, spec: spec.clone(), status: status.clone() });
-        self.jobs.insert(id, Job { spec, status });
+        let (position, job) = (status.position, Job { spec, status });
+        self.queue.insert(position, id, job.class());
+        self.jobs.insert(id, job);
         Ok(())
     }
 
@@ -112,6 +113,7 @@ impl Cluster {
 
     pub(super) fn trashed(&mut self, id: JobId, step: &mut Step) {
         if self.deleting.remove(&id).is_some() {
+            self.recent.push(id);
             step.records.push(Record::JobDeleted { id });
         }
     }

@@ -12,6 +12,7 @@ mod finish;
 mod jobs;
 mod lease;
 mod nodes;
+mod open;
 mod placement;
 mod queue;
 mod reports;
@@ -19,17 +20,17 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::agent::{Assignment, Report};
 use crate::id::{Attempt, JobId, NodeName, Position};
 use crate::job::{Archive, JobStatus, Status};
-use crate::node::{NodeRecord, NodeSpec};
+use crate::node::NodeSpec;
 use crate::record::Record;
-use crate::resources::Free;
 use crate::spec::JobSpec;
 use crate::time::{Millis, Mono, Now};
+use nodes::Node;
 
 pub use check::Violation;
 pub use nodes::NodeView;
@@ -42,6 +43,8 @@ pub struct Cluster {
     jobs: BTreeMap<JobId, Job>,
     queue: queue::Queue,
     nodes: BTreeMap<NodeName, Node>,
+    /// Those of them that take jobs now.
+    open: open::Open,
     /// Finished jobs whose files are being removed.
     deleting: BTreeMap<JobId, JobStatus>,
     /// Jobs that left lately, so that a late repetition of a submission is known as one.
@@ -50,6 +53,12 @@ pub struct Cluster {
     last_tick: Mono,
     /// Until then a node that has not come back yet counts as there.
     settling_until: Mono,
+    /// A planned stop is under way: leases last this long from now on.
+    stopping: Option<Millis>,
+    /// Somebody removed a node since the queue was last looked at: what no other could ever run is ended.
+    node_removed: bool,
+    /// The store keeps a grant by which some node may still count.
+    grant_stored: bool,
 }
 
 /// What a site decides.
@@ -79,6 +88,8 @@ pub const LATE_TICK: Millis = Millis::from_secs(5);
 pub const STRIKES: usize = 3;
 /// A planned stop of the master may last so long.
 pub const PLANNED_STOP: Millis = Millis::from_secs(3600);
+/// Jobs that no node could run are ended in portions, so that no commit grows without bound.
+const ENDED_PER_STEP: usize = 1000;
 
 impl Default for Policy {
     fn default() -> Self {
@@ -96,25 +107,6 @@ pub(crate) struct Job {
     status: JobStatus,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    record: NodeRecord,
-    link: Link,
-    heard: Mono,
-    lease_until: Mono,
-    free: Free,
-    /// Placed, running, stopping or archiving here.
-    jobs: BTreeSet<JobId>,
-    /// Jobs that could not start here since the last one that did.
-    strikes: BTreeSet<JobId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    Connected(Session),
-    Away,
-}
-
 /// One connection of a node; numbered by the master, so that what an older one still says is known as old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Session(pub u64);
@@ -122,6 +114,7 @@ pub struct Session(pub u64);
 /// Everything that can happen to a cluster.
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// The caller has looked for the id among the finished jobs.
     Submit {
         id: JobId,
         spec: Arc<JobSpec>,
@@ -149,6 +142,7 @@ pub enum Input {
         session: Session,
         held: Vec<Held>,
     },
+    /// A node sends these after it has heard its list, and counts its lease by this session's answers alone.
     Heartbeat {
         node: NodeName,
         session: Session,
@@ -166,6 +160,7 @@ pub enum Input {
     RemoveNode {
         node: NodeName,
     },
+    /// At least every [`LATE_TICK`]; once a second is a good rhythm.
     Tick,
     /// The master is about to stop on purpose.
     PlannedStop,
@@ -212,7 +207,7 @@ pub enum Effect {
         job: JobId,
         attempt: Attempt,
     },
-    /// The node's lease lasts this long from now.
+    /// The node's lease lasts this long from its last heartbeat that was answered.
     Grant {
         node: NodeName,
         span: Millis,
@@ -240,7 +235,7 @@ pub enum Rejection {
     #[error("there is no node {0}")]
     UnknownNode(NodeName),
     #[error(
-        "another machine is connected under the name {0}; start this one with a --name of its own"
+        "another machine of the name {0} is connected or still has jobs; start this one with a --name of its own"
     )]
     NameTaken(NodeName),
     #[error("node {0} is connected; stop its agent first")]
@@ -259,11 +254,15 @@ impl Cluster {
             jobs: BTreeMap::new(),
             queue: queue::Queue::default(),
             nodes: BTreeMap::new(),
+            open: open::Open::default(),
             deleting: BTreeMap::new(),
             recent: jobs::Recent::default(),
             next_position: Position(1),
             last_tick: now.mono,
             settling_until: now.mono,
+            stopping: None,
+            node_removed: false,
+            grant_stored: false,
         }
     }
 
@@ -279,7 +278,10 @@ impl Cluster {
             Input::Join { spec, session, held } => {
                 self.join(now, *spec, session, held, &mut step)?;
             }
-            Input::Heartbeat { node, session } => self.heartbeat(now, &node, session)?,
+            // Makes no record, so that it may pass while a commit is out.
+            Input::Heartbeat { node, session } => {
+                return self.heartbeat(now, &node, session).map(|()| step);
+            }
             Input::Report { node, session, held } => {
                 self.connected(&node, session)?;
                 self.report(now, &node, held, &mut step);
@@ -287,7 +289,7 @@ impl Cluster {
             Input::Leave { node, session } => self.leave(&node, session),
             Input::RemoveNode { node } => self.remove_node(now, &node, &mut step)?,
             Input::Tick => self.tick(now, &mut step),
-            Input::PlannedStop => self.planned_stop(&mut step),
+            Input::PlannedStop => self.planned_stop(now, &mut step),
         }
         self.place(now, &mut step);
         Ok(step)
@@ -311,30 +313,6 @@ impl Cluster {
     fn forget(&mut self, id: JobId) {
         self.jobs.remove(&id);
         self.recent.push(id);
-    }
-
-    /// Gives back what the job held on its node, down to its name.
-    fn detach(&mut self, id: JobId, name: &NodeName) {
-        if let Some(node) = self.nodes.get_mut(name) {
-            node.jobs.remove(&id);
-        }
-        self.recount(name);
-    }
-
-    /// What is free is counted anew from who holds what, so that it cannot drift.
-    fn recount(&mut self, name: &NodeName) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        let mut free = node.record.spec.capacity.free();
-        for id in &node.jobs {
-            let Some(job) = self.jobs.get(id) else { continue };
-            if let (true, Some(placement)) =
-                (job.status.state.holds_resources(), job.status.state.placement())
-            {
-                free.take_these(&job.spec.demand, &placement.gpus);
-            }
-        }
-        node.free = free;
-        self.queue.look_again();
     }
 }
 

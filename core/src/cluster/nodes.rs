@@ -2,14 +2,82 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cluster, Effect, Held, Link, Node, Rejection, Session, Step};
-use crate::agent::{Assignment, Duty};
-use crate::id::{JobId, NodeName};
+use super::open::Rank;
+use super::{Cluster, Effect, Held, Lease, Rejection, Session, Step};
+use crate::agent::{Assignment, Duty, Report};
+use crate::id::{Attempt, JobId, NodeName};
 use crate::job::JobState;
 use crate::node::{NodeRecord, NodeSpec};
 use crate::record::Record;
 use crate::resources::Free;
-use crate::time::Now;
+use crate::time::{Mono, Now};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub record: NodeRecord,
+    pub link: Link,
+    /// As placement sees it: changes with events, not with the clock.
+    pub reach: Reach,
+    pub heard: Mono,
+    pub lease_until: Mono,
+    /// Its lease may still count the grant of a planned stop.
+    pub granted: bool,
+    pub free: Free,
+    /// Where it stands among the nodes that take jobs.
+    pub listed: Option<Rank>,
+    /// Placed, running or stopping here: these hold a slot.
+    pub running: BTreeSet<JobId>,
+    /// Ended here; the archive is on its way.
+    pub archiving: BTreeSet<JobId>,
+    /// Jobs that could not start here since the last one that did.
+    pub strikes: BTreeSet<JobId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    Connected(Session),
+    Away,
+}
+
+/// Whether a node may be counted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Connected and heard lately.
+    Here,
+    /// Not for so long that others may pass its jobs.
+    Expected,
+    Gone,
+}
+
+impl Node {
+    /// A node that was heard now, holding nothing yet.
+    pub fn new(record: NodeRecord, now: Mono, lease_until: Mono) -> Self {
+        Self {
+            record,
+            link: Link::Away,
+            reach: Reach::Expected,
+            heard: now,
+            lease_until,
+            granted: false,
+            free: Free::default(),
+            listed: None,
+            running: BTreeSet::new(),
+            archiving: BTreeSet::new(),
+            strikes: BTreeSet::new(),
+        }
+    }
+
+    /// Everything of which it still holds something.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.running.iter().chain(&self.archiving).copied()
+    }
+
+    /// Where it should stand among the nodes that take jobs.
+    pub fn rank(&self) -> Option<Rank> {
+        let usable = self.reach == Reach::Here && self.record.cordoned.is_none();
+        usable.then(|| Rank::of(&self.free)).flatten()
+    }
+}
 
 impl Cluster {
     /// A node opens a session. It says what it holds, and hears what it should hold.
@@ -22,31 +90,38 @@ impl Cluster {
         step: &mut Step,
     ) -> Result<(), Rejection> {
         let name = spec.name.clone();
-        let before = self.nodes.get(&name);
-        if let Some(node) = before
-            && node.record.spec.identity != spec.identity
-            && (matches!(node.link, Link::Connected(_)) || !node.jobs.is_empty())
-        {
-            return Err(Rejection::NameTaken(name));
+        let mut rebooted = false;
+        if let Some(node) = self.nodes.get(&name) {
+            let connected = matches!(node.link, Link::Connected(_));
+            if node.record.spec.identity != spec.identity
+                && (connected || node.jobs().next().is_some())
+            {
+                return Err(Rejection::NameTaken(name));
+            }
+            if matches!(node.link, Link::Connected(present) if present > session) {
+                return Err(Rejection::OldSession(name));
+            }
+            rebooted = node.record.spec.boot_id != spec.boot_id;
         }
-        let rebooted = before.is_some_and(|node| node.record.spec.boot_id != spec.boot_id);
         self.enter(now, spec, session, step);
-        let alive: BTreeSet<JobId> = held.iter().map(|it| it.job).collect();
+        // Nothing that runs outlives its machine, whatever the agent believes.
+        let outlived = |it: &Held| {
+            !(rebooted && matches!(it.report, Report::Starting | Report::Started { .. }))
+        };
+        let held: Vec<Held> = held.into_iter().filter(outlived).collect();
+        let present: BTreeSet<(JobId, Attempt)> =
+            held.iter().map(|it| (it.job, it.attempt)).collect();
+        let first = step.effects.len();
         for it in held {
             self.report(now, &name, it, step);
         }
-        if rebooted {
-            let gone: Vec<JobId> = self.nodes[&name].jobs.difference(&alive).copied().collect();
-            for job in gone {
-                self.lost(now, job, &format!("node {name} was restarted"), step);
-            }
-        }
+        self.lose_missing(now, &name, &present, rebooted, step);
         let list = self.assignments(&name);
-        step.effects.push(Effect::Assignments { node: name, session, list });
+        step.effects.insert(first, Effect::Assignments { node: name, session, list });
         Ok(())
     }
 
-    /// The node as it is now replaces what was known of it; a new agent has a clean record.
+    /// The node as it is now replaces what was known of it; a new session has a clean record.
     fn enter(&mut self, now: Now, spec: NodeSpec, session: Session, step: &mut Step) {
         let name = spec.name.clone();
         let before = self.nodes.remove(&name);
@@ -55,34 +130,64 @@ impl Cluster {
         if before.as_ref().is_none_or(|node| node.record != record) {
             step.records.push(Record::NodeChanged(record.clone()));
         }
-        let node = Node {
-            record,
-            link: Link::Connected(session),
-            heard: now.mono,
-            lease_until: self.lease_from(now.mono),
-            free: Free::default(),
-            jobs: before.map(|node| node.jobs).unwrap_or_default(),
-            strikes: BTreeSet::new(),
-        };
+        let mut node = Node::new(record, now.mono, self.lease_from(now.mono));
+        node.link = Link::Connected(session);
+        node.reach = Reach::Here;
+        if let Some(before) = before {
+            // It may not have heard of the shorter lease yet, so the longer one counts until its first heartbeat.
+            node.lease_until = node.lease_until.max(before.lease_until);
+            node.granted = before.granted;
+            node.listed = before.listed;
+            node.running = before.running;
+            node.archiving = before.archiving;
+        }
         self.nodes.insert(name.clone(), node);
         self.recount(&name);
         self.queue.reconsider();
     }
 
+    /// What the node should hold and cannot have any more. What it never got, it hears of in its list.
+    fn lose_missing(
+        &mut self,
+        now: Now,
+        name: &NodeName,
+        present: &BTreeSet<(JobId, Attempt)>,
+        rebooted: bool,
+        step: &mut Step,
+    ) {
+        let missing = |id: &JobId| {
+            let state = &self.jobs.get(id)?.status.state;
+            let attempt = state.placement()?.attempt;
+            let had_started = state.holds_resources() && state.started().is_some();
+            (!present.contains(&(*id, attempt)) && (rebooted || had_started)).then_some(*id)
+        };
+        let gone: Vec<JobId> = self.nodes[name].jobs().filter_map(|id| missing(&id)).collect();
+        let why = if rebooted {
+            format!("node {name} was restarted")
+        } else {
+            format!("node {name} no longer knows of it")
+        };
+        for job in gone {
+            self.lost(now, job, &why, step);
+        }
+    }
+
     /// Everything that a node should hold.
     fn assignments(&self, name: &NodeName) -> Vec<Assignment> {
-        let assignment = |id: &JobId| {
-            let job = self.jobs.get(id)?;
-            let placement = job.status.state.placement()?;
-            let duty = match &job.status.state {
-                JobState::Stopping { .. } => Duty::Stop { grace: self.policy.grace },
-                JobState::Archiving { .. } => Duty::Archive,
-                _ => Duty::Run,
-            };
-            let (attempt, gpus) = (placement.attempt, placement.gpus.clone());
-            Some(Assignment { job: *id, attempt, spec: job.spec.clone(), gpus, duty })
+        self.nodes[name].jobs().filter_map(|id| self.assignment(id)).collect()
+    }
+
+    /// What the job's node should do about it now.
+    pub(super) fn assignment(&self, id: JobId) -> Option<Assignment> {
+        let job = self.jobs.get(&id)?;
+        let placement = job.status.state.placement()?;
+        let duty = match &job.status.state {
+            JobState::Stopping { .. } => Duty::Stop { grace: self.policy.grace },
+            JobState::Archiving { .. } => Duty::Archive,
+            _ => Duty::Run,
         };
-        self.nodes[name].jobs.iter().filter_map(assignment).collect()
+        let (attempt, gpus) = (placement.attempt, placement.gpus.clone());
+        Some(Assignment { job: id, attempt, spec: job.spec.clone(), gpus, duty })
     }
 
     pub(super) fn leave(&mut self, name: &NodeName, session: Session) {
@@ -90,6 +195,10 @@ impl Cluster {
             && node.link == Link::Connected(session)
         {
             node.link = Link::Away;
+            if node.reach == Reach::Here {
+                node.reach = Reach::Expected;
+            }
+            self.list(name);
             self.queue.look_again();
         }
     }
@@ -104,13 +213,45 @@ impl Cluster {
         if let Link::Connected(_) = node.link {
             return Err(Rejection::NodeConnected(name.clone()));
         }
-        if !node.jobs.is_empty() && now.mono < node.lease_until {
-            return Err(Rejection::NodeHoldsJobs { node: name.clone(), jobs: node.jobs.len() });
+        let jobs = node.jobs().count();
+        // A lease without an end leaves nothing but the word of whoever removes the node.
+        let may_run = self.policy.lease != Lease::UntilReboot && now.mono < node.lease_until;
+        if jobs > 0 && may_run {
+            return Err(Rejection::NodeHoldsJobs { node: name.clone(), jobs });
         }
-        self.nodes.remove(name);
+        self.lose_all(now, name, &format!("node {name} was removed"), step);
+        let node = self.nodes.remove(name).expect("it was just there");
+        if let Some(rank) = node.listed {
+            self.open.remove(rank, name);
+        }
         step.records.push(Record::NodeRemoved(name.clone()));
+        self.node_removed = true;
         self.queue.reconsider();
         Ok(())
+    }
+
+    /// Gives back what the job held on its node, down to its name.
+    pub(super) fn detach(&mut self, id: JobId, name: &NodeName) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.running.remove(&id);
+            node.archiving.remove(&id);
+        }
+        self.recount(name);
+    }
+
+    /// What is free is counted anew from who holds what, so that it cannot drift.
+    pub(super) fn recount(&mut self, name: &NodeName) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let mut free = node.record.spec.capacity.free();
+        for id in &node.running {
+            let Some(job) = self.jobs.get(id) else { continue };
+            if let Some(placement) = job.status.state.placement() {
+                free.take_these(&job.spec.demand, &placement.gpus);
+            }
+        }
+        node.free = free;
+        self.list(name);
+        self.queue.look_again();
     }
 
     /// What people are shown of a node.
@@ -120,7 +261,7 @@ impl Cluster {
             connected: matches!(node.link, Link::Connected(_)),
             silent_ms: (now.mono - node.heard).0,
             free: node.free.clone(),
-            jobs: node.jobs.iter().copied().collect(),
+            jobs: node.jobs().collect(),
         };
         self.nodes.values().map(view).collect()
     }

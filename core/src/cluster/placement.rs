@@ -1,13 +1,14 @@
 //! Choosing node and GPUs for the head of the queue, and saying why it waits: one function answers both.
 
-use super::{Cluster, Job, Link, Node, Rejection, Step, UNREACHABLE_AFTER};
+use super::nodes::Reach;
+use super::queue::Class;
+use super::{Cluster, ENDED_PER_STEP, Effect, Job, Node, Rejection, Step};
 use crate::agent::{Assignment, Duty};
 use crate::id::{JobId, NodeName};
 use crate::job::{JobState, Placement};
 use crate::outcome::{Cause, Outcome};
 use crate::reason::Reason;
 use crate::record::{JobEvent, Record};
-use crate::resources::Demand;
 use crate::spec::JobSpec;
 use crate::time::{Mono, Now};
 
@@ -15,32 +16,40 @@ use crate::time::{Mono, Now};
 pub(crate) enum Verdict {
     Place(NodeName),
     Wait(Reason),
-    /// It fits no node that is known, and nobody said that it should wait.
+    /// It fits no node that is known, not even the largest, and nobody said that it should wait.
     Impossible(String),
 }
 
 impl Cluster {
     /// Places from the head on until a job has to wait. Nobody overtakes it.
     pub(super) fn place(&mut self, now: Now, step: &mut Step) {
-        while let Some((position, id)) = self.queue.next() {
-            let job = &self.jobs[&id];
-            match self.verdict(now.mono, job) {
-                Verdict::Place(node) => self.assign(id, &node, step),
+        let mut ended = 0;
+        while let Some((id, class)) = self.queue.next() {
+            match self.verdict(now.mono, &class) {
+                Verdict::Place(node) => self.assign(id, &class, &node, step),
                 Verdict::Wait(reason) if reason.blocks() => self.queue.head_waits(),
-                Verdict::Wait(_) => self.queue.set_aside(position),
-                Verdict::Impossible(why) => {
+                Verdict::Wait(_) => self.queue.set_aside(&class),
+                // A GPU that is missing since its node was restarted may be back tomorrow.
+                Verdict::Impossible(_) if !self.node_removed => self.queue.set_aside(&class),
+                // The rest follows with the next input.
+                Verdict::Impossible(_) if ended == ENDED_PER_STEP => return,
+                Verdict::Impossible(largest) => {
+                    ended += 1;
+                    let needs = format!("it needs {}; {largest}", needs(&class));
+                    let why = self.jobs[&id].last_exclusion().unwrap_or(needs);
                     self.end_queued(now, id, Outcome::failed(Cause::Rejected, why), step);
                 }
             }
         }
+        self.node_removed = false;
     }
 
-    fn assign(&mut self, id: JobId, name: &NodeName, step: &mut Step) {
+    fn assign(&mut self, id: JobId, class: &Class, name: &NodeName, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the queue holds live jobs");
         let node = self.nodes.get_mut(name).expect("a verdict names a known node");
         let gpus = node.free.take(&job.spec.demand).expect("a verdict names a node that fits");
-        node.jobs.insert(id);
-        self.queue.remove(job.status.position);
+        node.running.insert(id);
+        self.queue.remove(job.status.position, class);
         let attempt = job.status.attempt.next();
         let placement = Placement { node: name.clone(), gpus: gpus.clone(), attempt };
         let excluded = job.status.state.excluded().to_vec();
@@ -53,79 +62,99 @@ impl Cluster {
         });
         let assignment =
             Assignment { job: id, attempt, spec: job.spec.clone(), gpus, duty: Duty::Run };
-        step.effects.push(super::Effect::Assign { node: name.clone(), assignment });
+        step.effects.push(Effect::Assign { node: name.clone(), assignment });
+        self.list(name);
     }
 
-    /// The predicate of placement.
-    pub(super) fn verdict(&self, now: Mono, job: &Job) -> Verdict {
+    /// The predicate of placement. `now` is for the words alone.
+    pub(super) fn verdict(&self, now: Mono, class: &Class) -> Verdict {
+        let fits = |name: &&NodeName| {
+            let node = &self.nodes[*name];
+            node.free.fits(&class.demand) && class.could_run_on(&node.record.spec)
+        };
+        match self.open.preferred(&class.demand).find(fits) {
+            Some(name) => Verdict::Place(name.clone()),
+            None => self.hindrance(now, class),
+        }
+    }
+
+    /// Why no node takes such a job now.
+    fn hindrance(&self, now: Mono, class: &Class) -> Verdict {
         if self.nodes.is_empty() {
             return Verdict::Wait(Reason::NoNodes);
         }
-        let demand = &job.spec.demand;
-        let could = |node: &Node| could_run(node, &job.spec) && !is_excluded(job, node);
-        let (mut best, mut expected, mut away) = (None::<(_, &NodeName)>, None, None);
-        for (name, node) in self.nodes.iter().filter(|(_, node)| could(node)) {
-            match unavailable(node, now, self.settling_until) {
-                Availability::Usable if node.free.fits(demand) => {
-                    let rank = rank(node, demand);
-                    if best.as_ref().is_none_or(|(least, _)| rank < *least) {
-                        best = Some((rank, name));
-                    }
-                }
-                Availability::Usable | Availability::Expected => expected = expected.or(Some(name)),
-                Availability::No(why) => away = away.or(Some((name, why))),
+        let mut away = None;
+        for (name, node) in &self.nodes {
+            if !class.could_run_on(&node.record.spec) {
+                continue;
             }
+            if node.is_schedulable() {
+                return Verdict::Wait(Reason::Busy { demand: class.demand, node: name.clone() });
+            }
+            away = away.or(Some((name, node)));
         }
-        if let Some((_, name)) = best {
-            return Verdict::Place(name.clone());
-        }
-        if let Some(node) = expected {
-            return Verdict::Wait(Reason::Busy { demand: *demand, node: node.clone() });
-        }
-        if let Some((node, why)) = away {
-            return Verdict::Wait(Reason::NodeUnavailable { node: node.clone(), why });
+        if let Some((name, node)) = away {
+            let why = node.absence(now);
+            return Verdict::Wait(Reason::NodeUnavailable { node: name.clone(), why });
         }
         let largest = self.largest();
-        if job.spec.wait_for_capacity {
-            return Verdict::Wait(Reason::NoCapacity { demand: *demand, largest });
+        if class.wait_for_capacity {
+            return Verdict::Wait(Reason::NoCapacity { demand: class.demand, largest });
         }
-        Verdict::Impossible(format!("it needs {}; {largest}", needs(&job.spec)))
+        Verdict::Impossible(largest)
     }
 
     /// Refuses what no known node could ever run. While no node has ever joined, jobs wait.
     pub(super) fn refuse_impossible(&self, spec: &JobSpec) -> Result<(), Rejection> {
-        let possible =
-            self.nodes.is_empty() || self.nodes.values().any(|node| could_run(node, spec));
-        if possible || spec.wait_for_capacity {
+        let class = Class::of(spec, &[]);
+        if self.nodes.is_empty() || spec.wait_for_capacity || self.could_run(&class) {
             return Ok(());
         }
-        Err(Rejection::FitsNoNode { needs: needs(spec), largest: self.largest() })
+        Err(Rejection::FitsNoNode { needs: needs(&class), largest: self.largest() })
     }
 
-    /// Whether some node that is not excluded could run this job when it is empty.
-    pub(super) fn another_node_could_run(&self, job: &Job) -> bool {
-        self.nodes.values().any(|node| could_run(node, &job.spec) && !is_excluded(job, node))
+    /// Whether some known node could run such a job when it is empty.
+    pub(super) fn could_run(&self, class: &Class) -> bool {
+        self.nodes.values().any(|node| class.could_run_on(&node.record.spec))
+    }
+
+    /// Lists the node among those that take jobs, or takes it off the list. To be called whenever what it has free changed, or
+    /// whether it may be used.
+    pub(super) fn list(&mut self, name: &NodeName) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let rank = node.rank();
+        let before = std::mem::replace(&mut node.listed, rank);
+        if before == rank {
+            return;
+        }
+        if let Some(before) = before {
+            self.open.remove(before, name);
+        }
+        if let Some(rank) = rank {
+            self.open.insert(rank, name.clone());
+        }
     }
 
     /// Why a live job waits; `None` = it does not.
     pub fn reason(&self, now: Now, id: JobId) -> Option<Reason> {
         let job = self.jobs.get(&id)?;
         let JobState::Queued { .. } = job.status.state else { return None };
-        match self.queue.head() {
-            Some((head, other))
-                if head < job.status.position && !self.queue.is_aside(job.status.position) =>
-            {
-                Some(Reason::Behind { head: other })
-            }
-            _ => match self.verdict(now.mono, job) {
-                Verdict::Wait(reason) => Some(reason),
-                // Placed or refused at the next look.
-                Verdict::Place(node) => Some(Reason::Busy { demand: job.spec.demand, node }),
-                Verdict::Impossible(largest) => {
-                    Some(Reason::NoCapacity { demand: job.spec.demand, largest })
-                }
-            },
+        let class = job.class();
+        if let Some((position, head)) = self.queue.head()
+            && position < job.status.position
+            && !self.queue.is_aside(&class)
+        {
+            return Some(Reason::Behind { head });
         }
+        Some(match self.verdict(now.mono, &class) {
+            Verdict::Wait(reason) => reason,
+            // Placed or refused at the next look.
+            Verdict::Place(node) => Reason::Busy { demand: class.demand, node },
+            Verdict::Impossible(largest) => {
+                let largest = job.last_exclusion().unwrap_or(largest);
+                Reason::NoCapacity { demand: class.demand, largest }
+            }
+        })
     }
 
     /// The waiting jobs in order, with the reason of each.
@@ -160,48 +189,36 @@ impl Cluster {
     }
 }
 
-enum Availability {
-    Usable,
-    /// Not connected, but not gone for long enough to let others pass.
-    Expected,
-    No(String),
-}
-
-fn unavailable(node: &Node, now: Mono, settling_until: Mono) -> Availability {
-    if let Some(reason) = &node.record.cordoned {
-        return Availability::No(format!("is cordoned: {reason}"));
+impl Node {
+    /// Here, or away for so short that its jobs' place is kept.
+    fn is_schedulable(&self) -> bool {
+        self.record.cordoned.is_none() && self.reach != Reach::Gone
     }
-    let silent = now - node.heard;
-    match node.link {
-        Link::Connected(_) if silent < UNREACHABLE_AFTER => Availability::Usable,
-        _ if silent < UNREACHABLE_AFTER || now < settling_until => Availability::Expected,
-        _ => Availability::No(format!("was last heard {} s ago", silent.0 / 1000)),
+
+    fn absence(&self, now: Mono) -> String {
+        match &self.record.cordoned {
+            Some(reason) => format!("is cordoned: {reason}"),
+            None => format!("was last heard {} s ago", (now - self.heard).0 / 1000),
+        }
     }
 }
 
-/// Best fit: GPU jobs leave the fewest GPUs, then slots; others leave GPU nodes alone and spread over slots. Lower is better;
-/// equal ranks go by name, which is the order of the map.
-fn rank(node: &Node, demand: &Demand) -> (usize, u32) {
-    let slots = if demand.gpus > 0 { node.free.slots } else { u32::MAX - node.free.slots };
-    (node.free.gpus.len(), slots)
+impl Job {
+    pub(super) fn class(&self) -> Class {
+        Class::of(&self.spec, self.status.state.excluded())
+    }
+
+    fn last_exclusion(&self) -> Option<String> {
+        let last = self.status.state.excluded().last()?;
+        Some(format!("it could not start on {}: {}", last.node, last.reason))
+    }
 }
 
-fn could_run(node: &Node, spec: &JobSpec) -> bool {
-    node.record.spec.capacity.fits(&spec.demand) && node.record.spec.allows(&spec.worker.volumes)
-}
-
-fn is_excluded(job: &Job, node: &Node) -> bool {
-    job.status.state.excluded().iter().any(|it| it.node == node.record.spec.name)
-}
-
-fn needs(spec: &JobSpec) -> String {
-    let mut text = spec.demand.to_string();
-    for volume in &spec.worker.volumes {
-        text.push_str(&format!(
-            ", volume {}{}",
-            volume.host,
-            if volume.read_only { ":ro" } else { "" }
-        ));
+fn needs(class: &Class) -> String {
+    let mut text = class.demand.to_string();
+    for volume in &class.volumes {
+        let mode = if volume.read_only { ":ro" } else { "" };
+        text.push_str(&format!(", volume {}{mode}", volume.host));
     }
     text
 }

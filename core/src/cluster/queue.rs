@@ -1,46 +1,121 @@
-//! The global queue: jobs by position. A job that is set aside keeps its position and does not block.
+//! The global queue: one order for all, and a line for each kind of job, so that what holds for one job of a kind is decided once.
+//! A line that is set aside keeps its jobs' positions and does not block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::id::{JobId, Position};
+use crate::id::{JobId, NodeName, Position};
+use crate::job::Exclusion;
+use crate::node::NodeSpec;
+use crate::resources::Demand;
+use crate::spec::{JobSpec, Volume};
+
+/// All that placement asks of a job: two jobs of one class fit the same nodes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    pub demand: Demand,
+    pub volumes: Vec<Volume>,
+    pub excluded: Vec<NodeName>,
+    pub wait_for_capacity: bool,
+}
+
+impl Class {
+    pub fn of(spec: &JobSpec, excluded: &[Exclusion]) -> Self {
+        let mut excluded: Vec<_> = excluded.iter().map(|it| it.node.clone()).collect();
+        excluded.sort_unstable();
+        Self {
+            demand: spec.demand,
+            volumes: spec.worker.volumes.clone(),
+            excluded,
+            wait_for_capacity: spec.wait_for_capacity,
+        }
+    }
+
+    /// Whether this node could run such a job when it is empty.
+    pub fn could_run_on(&self, node: &NodeSpec) -> bool {
+        node.capacity.fits(&self.demand)
+            && (self.volumes.is_empty() || node.allows(&self.volumes))
+            && !self.excluded.contains(&node.name)
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    eligible: BTreeMap<Position, JobId>,
-    aside: BTreeMap<Position, JobId>,
+    all: BTreeMap<Position, JobId>,
+    lines: BTreeMap<Arc<Class>, Line>,
+    /// The first job of each line that is not set aside.
+    heads: BTreeMap<Position, Arc<Class>>,
     /// The head was looked at and nothing that could change the answer has happened since.
     head_waits: bool,
 }
 
+#[derive(Clone, Debug, Default)]
+struct Line {
+    waiting: BTreeSet<Position>,
+    aside: bool,
+}
+
 impl Queue {
-    pub fn insert(&mut self, position: Position, job: JobId) {
-        let first = self.eligible.keys().next().is_none_or(|head| position < *head);
-        if first {
+    pub fn insert(&mut self, position: Position, job: JobId, class: Class) {
+        self.all.insert(position, job);
+        let class = match self.lines.get_key_value(&class) {
+            Some((known, _)) => known.clone(),
+            None => Arc::new(class),
+        };
+        let line = self.lines.entry(class.clone()).or_default();
+        let first = line.waiting.first().copied();
+        line.waiting.insert(position);
+        if line.aside || first.is_some_and(|it| it < position) {
+            return;
+        }
+        if let Some(first) = first {
+            self.heads.remove(&first);
+        }
+        self.heads.insert(position, class);
+        if self.heads.keys().next() == Some(&position) {
             self.head_waits = false;
         }
-        self.eligible.insert(position, job);
     }
 
-    pub fn remove(&mut self, position: Position) {
-        if self.eligible.keys().next() == Some(&position) {
+    pub fn remove(&mut self, position: Position, class: &Class) {
+        self.all.remove(&position);
+        let Some(line) = self.lines.get_mut(class) else { return };
+        line.waiting.remove(&position);
+        let next = line.waiting.first().copied();
+        if self.heads.keys().next() == Some(&position) {
             self.head_waits = false;
         }
-        if self.eligible.remove(&position).is_none() {
-            self.aside.remove(&position);
+        if let Some(class) = self.heads.remove(&position)
+            && let Some(next) = next
+        {
+            self.heads.insert(next, class);
+        }
+        if next.is_none() {
+            self.lines.remove(class);
         }
     }
 
     /// The head, unless it is known to wait.
-    pub fn next(&self) -> Option<(Position, JobId)> {
-        if self.head_waits { None } else { self.head() }
+    pub fn next(&self) -> Option<(JobId, Arc<Class>)> {
+        if self.head_waits {
+            return None;
+        }
+        let (position, class) = self.heads.first_key_value()?;
+        Some((self.all[position], class.clone()))
     }
 
+    /// The first waiting job that is not set aside.
     pub fn head(&self) -> Option<(Position, JobId)> {
-        self.eligible.first_key_value().map(|(position, job)| (*position, *job))
+        self.heads.first_key_value().map(|(position, _)| (*position, self.all[position]))
     }
 
     pub fn head_waits(&mut self) {
         self.head_waits = true;
+    }
+
+    /// Whether the head was looked at since something changed.
+    pub fn is_settled(&self) -> bool {
+        self.head_waits || self.heads.is_empty()
     }
 
     /// Resources were freed: the head may fit now.
@@ -48,41 +123,62 @@ impl Queue {
         self.head_waits = false;
     }
 
-    pub fn set_aside(&mut self, position: Position) {
-        if let Some(job) = self.eligible.remove(&position) {
-            self.aside.insert(position, job);
+    /// Jobs of this class do not block any more, until the nodes change.
+    pub fn set_aside(&mut self, class: &Class) {
+        if let Some(line) = self.lines.get_mut(class) {
+            line.aside = true;
+            if let Some(first) = line.waiting.first() {
+                self.heads.remove(first);
+            }
         }
         self.head_waits = false;
     }
 
     /// The nodes changed: whoever was set aside is looked at anew, at its old position.
     pub fn reconsider(&mut self) {
-        self.eligible.append(&mut self.aside);
+        for (class, line) in self.lines.iter_mut().filter(|(_, line)| line.aside) {
+            line.aside = false;
+            if let Some(first) = line.waiting.first() {
+                self.heads.insert(*first, class.clone());
+            }
+        }
         self.head_waits = false;
     }
 
-    pub fn is_aside(&self, position: Position) -> bool {
-        self.aside.contains_key(&position)
+    pub fn is_aside(&self, class: &Class) -> bool {
+        self.lines.get(class).is_some_and(|line| line.aside)
     }
 
     pub fn len(&self) -> usize {
-        self.eligible.len() + self.aside.len()
+        self.all.len()
     }
 
     pub fn contains(&self, position: Position) -> bool {
-        self.eligible.contains_key(&position) || self.aside.contains_key(&position)
+        self.all.contains_key(&position)
     }
 
     /// All waiting jobs in order.
     pub fn iter(&self) -> impl Iterator<Item = (Position, JobId)> + '_ {
-        let mut all: Vec<_> =
-            self.eligible.iter().chain(&self.aside).map(|(at, job)| (*at, *job)).collect();
-        all.sort_unstable();
-        all.into_iter()
+        self.all.iter().map(|(position, job)| (*position, *job))
     }
 
     /// The waiting jobs before this position.
     pub fn ahead_of(&self, position: Position) -> usize {
-        self.eligible.range(..position).count() + self.aside.range(..position).count()
+        self.all.range(..position).count()
+    }
+
+    /// Whether lines and heads say the same as the one order. For the invariant check.
+    pub fn is_consistent(&self) -> bool {
+        let lined: BTreeSet<Position> =
+            self.lines.values().flat_map(|line| line.waiting.iter().copied()).collect();
+        let expected = |(class, line): (&Arc<Class>, &Line)| {
+            let first = (!line.aside).then(|| line.waiting.first().copied()).flatten();
+            first.map(|first| (first, class.clone()))
+        };
+        let heads: BTreeMap<Position, Arc<Class>> =
+            self.lines.iter().filter_map(expected).collect();
+        lined.iter().eq(self.all.keys())
+            && heads == self.heads
+            && self.lines.values().all(|line| !line.waiting.is_empty())
     }
 }

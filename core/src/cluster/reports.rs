@@ -61,28 +61,34 @@ impl Cluster {
                 match outcome(&exit, &self.jobs[&id].status.state) {
                     Some(outcome) => self.exited(id, placement, end(&exit, outcome), step),
                     None => {
-                        step.effects.push(Effect::Release {
-                            node: placement.node,
-                            job: id,
-                            attempt: placement.attempt,
-                        });
-                        self.lost(now, id, "the node's lease ended", step);
+                        self.release_lost(now, id, &placement, "the node's lease ended", step);
                     }
                 }
+            }
+            // Its end was never heard, so there is nothing to go by but that it is gone.
+            Report::Archived { .. } if self.jobs[&id].status.state.holds_resources() => {
+                self.release_lost(
+                    now,
+                    id,
+                    &placement,
+                    "the node archived it without reporting its end",
+                    step,
+                );
             }
             Report::Archived { left_behind } => {
                 let archive = left_behind.map_or(Archive::Complete, Archive::incomplete);
                 self.archived(id, archive, step);
             }
-            Report::Lost { message } => {
-                step.effects.push(Effect::Release {
-                    node: placement.node,
-                    job: id,
-                    attempt: placement.attempt,
-                });
-                self.lost(now, id, &message, step);
-            }
+            Report::Lost { message } => self.release_lost(now, id, &placement, &message, step),
         }
+    }
+
+    fn release_lost(&mut self, now: Now, id: JobId, of: &Placement, why: &str, step: &mut Step) {
+        if self.jobs[&id].status.state.holds_resources() {
+            let (node, attempt) = (of.node.clone(), of.attempt);
+            step.effects.push(Effect::Release { node, job: id, attempt });
+        }
+        self.lost(now, id, why, step);
     }
 
     fn started(&mut self, id: JobId, at: crate::Timestamp, step: &mut Step) {
@@ -119,14 +125,11 @@ impl Cluster {
 
     /// The exit of an attempt that was given up: the job leaves the queue with it, and its node archives it.
     fn late_exit(&mut self, id: JobId, name: &NodeName, exit: &Exit, step: &mut Step) {
-        let job = self.jobs.get_mut(&id).expect("the caller looked it up");
+        let job = &self.jobs[&id];
         let Some(outcome) = outcome(exit, &job.status.state) else { return };
-        self.queue.remove(job.status.position);
+        self.queue.remove(job.status.position, &job.class());
         let placement =
             Placement { node: name.clone(), gpus: Vec::new(), attempt: job.status.attempt };
-        if let Some(node) = self.nodes.get_mut(name) {
-            node.jobs.insert(id);
-        }
         self.exited(id, placement, end(exit, outcome), step);
     }
 
@@ -138,6 +141,7 @@ impl Cluster {
             node.record.cordoned =
                 Some(format!("{STRIKES} jobs in a row could not start here; the last: {why}"));
             step.records.push(Record::NodeChanged(node.record.clone()));
+            self.list(name);
             self.queue.reconsider();
         }
     }
@@ -153,15 +157,16 @@ fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
     if exit.kind == ExitKind::LeaseEnded {
         return None;
     }
-    if exit.stopped {
-        let by = match state {
-            JobState::Stopping { by, .. } => by.clone(),
-            // The request was delivered, so somebody made it; the record of who is gone.
-            _ => "unknown".into(),
-        };
-        return Some(Outcome::failed(Cause::StoppedBy(by), exit.detail.clone()));
+    if exit.stopped
+        && let JobState::Stopping { by, .. } = state
+    {
+        return Some(Outcome::failed(Cause::StoppedBy(by.clone()), exit.detail.clone()));
     }
     let cause = match &exit.kind {
+        // Somebody made the request that was delivered; the record of who is gone.
+        ExitKind::Code(_) | ExitKind::Signal(_) if exit.stopped => {
+            Cause::StoppedBy("unknown".into())
+        }
         ExitKind::Code(0) => return Some(Outcome::Completed),
         ExitKind::Code(code) => Cause::ExitCode(*code),
         ExitKind::Signal(signal) => Cause::Signal(*signal),

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Cluster, Effect, Job, Lease, Link, Node, Policy};
+use super::nodes::Node;
+use super::{Cluster, Effect, Job, Lease, Policy};
 use crate::id::{JobId, Position};
 use crate::job::{JobState, JobStatus};
 use crate::node::NodeRecord;
-use crate::resources::Free;
 use crate::spec::JobSpec;
 use crate::time::{Millis, Now};
+
+/// Where leases do not end, nodes that were known are waited for so long after a restore.
+const SETTLING: Millis = Millis::from_secs(300);
 
 /// What a store gives back: live jobs, jobs that are being deleted, nodes.
 #[derive(Clone, Debug, Default)]
@@ -27,21 +30,16 @@ impl Cluster {
         let Snapshot { jobs, nodes, next_position, granted } = snapshot;
         let mut cluster = Self::new(policy, now);
         cluster.next_position = next_position.max(Position(1));
-        let lease_until = cluster.lease_from(now.mono).max(now.mono + granted.unwrap_or_default());
+        let granted = granted.unwrap_or_default();
+        let lease_until = cluster.lease_from(now.mono).max(now.mono + granted);
+        cluster.grant_stored = granted > Millis(0);
         cluster.settling_until = match policy.lease {
-            Lease::Lasts(_) => lease_until,
-            Lease::UntilReboot => now.mono + Millis::from_secs(300),
+            Lease::Lasts(span) => now.mono + span,
+            Lease::UntilReboot => now.mono + SETTLING,
         };
         for record in nodes {
-            let node = Node {
-                link: Link::Away,
-                heard: now.mono,
-                lease_until,
-                free: Free::default(),
-                jobs: Default::default(),
-                strikes: Default::default(),
-                record,
-            };
+            let mut node = Node::new(record, now.mono, lease_until);
+            node.granted = cluster.grant_stored;
             cluster.nodes.insert(node.record.spec.name.clone(), node);
         }
         let mut effects = Vec::new();
@@ -53,20 +51,30 @@ impl Cluster {
                     continue;
                 }
                 JobState::Done { .. } => continue,
-                JobState::Queued { .. } => cluster.queue.insert(status.position, id),
                 _ => {}
             }
-            if let Some(placement) = status.state.placement()
-                && let Some(node) = cluster.nodes.get_mut(&placement.node)
-            {
-                node.jobs.insert(id);
-            }
-            cluster.jobs.insert(id, Job { spec, status });
+            let job = Job { spec, status };
+            cluster.put_back(id, &job);
+            cluster.jobs.insert(id, job);
         }
         let names: Vec<_> = cluster.nodes.keys().cloned().collect();
         for name in &names {
             cluster.recount(name);
         }
         (cluster, effects)
+    }
+
+    /// Where the job stood: in the queue, or on its node.
+    fn put_back(&mut self, id: JobId, job: &Job) {
+        let state = &job.status.state;
+        if let JobState::Queued { .. } = state {
+            return self.queue.insert(job.status.position, id, job.class());
+        }
+        if let Some(placement) = state.placement()
+            && let Some(node) = self.nodes.get_mut(&placement.node)
+        {
+            let set = if state.holds_resources() { &mut node.running } else { &mut node.archiving };
+            set.insert(id);
+        }
     }
 }

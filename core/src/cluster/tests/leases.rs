@@ -1,0 +1,632 @@
+//! Leases, silence and clocks that stand still.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_node_that_is_silent_for_15_s_gets_no_new_jobs() {
+    let script = "
+        join a slots=2
+        join b slots=1 gpus=1
+        submit 1
+        wait 16 beats=b
+        submit 2
+        beat a
+        submit 3
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a slots=2
+          node a
+          a <- session 1: []
+        > join b slots=1 gpus=1
+          node b
+          b <- session 2: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > wait 16 beats=b
+        > submit 2
+          2 queued at 2
+          2 placed on b#1
+          b <- run 2#1
+        > beat a
+        > submit 3
+          3 queued at 3
+          3 placed on a#1
+          a <- run 3#1
+        > jobs
+        1 starting
+        2 starting
+        3 starting
+    "#]],
+    );
+}
+
+#[test]
+fn heartbeats_keep_a_lease_for_as_long_as_they_come() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        wait 1000 beats=a
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > wait 1000 beats=a
+        > jobs
+        1 running
+    "#]],
+    );
+}
+
+#[test]
+fn after_its_lease_a_job_is_queued_again_at_its_old_position() {
+    let script = "
+        join a slots=1
+        submit 1
+        submit 2
+        submit 3
+        report a 1#1 started
+        leave a
+        wait 299
+        jobs
+        wait 2
+        jobs
+        join b slots=1
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a slots=1
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > submit 2
+          2 queued at 2
+        > submit 3
+          3 queued at 3
+        > report a 1#1 started
+          1 started
+        > leave a
+        > wait 299
+        > jobs
+        1 running
+        2 queued: set aside: fits only a, which was last heard 299 s ago
+        3 queued: set aside: fits only a, which was last heard 299 s ago
+        > wait 2
+          1 requeued lost=1
+        > jobs
+        1 queued: set aside: fits only a, which was last heard 301 s ago
+        2 queued: set aside: fits only a, which was last heard 301 s ago
+        3 queued: set aside: fits only a, which was last heard 301 s ago
+        > join b slots=1
+          node b
+          1 placed on b#2
+          b <- session 2: []
+          b <- run 1#2
+    "#]],
+    );
+}
+
+#[test]
+fn a_job_ends_after_three_lost_attempts() {
+    let script = "
+        policy lease=30
+        join a
+        submit 1
+        leave a
+        wait 31
+        join a
+        leave a
+        wait 31
+        join a
+        leave a
+        wait 31
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > policy lease=30
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > leave a
+        > wait 31
+          1 requeued lost=1
+        > join a
+          1 placed on a#2
+          a <- session 2: []
+          a <- run 1#2
+        > leave a
+        > wait 31
+          1 requeued lost=2
+        > join a
+          1 placed on a#3
+          a <- session 3: []
+          a <- run 1#3
+        > leave a
+        > wait 31
+          1 ended: node-lost (node a was not heard for the time of its lease; this was lost attempt 3); archive incomplete (node a was not heard for the time of its lease)
+        > jobs
+    "#]],
+    );
+}
+
+#[test]
+fn a_stopped_job_whose_node_is_lost_is_stopped() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        stop 1 user=eve
+        leave a
+        wait 301
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > stop 1 user=eve
+          1 stopping by eve
+          a <- stop 1#1
+        > leave a
+        > wait 301
+          1 ended: stopped-by eve (node a was not heard for the time of its lease); archive incomplete (node a was not heard for the time of its lease)
+    "#]],
+    );
+}
+
+#[test]
+fn an_archive_whose_node_is_lost_is_incomplete_and_the_outcome_stays() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 code-0
+        leave a
+        wait 301
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 code-0
+          1 ended: completed
+          a <- archive 1#1
+        > leave a
+        > wait 301
+          1 done: archive incomplete (node a was not heard for the time of its lease)
+          a <- release 1#1
+    "#]],
+    );
+}
+
+#[test]
+fn an_exit_inside_the_lease_is_the_truth_as_long_as_no_later_attempt_was_placed() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        leave a
+        wait 301
+        jobs
+        join a held=1#1:code-3
+        report a 1#1 archived
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > leave a
+        > wait 301
+          1 requeued lost=1
+        > jobs
+        1 queued: set aside: fits only a, which was last heard 301 s ago
+        > join a held=1#1:code-3
+          1 ended: exit-code 3
+          a <- session 2: [archive 1#1]
+          a <- archive 1#1
+        > report a 1#1 archived
+          1 done: archive complete
+          a <- release 1#1
+    "#]],
+    );
+}
+
+#[test]
+fn an_exit_of_an_attempt_that_has_a_successor_changes_nothing() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        leave a
+        wait 301
+        join b
+        join a held=1#1:code-3
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > leave a
+        > wait 301
+          1 requeued lost=1
+        > join b
+          node b
+          1 placed on b#2
+          b <- session 2: []
+          b <- run 1#2
+        > join a held=1#1:code-3
+          a <- session 3: []
+          a <- release 1#1
+        > jobs
+        1 starting
+    "#]],
+    );
+}
+
+#[test]
+fn a_supervisor_that_stopped_its_job_at_the_end_of_the_lease_ends_the_attempt_not_the_job() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        leave a
+        join a held=1#1:lease-ended
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > leave a
+        > join a held=1#1:lease-ended
+          1 requeued lost=1
+          1 placed on a#2
+          a <- session 2: []
+          a <- release 1#1
+          a <- run 1#2
+    "#]],
+    );
+}
+
+#[test]
+fn a_lease_that_was_given_up_is_not_an_exit_to_be_believed() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        leave a
+        wait 301
+        join a held=1#1:lease-ended
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > leave a
+        > wait 301
+          1 requeued lost=1
+        > join a held=1#1:lease-ended
+          1 placed on a#2
+          a <- session 2: []
+          a <- release 1#1
+          a <- run 1#2
+    "#]],
+    );
+}
+
+#[test]
+fn what_still_runs_after_it_was_given_up_is_not_in_the_list() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        leave a
+        wait 301
+        join b
+        join a held=1#1:started
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > leave a
+        > wait 301
+          1 requeued lost=1
+        > join b
+          node b
+          1 placed on b#2
+          b <- session 2: []
+          b <- run 1#2
+        > join a held=1#1:started
+          a <- session 3: []
+    "#]],
+    );
+}
+
+#[test]
+fn when_a_lease_ends_the_old_connection_counts_for_nothing_any_more() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        wait 301
+        beat a
+        report a 1#1 code-0
+        join a held=1#1:code-0
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > wait 301
+          1 requeued lost=1
+        > beat a
+        refused: this connection of node a was replaced by a newer one
+        > report a 1#1 code-0
+        refused: this connection of node a was replaced by a newer one
+        > join a held=1#1:code-0
+          1 ended: completed
+          a <- session 2: [archive 1#1]
+          a <- archive 1#1
+    "#]],
+    );
+}
+
+#[test]
+fn a_master_that_stood_still_ends_no_lease() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        stall 400
+        jobs
+        wait 299
+        jobs
+        wait 2
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > stall 400
+        > jobs
+        1 running
+        > wait 299
+        > jobs
+        1 running
+        > wait 2
+          1 requeued lost=1
+    "#]],
+    );
+}
+
+#[test]
+fn a_master_that_stood_still_believes_no_node_away() {
+    let script = "
+        join a
+        join b gpus=1
+        wait 1 beats=a,b
+        stall 40
+        submit 1 gpus=1
+        submit 2
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > join b gpus=1
+          node b
+          b <- session 2: []
+        > wait 1 beats=a,b
+        > stall 40
+        > submit 1 gpus=1
+          1 queued at 1
+          1 placed on b#1 GPU-b0
+          b <- run 1#1
+        > submit 2
+          2 queued at 2
+          2 placed on a#1
+          a <- run 2#1
+    "#]],
+    );
+}
+
+#[test]
+fn whoever_was_about_to_come_back_when_the_master_stood_still_is_waited_for_anew() {
+    let script = "
+        join a slots=1
+        join b gpus=1
+        leave b
+        submit 1 gpus=1
+        submit 2
+        stall 40
+        jobs
+        wait 16 beats=a
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a slots=1
+          node a
+          a <- session 1: []
+        > join b gpus=1
+          node b
+          b <- session 2: []
+        > leave b
+        > submit 1 gpus=1
+          1 queued at 1
+        > submit 2
+          2 queued at 2
+        > stall 40
+        > jobs
+        1 queued: waits for 1 slot, 1 GPU to be free (fits b)
+        2 queued: waits behind 1
+        > wait 16 beats=a
+          2 placed on a#1
+          a <- run 2#1
+        > jobs
+        1 queued: set aside: fits only b, which was last heard 16 s ago
+        2 starting
+    "#]],
+    );
+}
+
+#[test]
+fn the_machine_that_is_both_master_and_node_never_loses_its_jobs_by_silence() {
+    let script = "
+        policy lease=until-reboot
+        join a
+        submit 1
+        report a 1#1 started
+        wait 5000
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > policy lease=until-reboot
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > wait 5000
+        > jobs
+        1 running
+    "#]],
+    );
+}
+
+#[test]
+fn a_planned_stop_grants_an_hour() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        planned-stop
+        wait 310
+        jobs
+    ";
+    check(
+        script,
+        &expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > planned-stop
+          granted 3600000 ms
+          a <- lease of 3600000 ms
+        > wait 310
+        > jobs
+        1 running
+    "#]],
+    );
+}

@@ -1,0 +1,27 @@
+//! Rules of the cluster as scenarios: a few words in, what was kept and what must happen out.
+//!
+//! After every step the invariants are checked, and that what was kept is what the cluster knows.
+
+mod ends;
+mod leases;
+mod nodes;
+mod properties;
+
+mod queue;
+mod restart;
+mod scenario;
+mod words;
+
+use expect_test::Expect;
+
+use scenario::Scenario;
+
+/// Plays the lines of `script`. A line is one input (see [`scenario`]); lines of output follow it.
+#[track_caller]
+fn check(script: &str, expected: &Expect) {
+    let mut scenario = Scenario::default();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        scenario.play(line);
+    }
+    expected.assert_eq(scenario.output());
+}

@@ -1,0 +1,396 @@
+//! The words of a scenario, the store that it keeps its records in, and the clock.
+//!
+//! ```text
+//! policy lease=SECONDS|until-reboot      first of all, where it matters
+//! join NODE [gpus=N] [slots=N] [cpu=N] [memory=N] [volume=PREFIX] [boot=N] [identity=X] [held=JOB#ATTEMPT:REPORT]…
+//! submit JOB [gpus=N] [cpu=N] [memory=N] [volume=PATH] [wait] [user=X]      stop JOB      clear [limit=N]
+//! report NODE JOB#ATTEMPT REPORT [session=N]      leave NODE      beat NODE [session=N]      remove NODE
+//! delete JOB      trashed JOB      planned-stop      restart
+//! wait SECONDS [beats=NODE,…]    ticks once a second, the named nodes' heartbeats before each
+//! stall SECONDS                  the master stands still, then ticks
+//! jobs                           shows every live job, and why it waits
+//! REPORT = starting started code-N code-N-stopped signal-N lease-ended failed-image
+//!          not-started[-strike] archived archived-partly lost
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::words;
+use crate::cluster::{Cluster, Held, Input, Policy, Session, Snapshot};
+use crate::id::{JobId, NodeName, Position};
+use crate::job::JobStatus;
+use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec};
+use crate::record::Record;
+use crate::resources::{Capacity, Demand, Gpu};
+use crate::spec::{Bundle, JobSpec, Volume, Worker};
+use crate::time::{Millis, Mono, Now, Timestamp};
+
+/// A cluster, its clock and its store.
+pub(super) struct Scenario {
+    cluster: Cluster,
+    now: Now,
+    store: Store,
+    sessions: BTreeMap<NodeName, Session>,
+    last_session: u64,
+    output: String,
+}
+
+/// Puts whole values, like every store.
+#[derive(Clone, Default)]
+pub(super) struct Store {
+    pub jobs: BTreeMap<JobId, (Arc<JobSpec>, JobStatus)>,
+    pub nodes: BTreeMap<NodeName, NodeRecord>,
+    pub next_position: Position,
+    pub granted: Option<Millis>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        let now = Now { wall: Timestamp(0), mono: Mono(1_000_000) };
+        Self {
+            cluster: Cluster::new(Policy::default(), now),
+            now,
+            store: Store::default(),
+            sessions: BTreeMap::new(),
+            last_session: 0,
+            output: String::new(),
+        }
+    }
+}
+
+impl Scenario {
+    pub fn output(&self) -> &str {
+        &self.output
+    }
+
+    pub fn with_lease(secs: u64) -> Self {
+        let mut scenario = Self::default();
+        scenario.play(&format!("policy lease={secs}"));
+        scenario
+    }
+
+    /// Everything that the cluster knows.
+    pub fn state(&self) -> String {
+        format!("{:?}", self.cluster)
+    }
+
+    pub fn live_jobs(&self) -> String {
+        format!("{:?}", self.cluster.jobs)
+    }
+
+    /// Plays a line unless it speaks of a session or a finished job that never was; says what came of it.
+    pub fn play_if_possible(&mut self, line: &str) -> String {
+        let words = Words::of(line);
+        let possible = match words.verb {
+            "report" | "leave" | "beat" => self.sessions.contains_key(&node(words.first())),
+            "delete" => self.store.jobs.contains_key(&words::job(words.first())),
+            _ => true,
+        };
+        let from = self.output.len();
+        if possible {
+            self.play(line);
+        }
+        self.output[from..].to_owned()
+    }
+
+    /// One line of a script.
+    #[track_caller]
+    pub fn play(&mut self, line: &str) {
+        self.say(&format!("> {line}"));
+        let words = Words::of(line);
+        match words.verb {
+            "policy" => self.policy(&words),
+            "wait" => self.wait(&words),
+            "stall" => {
+                self.pass(words.first().parse().unwrap());
+                self.input(Input::Tick);
+            }
+            "restart" => self.restart(),
+            "jobs" => self.show(),
+            _ => {
+                let input = self.parse(&words);
+                self.input(input);
+            }
+        }
+    }
+
+    fn policy(&mut self, words: &Words) {
+        let lease = match words.get("lease") {
+            Some("until-reboot") => crate::cluster::Lease::UntilReboot,
+            Some(secs) => crate::cluster::Lease::Lasts(Millis::from_secs(secs.parse().unwrap())),
+            None => Policy::default().lease,
+        };
+        self.cluster = Cluster::new(Policy { lease, ..Policy::default() }, self.now);
+    }
+
+    fn parse(&mut self, words: &Words) -> Input {
+        let first = words.first();
+        let by = words.get("user").unwrap_or("ada").to_owned();
+        match words.verb {
+            "submit" => Input::Submit { id: words::job(first), spec: Arc::new(spec(words)) },
+            "stop" => Input::Stop { job: words::job(first), by },
+            "clear" => Input::ClearQueue { by, limit: words.number("limit", 1000) as usize },
+            "delete" => {
+                let job = words::job(first);
+                Input::Delete { job, status: self.store.jobs[&job].1.clone() }
+            }
+            "trashed" => Input::Trashed { job: words::job(first) },
+            "join" => self.join(words),
+            "leave" => Input::Leave { node: node(first), session: self.session(words) },
+            "beat" => Input::Heartbeat { node: node(first), session: self.session(words) },
+            "remove" => Input::RemoveNode { node: node(first) },
+            "report" => Input::Report {
+                node: node(first),
+                session: self.session(words),
+                held: words::held(words.plain[1], words.plain[2]),
+            },
+            "planned-stop" => Input::PlannedStop,
+            other => panic!("no such word in a scenario: {other}"),
+        }
+    }
+
+    fn join(&mut self, words: &Words) -> Input {
+        self.last_session += 1;
+        let session = Session(self.last_session);
+        let name = node(words.first());
+        self.sessions.insert(name.clone(), session);
+        let held = words.all("held").map(|it| {
+            let (attempt, report) = it.split_once(':').expect("held=JOB#ATTEMPT:REPORT");
+            words::held(attempt, report)
+        });
+        let held: Vec<Held> = held.collect();
+        Input::Join { spec: Box::new(node_spec(name, words)), session, held }
+    }
+
+    fn session(&self, words: &Words) -> Session {
+        match words.get("session") {
+            Some(number) => Session(number.parse().unwrap()),
+            None => self.sessions[&node(words.first())],
+        }
+    }
+
+    fn wait(&mut self, words: &Words) {
+        let beats: Vec<NodeName> =
+            words.get("beats").map(|it| it.split(',').map(node).collect()).unwrap_or_default();
+        for _ in 0..words.first().parse::<u64>().unwrap() {
+            self.pass(1);
+            for node in &beats {
+                let session = self.sessions[node];
+                self.input(Input::Heartbeat { node: node.clone(), session });
+            }
+            self.input(Input::Tick);
+        }
+    }
+
+    fn pass(&mut self, secs: u64) {
+        self.now.mono.0 += secs * 1000;
+        self.now.wall.0 += secs * 1000;
+    }
+
+    #[track_caller]
+    fn input(&mut self, input: Input) {
+        match self.cluster.handle(self.now, input) {
+            Err(rejection) => {
+                self.say(&format!("refused: {}", words::short(&rejection.to_string())));
+            }
+            Ok(step) => {
+                for record in &step.records {
+                    self.say(&words::record(record));
+                }
+                for effect in &step.effects {
+                    self.say(&words::effect(effect));
+                }
+                self.store.keep(&step.records);
+            }
+        }
+        self.cluster.check(self.now).unwrap();
+        self.store.check(&self.cluster);
+    }
+
+    fn restart(&mut self) {
+        self.pass(1);
+        let policy = self.cluster.policy;
+        let (cluster, effects) = Cluster::restore(policy, self.now, self.store.snapshot());
+        self.cluster = cluster;
+        self.sessions.clear();
+        for effect in &effects {
+            self.say(&words::effect(effect));
+        }
+        self.cluster.check(self.now).unwrap();
+        self.store.check(&self.cluster);
+    }
+
+    fn show(&mut self) {
+        let lines: Vec<String> = self
+            .cluster
+            .jobs
+            .iter()
+            .map(|(id, job)| {
+                let why = self.cluster.reason(self.now, *id);
+                let why = why.map(|it| words::short(&format!(": {it}"))).unwrap_or_default();
+                format!("{} {}{why}", words::number(*id), job.status.phase().word())
+            })
+            .collect();
+        for line in lines {
+            self.say(&line);
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.push_str(line);
+        self.output.push('\n');
+    }
+}
+
+impl Store {
+    pub fn keep(&mut self, records: &[Record]) {
+        for record in records.iter().cloned() {
+            match record {
+                Record::JobQueued { id, spec, status } => {
+                    self.next_position = self.next_position.max(status.position.next());
+                    self.jobs.insert(id, (spec, status));
+                }
+                Record::JobChanged { id, status, .. } => {
+                    let kept = self.jobs.get_mut(&id).expect("a job is queued before it changes");
+                    if let Some(end) = kept.1.state.end() {
+                        assert_eq!(Some(end), status.state.end(), "an end was changed");
+                    }
+                    assert!(status.attempt >= kept.1.attempt, "an attempt went backwards");
+                    assert_eq!(status.position, kept.1.position, "a job lost its position");
+                    kept.1 = status;
+                }
+                Record::JobDeleted { id } => drop(self.jobs.remove(&id)),
+                Record::NodeChanged(node) => {
+                    self.nodes.insert(node.spec.name.clone(), node);
+                }
+                Record::NodeRemoved(name) => drop(self.nodes.remove(&name)),
+                Record::LeaseGranted(span) => self.granted = (span > Millis(0)).then_some(span),
+            }
+        }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let is_live = |status: &JobStatus| !matches!(status.state, crate::JobState::Done { .. });
+        let live = self.jobs.iter().filter(|(_, (_, status))| is_live(status));
+        Snapshot {
+            jobs: live.map(|(id, (spec, status))| (*id, spec.clone(), status.clone())).collect(),
+            nodes: self.nodes.values().cloned().collect(),
+            next_position: self.next_position,
+            granted: self.granted,
+        }
+    }
+
+    /// What was kept is what the cluster knows.
+    #[track_caller]
+    pub fn check(&self, cluster: &Cluster) {
+        let is_over = |status: &JobStatus| {
+            matches!(status.state, crate::JobState::Done { .. } | crate::JobState::Deleting { .. })
+        };
+        let kept = self.jobs.iter().filter(|(_, (_, status))| !is_over(status));
+        let kept: Vec<_> = kept.map(|(id, (spec, status))| (id, spec, status)).collect();
+        let known: Vec<_> =
+            cluster.jobs.iter().map(|(id, job)| (id, &job.spec, &job.status)).collect();
+        assert_eq!(kept, known, "what was kept is not what is known of the jobs");
+        let known: Vec<_> = cluster.nodes.values().map(|node| &node.record).collect();
+        assert_eq!(self.nodes.values().collect::<Vec<_>>(), known, "nor of the nodes");
+    }
+}
+
+/// `verb plain… key=value…`
+struct Words<'a> {
+    verb: &'a str,
+    plain: Vec<&'a str>,
+    named: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Words<'a> {
+    fn of(line: &'a str) -> Self {
+        let mut words = line.split_whitespace();
+        let verb = words.next().expect("a line has a verb");
+        let (mut plain, mut named) = (Vec::new(), Vec::new());
+        for word in words {
+            match word.split_once('=') {
+                Some(pair) => named.push(pair),
+                None => plain.push(word),
+            }
+        }
+        Self { verb, plain, named }
+    }
+
+    fn first(&self) -> &'a str {
+        self.plain.first().copied().unwrap_or_default()
+    }
+
+    fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.named.iter().filter(move |it| it.0 == key).map(|it| it.1)
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.named.iter().find(|it| it.0 == key).map(|it| it.1)
+    }
+
+    fn number(&self, key: &str, otherwise: u64) -> u64 {
+        self.get(key).map_or(otherwise, |it| it.parse().unwrap())
+    }
+}
+
+fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn node_spec(name: NodeName, words: &Words) -> NodeSpec {
+    let gpus = words.number("gpus", 0) as u32;
+    let gpu = |index| Gpu {
+        id: format!("GPU-{name}{index}").parse().unwrap(),
+        index,
+        model: "test".into(),
+        memory: 0,
+    };
+    let capacity = Capacity {
+        slots: words.number("slots", u64::from(gpus.max(1))) as u32,
+        gpus: (0..gpus).map(gpu).collect(),
+        cpu_milli: words.number("cpu", 8) * 1000,
+        memory: words.number("memory", 16) * 1_000_000_000,
+    };
+    let volumes =
+        words.all("volume").map(|it| AllowedVolume { prefix: it.into(), read_only: false });
+    NodeSpec {
+        identity: words.get("identity").unwrap_or(name.as_str()).to_owned(),
+        boot_id: words.get("boot").unwrap_or("1").to_owned(),
+        address: format!("{name}:5000"),
+        version: "0.1.0".into(),
+        executor: ExecutorKind::Process,
+        capacity,
+        volumes: volumes.collect(),
+        name,
+    }
+}
+
+fn spec(words: &Words) -> JobSpec {
+    let demand = Demand {
+        gpus: words.number("gpus", 0) as u32,
+        cpu_milli: words.number("cpu", 0) * 1000,
+        memory: words.number("memory", 0) * 1_000_000_000,
+    };
+    let volume = |it: &str| Volume { host: it.into(), bind: it.into(), read_only: false };
+    JobSpec {
+        project: "test".parse().unwrap(),
+        user: words.get("user").unwrap_or("ada").to_owned(),
+        name: None,
+        tags: BTreeMap::new(),
+        note: String::new(),
+        bundle: Bundle { id: crate::BundleId::from_sha256([7; 32]), tar_size: 1024, files: 1 },
+        command: vec!["main.py".into()],
+        entrypoint: None,
+        demand,
+        shm: None,
+        worker: Worker { volumes: words.all("volume").map(volume).collect(), ..Worker::default() },
+        params: None,
+        outputs: Default::default(),
+        wait_for_capacity: words.plain.contains(&"wait"),
+        fresh_requirements: false,
+        git: None,
+        traceparent: words.get("trace").map(str::to_owned),
+    }
+}
