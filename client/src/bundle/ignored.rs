@@ -148,18 +148,13 @@ impl Lines {
     /// Reads an ignore file, if there is one. Each line is given to the matcher under a name of its own, since the matcher
     /// tells files apart but not lines.
     fn read(root: &Path, file: &Path, notices: &mut Vec<Notice>) -> Result<Self, Error> {
-        let text = match fs::read(root.join(file)) {
-            Ok(text) => text,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
-                ) =>
-            {
-                return Ok(Self::none());
-            }
-            Err(source) => return Err(Error::Read { path: file.to_owned(), source }),
-        };
+        // What is no file, such as a named pipe, is no ignore file either.
+        let full = root.join(file);
+        if !full.is_file() {
+            return Ok(Self::none());
+        }
+        let text =
+            fs::read(full).map_err(|source| Error::Read { path: file.to_owned(), source })?;
         let text = String::from_utf8_lossy(&text);
         let mut builder = GitignoreBuilder::new(file.parent().unwrap_or(Path::new("")));
         let mut rules = HashMap::new();

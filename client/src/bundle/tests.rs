@@ -54,7 +54,7 @@ fn render(tree: &Tree) -> String {
 }
 
 #[track_caller]
-fn check(files: &[&str], rules: Rules, expected: Expect) {
+fn check(files: &[&str], rules: Rules, expected: &Expect) {
     let dir = directory(files);
     expected.assert_eq(&render(&collect(dir.path(), rules).unwrap()));
 }
@@ -74,7 +74,7 @@ fn read_back(bundle: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         match entry.header().entry_type() {
             ::tar::EntryType::Directory => text.push(b'/'),
             ::tar::EntryType::Symlink => {
-                text = [b"-> ", &*entry.link_name_bytes().unwrap()].concat()
+                text = [b"-> ", &*entry.link_name_bytes().unwrap()].concat();
             }
             kind => {
                 assert_eq!(kind, ::tar::EntryType::Regular);
@@ -103,7 +103,7 @@ fn gitignore_counts_in_every_folder_and_the_deepest_wins() {
             "sub/deep/local",
         ],
         Rules::Ignore,
-        expect![[r#"
+        &expect![[r#"
             .gitignore
             data/
             data/small.csv
@@ -134,7 +134,7 @@ fn atlasignore_takes_the_place_of_gitignore() {
             "sub/a",
         ],
         Rules::Ignore,
-        expect![[r#"
+        &expect![[r#"
             .atlasignore
             .gitignore
             model.pt
@@ -159,7 +159,7 @@ fn git_caches_and_environments_stay_behind_unless_atlasignore_says_otherwise() {
     check(
         &[&files[..], &[".gitignore: !.git|!env/"]].concat(),
         Rules::Ignore,
-        expect![[r#"
+        &expect![[r#"
             .gitignore
             main.py
             pkg/
@@ -173,7 +173,7 @@ fn git_caches_and_environments_stay_behind_unless_atlasignore_says_otherwise() {
     check(
         &[&files[..], &[".atlasignore: !env/|!/.git"]].concat(),
         Rules::Ignore,
-        expect![[r#"
+        &expect![[r#"
             .atlasignore
             .git/
             .git/HEAD
@@ -195,7 +195,7 @@ fn no_ignore_sends_all() {
     check(
         &[".gitignore: *", "a", ".git/HEAD", "__pycache__/a.pyc"],
         Rules::SendAll,
-        expect![[r#"
+        &expect![[r#"
             .git/
             .git/HEAD
             .gitignore
@@ -217,7 +217,7 @@ fn links_travel_as_links_and_those_that_leave_are_told() {
             "sub/round -> ../sub/../main.py",
         ],
         Rules::Ignore,
-        expect![[r#"
+        &expect![[r#"
             data
             sub/
             sub/a
@@ -241,7 +241,7 @@ fn secrets_and_bad_patterns_are_told() {
             "ok",
         ],
         Rules::Ignore,
-        expect![[r#"
+        &expect![[r#"
             .env
             .gitignore
             a
