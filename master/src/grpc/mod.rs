@@ -13,7 +13,7 @@ use atlas_proto::wire::jobs_server::JobsServer;
 use atlas_proto::wire::nodes_server::NodesServer;
 use atlas_proto::{MAX_MESSAGE, USER_HEADER};
 use tonic::metadata::MetadataMap;
-use tonic::service::Routes;
+use tonic::server::NamedService;
 
 use crate::service::Service;
 
@@ -24,7 +24,13 @@ pub use nodes::{JoinToken, view as node_view};
 pub fn routes(service: &Arc<Service>, token: JoinToken) -> axum::Router {
     let jobs = JobsServer::new(jobs::Jobs(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     let nodes = NodesServer::new(nodes::Nodes::new(service.clone(), token)).max_decoding_message_size(MAX_MESSAGE);
-    Routes::new(jobs).add_service(nodes).prepare().into_axum_router()
+    axum::Router::new()
+        .route_service(&path_of(&jobs), jobs)
+        .route_service(&path_of(&nodes), nodes)
+}
+
+fn path_of<S: NamedService>(_: &S) -> String {
+    format!("/{}/{{*method}}", S::NAME)
 }
 
 /// Who sent a request. Without accounts the name is what the client says.

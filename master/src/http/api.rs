@@ -1,6 +1,7 @@
 //! The JSON API, read side.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 
@@ -25,8 +26,11 @@ pub struct QueueQuery {
     limit: usize,
 }
 
-pub async fn jobs(State(app): State<App>, Query(query): Query<JobsQuery>) -> Result<Json<Jobs>, Problem> {
-    let JobsQuery { project, status, user, limit, cursor } = query;
+/// A query that may not be one.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+pub async fn jobs(State(app): State<App>, query: Asked<JobsQuery>) -> Result<Json<Jobs>, Problem> {
+    let Query(JobsQuery { project, status, user, limit, cursor }) = query?;
     let (filter, before) = grpc::filter(project, status, user, &cursor)?;
     let page = app.service.list(&filter, before, limit).await?;
     let jobs = page.jobs.iter().map(Job::from).collect();
@@ -37,8 +41,8 @@ pub async fn job(State(app): State<App>, Path(job): Path<String>) -> Result<Json
     Ok(Json(Job::from(&app.service.find(&job).await?)))
 }
 
-pub async fn queue(State(app): State<App>, Query(query): Query<QueueQuery>) -> Result<Json<Queue>, Problem> {
-    let (waiting, total) = app.service.queue(query.limit).await?;
+pub async fn queue(State(app): State<App>, query: Asked<QueueQuery>) -> Result<Json<Queue>, Problem> {
+    let (waiting, total) = app.service.queue(query?.limit).await?;
     let queued = |it: &crate::service::Waiting| Queued { place: it.place, reason: it.reason.clone(), job: Job::from(&it.job) };
     Ok(Json(Queue { total, jobs: waiting.iter().map(queued).collect() }))
 }

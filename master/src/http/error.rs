@@ -2,6 +2,7 @@
 
 use atlas_core::cluster::Rejection;
 use atlas_runtime::Chain;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
@@ -13,6 +14,12 @@ pub struct Problem(pub Error);
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self(error)
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self(Error::invalid("query", rejection.body_text()))
     }
 }
 
