@@ -1,0 +1,75 @@
+//! Folders below one folder, through no link.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A folder that files are put below.
+pub(super) struct Tree {
+    root: OwnedFd,
+    /// Files come folder by folder, so the last one is worth keeping.
+    last: Option<(std::path::PathBuf, OwnedFd)>,
+}
+
+impl Tree {
+    /// Makes the folder and those above it.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        Ok(Self { root: rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?, last: None })
+    }
+
+    /// The folder that `path` lies in, made if need be, and the name in it.
+    pub(super) fn place<'a>(&mut self, path: &'a Path) -> io::Result<(&OwnedFd, &'a OsStr)> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
+        let name = path.file_name().ok_or_else(invalid)?;
+        let folder = path.parent().ok_or_else(invalid)?;
+        if folder.as_os_str().is_empty() {
+            return Ok((&self.root, name));
+        }
+        if self.last.as_ref().is_none_or(|(last, _)| last != folder) {
+            self.last = Some((folder.to_owned(), self.descend(folder)?));
+        }
+        let (_, opened) = self.last.as_ref().expect("it was set just now");
+        Ok((opened, name))
+    }
+
+    fn descend(&self, folder: &Path) -> io::Result<OwnedFd> {
+        let mut here = self.root.as_fd().try_clone_to_owned()?;
+        for part in folder.components() {
+            let Component::Normal(name) = part else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            here = step(&here, name)?;
+        }
+        Ok(here)
+    }
+}
+
+/// Makes and opens a folder. What an earlier attempt left there under the name, if it is no folder, goes.
+fn step(here: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let open = || rustix::fs::openat(here, name, FOLDER, Mode::empty());
+    let make = || match rustix::fs::mkdirat(here, name, Mode::from_raw_mode(0o777)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match open() {
+        Ok(folder) => Ok(folder),
+        Err(Errno::NOENT) => {
+            make()?;
+            Ok(open()?)
+        }
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            rustix::fs::unlinkat(here, name, AtFlags::empty())?;
+            make()?;
+            Ok(open()?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,169 @@
+//! Jobs as processes of this machine, each under the supervisor of a worker slot. It isolates nothing but files and signals.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use atlas_core::JobSpec;
+
+use super::{Base, Error, Fate, Place, Supervised};
+use crate::options::Settings;
+use crate::paths::{AttemptId, Data, JobDir};
+use crate::slot::{Event, Slot, end_orphan};
+use crate::start::DEFAULT_PATH;
+use crate::supervisor::StartedFile;
+
+/// What a job gets of the agent's own environment.
+const INHERITED: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
+
+/// The slots of this node.
+pub struct Process {
+    supervisor: PathBuf,
+    slots: PathBuf,
+    /// Idle supervisors beyond this number are let go.
+    keep: usize,
+    idle: Mutex<Vec<Slot>>,
+    env: BTreeMap<String, String>,
+    python: Option<String>,
+}
+
+impl Process {
+    pub fn new(settings: &Settings, data: &Data, slots: u32) -> Self {
+        let mut env: BTreeMap<String, String> = INHERITED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .collect();
+        env.entry("LANG".into()).or_insert_with(|| "C.UTF-8".into());
+        let path = env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
+        let python = python(path);
+        Self {
+            supervisor: settings.supervisor.clone(),
+            slots: data.slots(),
+            keep: usize::try_from(slots).unwrap_or(usize::MAX),
+            idle: Mutex::default(),
+            python,
+            env,
+        }
+    }
+
+    pub(super) fn base(&self, spec: &JobSpec) -> Base {
+        let python = spec.worker.python.clone().or_else(|| self.python.clone());
+        Base { env: self.env.clone(), entrypoint: Vec::new(), python }
+    }
+
+    pub(super) async fn launch(&self, dir: &JobDir) -> Result<Supervised, Error> {
+        let control = dir.control();
+        while let Some(slot) = self.take() {
+            match hand_over(slot, &control).await {
+                // It ended while it was idle, or is not as idle as it seemed.
+                Err(Error::Gone | Error::Refused(_) | Error::Supervisor(_)) => {}
+                done => return done,
+            }
+        }
+        let folder = self.slots.join(uuid::Uuid::new_v4().simple().to_string());
+        hand_over(Slot::start(&folder, &self.supervisor).await?, &control).await
+    }
+
+    pub(super) async fn adopt(
+        &self,
+        dirs: &[(AttemptId, JobDir)],
+    ) -> BTreeMap<AttemptId, Supervised> {
+        let mut adopted = BTreeMap::new();
+        for folder in folders(&self.slots) {
+            let Ok(mut slot) = Slot::connect(&folder.join("sock")).await else {
+                // Its supervisor is gone, and so is what the folder was for.
+                let _ = fs::remove_dir_all(&folder);
+                continue;
+            };
+            let Some(control) = slot.job().map(Path::to_owned) else {
+                self.give_back(slot);
+                continue;
+            };
+            match dirs.iter().find(|(_, dir)| dir.control() == control) {
+                Some((id, _)) => {
+                    adopted.insert(*id, Supervised { slot, first: None, place: Place::Slot });
+                }
+                None => {
+                    let control = control.display();
+                    tracing::warn!("a supervisor runs {control}, which was removed here: ended");
+                    let _ = slot.kill().await; // one that does not hear it is gone
+                }
+            }
+        }
+        adopted
+    }
+
+    fn take(&self) -> Option<Slot> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    pub(super) fn give_back(&self, slot: Slot) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.keep {
+            idle.push(slot);
+        }
+    }
+}
+
+/// Gives a slot its job and waits for the answer.
+async fn hand_over(mut slot: Slot, control: &Path) -> Result<Supervised, Error> {
+    slot.run(control).await?;
+    match slot.next().await {
+        Event::Refused { message } => Err(Error::Refused(message)),
+        Event::Lost => Err(Error::Gone),
+        first => Ok(Supervised { slot, first: Some(first), place: Place::Slot }),
+    }
+}
+
+/// A supervisor died and left its job without anyone to stop it when its lease ends: it is ended now.
+pub(super) async fn abandoned(dir: &JobDir) -> Fate {
+    let control = dir.control();
+    let ended = tokio::task::spawn_blocking(move || match StartedFile::read(&control) {
+        Ok(Some(started)) => end_orphan(&started).is_ok_and(|ended| ended),
+        Ok(None) | Err(_) => false,
+    });
+    let message = match ended.await {
+        Ok(true) => "its supervisor was killed; what was left of the job was ended",
+        Ok(false) | Err(_) => "its supervisor is gone",
+    };
+    Fate { message: message.into(), out_of_memory: false }
+}
+
+fn folders(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// The first `python` on the path, else the first `python3`.
+fn python(path: &str) -> Option<String> {
+    let executable = |file: &PathBuf| {
+        file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    };
+    ["python", "python3"].into_iter().find_map(|name| {
+        let found = std::env::split_paths(path).map(|folder| folder.join(name)).find(executable)?;
+        found.to_str().map(|_| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_comes_before_python3_wherever_it_lies() {
+        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let path = format!("{}:{}", first.path().display(), second.path().display());
+        assert_eq!(python(&path), None);
+        let install = |folder: &tempfile::TempDir, name| {
+            let file = folder.path().join(name);
+            fs::write(&file, "").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        install(&first, "python3");
+        assert_eq!(python(&path).as_deref(), Some("python3"));
+        install(&second, "python");
+        assert_eq!(python(&path).as_deref(), Some("python"));
+    }
+}

@@ -1,0 +1,28 @@
+//! What every part of the agent shares.
+
+use atlas_core::Epoch;
+use atlas_runtime::tasks::Tasks;
+use tokio::sync::{Semaphore, watch};
+
+use crate::executor::Executor;
+use crate::identity::Identity;
+use crate::leases::Leases;
+use crate::options::Settings;
+use crate::paths::{Data, Shared};
+use crate::start::Bundles;
+
+/// A node's settings, folders and means.
+pub struct Node {
+    pub settings: Settings,
+    pub identity: Identity,
+    pub data: Data,
+    pub shared: Option<Shared>,
+    pub executor: Executor,
+    pub bundles: Bundles,
+    pub tasks: Tasks,
+    pub leases: Leases,
+    /// Of the master that was last obeyed; written by the driver.
+    pub epoch: watch::Receiver<Epoch>,
+    /// Folders that are emptied at the same time.
+    pub emptying: Semaphore,
+}

@@ -1,0 +1,136 @@
+//! The agent from its start to its end.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use atlas_core::Epoch;
+use atlas_core::node::{ExecutorKind, NodeSpec};
+use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem};
+use atlas_runtime::tasks::Tasks;
+use tokio::sync::{Semaphore, watch};
+
+use crate::driver::{self, Driver};
+use crate::executor::{Executor, Process};
+use crate::identity::{self, Identity};
+use crate::inventory;
+use crate::leases::Leases;
+use crate::master::Token;
+use crate::node::Node;
+use crate::options::Settings;
+use crate::paths::{Data, Shared};
+use crate::proxy::{self, Proxy};
+use crate::session::Session;
+use crate::start::Bundles;
+use crate::trash;
+
+/// Folders of finished jobs that are emptied at the same time.
+const EMPTYING: usize = 2;
+
+/// Why the agent does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not make {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("--data {} lies on {kind}, where sockets and renames are not what they should be: take a local disk", path.display())]
+    Network { path: PathBuf, kind: &'static str },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    #[error(transparent)]
+    Inventory(#[from] inventory::Error),
+    #[error("--token holds characters that a header cannot carry")]
+    Token,
+    #[error(transparent)]
+    Proxy(#[from] proxy::Error),
+    #[error("this build has no Docker executor: start with --executor process")]
+    Docker,
+    #[error("could not look through {}", path.display())]
+    Look { path: PathBuf, source: io::Error },
+}
+
+/// Runs the agent until `tasks` shuts down. The jobs are left to their supervisors.
+pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
+    let data = Data::new(settings.data.clone());
+    let lock = prepare(&data)?;
+    let identity = Identity::load(&data)?;
+    let capacity = inventory::capacity(settings.slots)?;
+    let token = Token::new(&settings.token).ok_or(Error::Token)?;
+    let (listener, address) = proxy::listen(settings.listen).await?;
+    let shared = settings.shared.clone().map(Shared::new);
+    let executor = match settings.executor {
+        ExecutorKind::Process => Executor::Process(Process::new(&settings, &data, capacity.slots)),
+        ExecutorKind::Docker => return Err(Error::Docker),
+    };
+    let leases = Leases::default();
+    let (epoch, led) = watch::channel(Epoch::default());
+    let spec = NodeSpec {
+        name: settings.name.clone(),
+        identity: identity.node.clone(),
+        boot_id: identity.boot_id.clone(),
+        address: settings.address.clone().unwrap_or_else(|| address.to_string()),
+        version: env!("CARGO_PKG_VERSION").into(),
+        executor: executor.kind(),
+        capacity,
+        volumes: settings.volumes.clone(),
+    };
+    let node = Arc::new(Node {
+        bundles: Bundles::new(shared.as_ref(), &data, &settings.master, &token),
+        identity,
+        data: data.clone(),
+        shared,
+        executor,
+        tasks: tasks.clone(),
+        leases: leases.clone(),
+        epoch: led,
+        emptying: Semaphore::new(EMPTYING),
+        settings,
+    });
+    let found =
+        driver::find(&node).await.map_err(|source| Error::Look { path: data.jobs(), source })?;
+    let cluster = identity::cluster(&data)?;
+    let (driver, handle) = Driver::new(node.clone(), epoch, found);
+    let session = Session {
+        master: node.settings.master.clone(),
+        token: token.clone(),
+        node: spec,
+        data,
+        cluster,
+        driver: handle.clone(),
+        leases,
+    };
+    tracing::info!(%address, executor = node.executor.kind().word(), "node {} is up", node.settings.name);
+    tasks.spawn_essential("driver", driver.run());
+    tasks.spawn_essential("proxy", Proxy::new(handle, tasks.clone()).serve(listener, token));
+    let token = tasks.token().clone();
+    tasks.spawn_essential("session", async move {
+        token.run_until_cancelled(session.run()).await;
+    });
+    tasks.cancelled().await;
+    drop(lock);
+    Ok(())
+}
+
+/// The node's own folders, used by this process alone.
+fn prepare(data: &Data) -> Result<InstanceLock, Error> {
+    let root = data.root();
+    let folder =
+        |path: PathBuf| fs::create_dir_all(&path).map_err(|source| Error::Folder { path, source });
+    let kind = is_network_filesystem(root)
+        .map_err(|source| Error::Folder { path: root.to_owned(), source })?;
+    if let Some(kind) = kind {
+        return Err(Error::Network { path: root.to_owned(), kind });
+    }
+    for path in [root.to_owned(), data.slots(), data.jobs(), data.trash()] {
+        folder(path)?;
+    }
+    let lock = InstanceLock::acquire(root, "atlas-node")?;
+    let trash = data.trash();
+    std::thread::Builder::new()
+        .name("empty-trash".into())
+        .spawn(move || trash::empty(&trash))
+        .map_err(|source| Error::Folder { path: data.trash(), source })?;
+    Ok(lock)
+}

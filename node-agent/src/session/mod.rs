@@ -1,0 +1,140 @@
+//! The one conversation with the master: a stream that is opened again for ever, with a pause that grows.
+//!
+//! **Invariant:** the first thing said is everything that is held here, the first thing heard is everything that should be. A
+//! master of another cluster is not obeyed, and nothing is touched on its account.
+
+mod stream;
+
+use std::time::{Duration, Instant};
+
+use atlas_core::agent::LeaseClock;
+use atlas_core::node::NodeSpec;
+use atlas_core::time::Millis;
+use atlas_core::{ClusterId, Mono};
+use atlas_runtime::Chain;
+use atlas_runtime::backoff::{Backoff, Policy};
+use atlas_runtime::clock::Boottime;
+use tonic::transport::Uri;
+
+use crate::driver;
+use crate::leases::{Deadline, Leases};
+use crate::master::Token;
+use crate::paths::Data;
+
+/// Waits between attempts to reach the master.
+const RETRY: Policy =
+    Policy { first: Duration::from_millis(100), max: Duration::from_secs(5), attempts: None };
+/// How often it is said that the master is still away.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// What a session needs to know.
+pub struct Session {
+    pub master: Uri,
+    pub token: Token,
+    pub node: NodeSpec,
+    pub data: Data,
+    /// The cluster that this node belongs to, once it is known.
+    pub cluster: Option<ClusterId>,
+    pub driver: driver::Handle,
+    pub leases: Leases,
+}
+
+/// Why a session ended. The next one is tried in any case.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not reach the master at {master}")]
+    Connect { master: Uri, source: tonic::transport::Error },
+    #[error("the master at {master} refused this node: {}", source.message())]
+    Refused { master: Uri, source: tonic::Status },
+    #[error("the connection to the master broke: {}", .0.message())]
+    Broken(tonic::Status),
+    #[error("the master closed the connection")]
+    Closed,
+    #[error("the master has not answered for {0:?}")]
+    Silent(Duration),
+    #[error("the master sent {what} where {instead} was due")]
+    OutOfOrder { what: &'static str, instead: &'static str },
+    #[error("the master sent something this node does not understand")]
+    Invalid(#[source] atlas_proto::Invalid),
+    #[error(
+        "this node belongs to cluster {ours}, and the master at {master} leads cluster {theirs}: nothing here was touched. Start the agent with its own master's --master, or give it a --data folder of its own for this one"
+    )]
+    OtherCluster { ours: ClusterId, theirs: ClusterId, master: Uri },
+    #[error("could not remember the cluster this node joins")]
+    Remember(#[source] crate::identity::Error),
+    #[error(transparent)]
+    Stale(#[from] atlas_core::agent::Stale),
+    #[error("this node cannot keep up with its master")]
+    Overrun,
+    #[error("the node shuts down")]
+    Shutdown,
+}
+
+impl Session {
+    /// Holds the conversation until the agent shuts down.
+    pub async fn run(mut self) {
+        let mut clock = LeaseClock::default();
+        let mut backoff = Backoff::new(RETRY);
+        let mut said = Said::default();
+        loop {
+            let error = match self.talk(&mut clock).await {
+                Ended { error: Error::Shutdown, .. } => return,
+                Ended { welcomed: true, error } => {
+                    backoff.reset();
+                    said = Said::default();
+                    error
+                }
+                Ended { error, .. } => error,
+            };
+            said.say(&error);
+            let wait = backoff.next().expect("it never gives up");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn talk(&mut self, clock: &mut LeaseClock) -> Ended {
+        let mut welcomed = false;
+        let error = match stream::Stream::open(self, clock).await {
+            Ok(stream) => stream.run(self, clock, &mut welcomed).await,
+            Err(error) => error,
+        };
+        Ended { welcomed, error }
+    }
+
+    /// Writes down for every job how long it may go on. Not to be called before the first welcome.
+    async fn publish(&self, clock: &LeaseClock) {
+        // The supervisors take their grace off themselves.
+        let deadline = clock.deadline(Millis(0)).map_or(Deadline::Never, Deadline::At);
+        let leases = self.leases.clone();
+        // It fails only while the agent shuts down, and then the old deadline, which is earlier, counts.
+        let _ = tokio::task::spawn_blocking(move || leases.set(deadline)).await;
+    }
+}
+
+struct Ended {
+    welcomed: bool,
+    error: Error,
+}
+
+/// A trouble is said when it comes and every minute while it lasts, not with each attempt.
+#[derive(Default)]
+struct Said {
+    last: Option<(String, Instant)>,
+}
+
+impl Said {
+    fn say(&mut self, error: &Error) {
+        let text = Chain(error).to_string();
+        match &self.last {
+            Some((last, at)) if *last == text && at.elapsed() < REMIND => {}
+            _ => {
+                tracing::warn!("{text}; trying again until it answers");
+                self.last = Some((text, Instant::now()));
+            }
+        }
+    }
+}
+
+fn now() -> Mono {
+    Mono(Boottime::now())
+}

@@ -1,0 +1,205 @@
+//! One opened stream, from the join to its end.
+
+use std::time::Duration;
+
+use atlas_core::agent::{Input, LeaseClock};
+use atlas_core::time::Millis;
+use atlas_core::{Attempt, ClusterId, Epoch};
+use atlas_proto::Invalid;
+use atlas_proto::convert::{parse, required};
+use atlas_proto::wire::{self, master_message, node_message};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use super::{Error, Session, now};
+use crate::driver::Up;
+use crate::{identity, master};
+
+/// Messages that may wait for the connection. A node that has more to say starts over: a join says it all at once.
+const OUTBOX: usize = 1024;
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+/// Heartbeats without an answer after which the connection counts as dead.
+const SILENT_HEARTBEATS: u32 = 4;
+const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Stream {
+    up: Up,
+    down: Streaming<wire::MasterMessage>,
+    /// Heartbeats are numbered within a session.
+    beats: u64,
+}
+
+impl Stream {
+    /// Connects and says everything that is held here.
+    pub(super) async fn open(session: &Session, clock: &mut LeaseClock) -> Result<Self, Error> {
+        let master = || session.master.clone();
+        let mut client = master::connect(&session.master)
+            .await
+            .map_err(|source| Error::Connect { master: master(), source })?;
+        let (messages, outbox) = mpsc::channel(OUTBOX);
+        let up = Up { messages, overrun: CancellationToken::new() };
+        let held = session.driver.open(up.clone()).await.ok_or(Error::Shutdown)?;
+        let join = wire::Join {
+            cluster_id: session.cluster.as_ref().map(ToString::to_string).unwrap_or_default(),
+            held: held.iter().map(Into::into).collect(),
+            ..(&session.node).into()
+        };
+        clock.opened(now());
+        let first = tokio_stream::once(message(node_message::Message::Join(join)));
+        let words = tokio_stream::StreamExt::chain(first, ReceiverStream::new(outbox));
+        let request = session.token.with(words);
+        let reply = tokio::time::timeout(WELCOME_TIMEOUT, client.session(request))
+            .await
+            .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?
+            .map_err(|source| Error::Refused { master: master(), source })?;
+        Ok(Self { up, down: reply.into_inner(), beats: 0 })
+    }
+
+    /// Listens and sends heartbeats until the stream ends; returns why it did.
+    pub(super) async fn run(
+        mut self,
+        session: &mut Session,
+        clock: &mut LeaseClock,
+        welcomed: &mut bool,
+    ) -> Error {
+        let beat = match self.welcome(session, clock).await {
+            Ok(beat) => beat,
+            Err(error) => return error,
+        };
+        *welcomed = true;
+        tracing::info!(master = %session.master, "joined the master as {}", session.node.name);
+        let silence = (beat * SILENT_HEARTBEATS).max(SHORTEST_SILENCE);
+        let mut heard = Instant::now();
+        let mut beats = interval_at(heard + beat, beat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = self.down.message() => {
+                    heard = Instant::now();
+                    if let Err(error) = self.listen(message, session, clock).await {
+                        return error;
+                    }
+                }
+                _ = beats.tick() => {
+                    if heard.elapsed() > silence {
+                        return Error::Silent(silence);
+                    }
+                    if let Err(error) = self.beat(clock) {
+                        return error;
+                    }
+                }
+                () = self.up.messages.closed() => return Error::Closed,
+                () = self.up.overrun.cancelled() => return Error::Overrun,
+            }
+        }
+    }
+
+    /// The first word of the master: everything that should be held here.
+    async fn welcome(
+        &mut self,
+        session: &mut Session,
+        clock: &mut LeaseClock,
+    ) -> Result<Duration, Error> {
+        let first = tokio::time::timeout(WELCOME_TIMEOUT, self.down.message())
+            .await
+            .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?
+            .map_err(|source| Error::Refused { master: session.master.clone(), source })?
+            .ok_or(Error::Closed)?;
+        let Some(master_message::Message::Welcome(welcome)) = first.message else {
+            return Err(Error::OutOfOrder { what: "another message", instead: "a welcome" });
+        };
+        let wire::Welcome { cluster_id, epoch, assignments, lease_ms, heartbeat_ms } = welcome;
+        admit(session, parse("cluster_id", &cluster_id).map_err(Error::Invalid)?)?;
+        let list = assignments
+            .into_iter()
+            .map(TryInto::try_into)
+            .collect::<Result<_, _>>()
+            .map_err(Error::Invalid)?;
+        // The lease first: what is started now must begin with it, and a heartbeat tells the master that nothing counts by an
+        // older one any more.
+        clock.welcomed((lease_ms > 0).then_some(Millis(lease_ms)));
+        session.publish(clock).await;
+        session.driver.assignments(Epoch(epoch), list).await.ok_or(Error::Shutdown)??;
+        Ok(Duration::from_millis(heartbeat_ms.clamp(100, 60_000)))
+    }
+
+    async fn listen(
+        &mut self,
+        message: Result<Option<wire::MasterMessage>, tonic::Status>,
+        session: &Session,
+        clock: &mut LeaseClock,
+    ) -> Result<(), Error> {
+        let message = message.map_err(Error::Broken)?.ok_or(Error::Closed)?;
+        let message = required("message", message.message).map_err(Error::Invalid)?;
+        let input = match message {
+            master_message::Message::Welcome(_) => {
+                return Err(Error::OutOfOrder { what: "a second welcome", instead: "an order" });
+            }
+            master_message::Message::Heartbeat(wire::HeartbeatAck { number }) => {
+                clock.answered(number);
+                session.publish(clock).await;
+                return Ok(());
+            }
+            master_message::Message::Grant(wire::Grant { span_ms }) => {
+                clock.granted(Millis(span_ms));
+                session.publish(clock).await;
+                return Ok(());
+            }
+            order => input(order).map_err(Error::Invalid)?,
+        };
+        session.driver.obey(input).await.ok_or(Error::Shutdown)
+    }
+
+    fn beat(&mut self, clock: &mut LeaseClock) -> Result<(), Error> {
+        self.beats += 1;
+        clock.sent(self.beats, now());
+        let beat = wire::Heartbeat { number: self.beats };
+        let beat = message(node_message::Message::Heartbeat(beat));
+        self.up.messages.try_send(beat).map_err(|_| Error::Overrun)
+    }
+}
+
+/// A node belongs to the first cluster that welcomed it.
+fn admit(session: &mut Session, theirs: ClusterId) -> Result<(), Error> {
+    match &session.cluster {
+        Some(ours) if *ours == theirs => Ok(()),
+        Some(ours) => {
+            Err(Error::OtherCluster { ours: ours.clone(), theirs, master: session.master.clone() })
+        }
+        None => {
+            identity::join(&session.data, &theirs).map_err(Error::Remember)?;
+            session.cluster = Some(theirs);
+            Ok(())
+        }
+    }
+}
+
+fn input(order: master_message::Message) -> Result<Input, Invalid> {
+    Ok(match order {
+        master_message::Message::Assign(assignment) => {
+            Input::Assign { assignment: assignment.try_into()? }
+        }
+        master_message::Message::Stop(wire::StopAttempt { job, attempt, grace_ms }) => {
+            Input::Stop {
+                job: parse("job", &job)?,
+                attempt: Attempt(attempt),
+                grace: Millis(grace_ms),
+            }
+        }
+        master_message::Message::Release(wire::ReleaseAttempt { job, attempt }) => {
+            Input::Release { job: parse("job", &job)?, attempt: Attempt(attempt) }
+        }
+        master_message::Message::Welcome(_)
+        | master_message::Message::Heartbeat(_)
+        | master_message::Message::Grant(_) => {
+            return Err(Invalid::new("message", "it is no order"));
+        }
+    })
+}
+
+fn message(message: node_message::Message) -> wire::NodeMessage {
+    wire::NodeMessage { message: Some(message) }
+}

@@ -1,0 +1,83 @@
+//! Why a job did not start, and what that means for it: another node is tried, or it ends.
+
+use std::io;
+use std::path::PathBuf;
+
+use atlas_core::agent::{Exit, ExitKind, Report};
+use atlas_core::{Cause, Timestamp};
+use atlas_runtime::Chain;
+use atlas_runtime::clock::Wall;
+
+use super::{bundle, rule, volumes};
+use crate::{driver, executor, logs, supervisor, unpack};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Nothing(#[from] rule::Nothing),
+    #[error(
+        "no python on this node: install one, name one by worker.python, or give a command that needs none"
+    )]
+    NoPython,
+    #[error(transparent)]
+    Volume(#[from] volumes::Error),
+    #[error(transparent)]
+    Fetch(#[from] bundle::Error),
+    #[error("could not open the bundle {}", path.display())]
+    Bundle { path: PathBuf, source: io::Error },
+    #[error("could not unpack the bundle")]
+    Unpack(#[source] unpack::Error),
+    #[error("could not make {} on the node's disk", path.display())]
+    Disk { path: PathBuf, source: io::Error },
+    #[error("could not make {} on the shared storage", path.display())]
+    Shared { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Kept(#[from] driver::KeptError),
+    #[error(transparent)]
+    Log(#[from] logs::PreludeError),
+    #[error("could not prepare the supervisor")]
+    Supervisor(#[from] supervisor::Error),
+    #[error(transparent)]
+    Executor(#[from] executor::Error),
+    #[error("stopped before it started")]
+    Cancelled,
+}
+
+impl Error {
+    /// What the master is told. `log_length`: what was written to the job's log so far.
+    pub fn report(&self, log_length: u64) -> Report {
+        let message = Chain(self).to_string();
+        let (cause, strike) = match self {
+            Self::Nothing(_) => (Cause::Rejected, false),
+            Self::Volume(volumes::Error::Look { .. }) => (Cause::Rejected, true),
+            Self::Volume(_) => (Cause::Rejected, false),
+            Self::Fetch(_) | Self::Bundle { .. } => (Cause::Bundle, true),
+            Self::Unpack(error) => (Cause::Bundle, !error.is_of_the_bundle()),
+            Self::Executor(error) => match error.verdict() {
+                executor::Verdict::Ends(cause) => return exited(cause, message, log_length),
+                executor::Verdict::Elsewhere { cause, strike } => (cause, strike),
+            },
+            Self::Cancelled => (Cause::Internal, false),
+            Self::NoPython
+            | Self::Disk { .. }
+            | Self::Shared { .. }
+            | Self::Kept(_)
+            | Self::Log(_)
+            | Self::Supervisor(_) => (Cause::Internal, true),
+        };
+        Report::NotStarted { cause, message, strike }
+    }
+}
+
+/// The job ends here: what its log says must be kept.
+fn exited(cause: Cause, detail: String, log_length: u64) -> Report {
+    Report::Exited(Exit {
+        kind: ExitKind::Failed(cause),
+        stopped: false,
+        at: Timestamp(Wall::now()),
+        started: None,
+        log_length,
+        spool_length: 0,
+        detail,
+    })
+}

@@ -1,0 +1,142 @@
+//! What a job finds on a disk. All of it blocks, and part of it as long as the shared storage does.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use atlas_core::JobSpec;
+use tokio_util::sync::CancellationToken;
+
+use super::bundle::Cancellable;
+use super::error::Error;
+use super::volumes::{self, Mount, Rules};
+use crate::node::Node;
+use crate::options::JobUser;
+use crate::paths::{AttemptId, JobDir};
+use crate::unpack::{self, Owner, Snapshot};
+
+const PARAMETERS: &str = "foundations_job_parameters.json";
+const REQUIREMENTS: &str = "requirements.txt";
+
+/// What was made and found.
+#[derive(Debug)]
+pub struct Files {
+    pub checkpoints: PathBuf,
+    pub mounts: Vec<Mount>,
+    /// Whether there is a requirements.txt.
+    pub requirements: bool,
+}
+
+/// Makes the attempt's folders. Control is closed to the job, but for its spool.
+pub(super) fn lay_out(dir: &JobDir, user: &JobUser) -> Result<(), Error> {
+    let make = |path: PathBuf, mode: u32, theirs: bool| {
+        let made = DirBuilder::new().mode(mode).create(&path).and_then(|()| {
+            fs::set_permissions(&path, Permissions::from_mode(mode))?;
+            if theirs { give(&path, user) } else { Ok(()) }
+        });
+        made.map_err(|source| Error::Disk { path, source })
+    };
+    make(dir.path().to_owned(), 0o711, false)?;
+    make(dir.control(), 0o711, false)?;
+    make(dir.spool(), 0o700, true)?;
+    make(dir.home(), 0o700, true)?;
+    make(dir.tmp(), 0o1777, true)
+}
+
+fn give(path: &Path, user: &JobUser) -> io::Result<()> {
+    if user.is_this_process() { Ok(()) } else { chown(path, Some(user.uid), Some(user.gid)) }
+}
+
+/// The part that waits for storage.
+pub(super) struct Task {
+    pub node: Arc<Node>,
+    pub id: AttemptId,
+    pub dir: JobDir,
+    pub spec: Arc<JobSpec>,
+    pub bundle: PathBuf,
+    pub cancel: CancellationToken,
+}
+
+impl Task {
+    pub(super) fn run(&self) -> Result<Files, Error> {
+        let mounts = self.volumes()?;
+        let mut snapshot = self.unpack()?;
+        self.parameters(&mut snapshot)?;
+        let path = self.dir.snapshot();
+        let text = serde_json::to_vec(&snapshot).expect("times are always JSON");
+        fs::write(&path, text).map_err(|source| Error::Disk { path, source })?;
+        let work = self.dir.work();
+        let found = fs::symlink_metadata(work.join(REQUIREMENTS));
+        let requirements = found.is_ok_and(|it| it.is_file());
+        Ok(Files { checkpoints: self.checkpoints()?, mounts, requirements })
+    }
+
+    fn volumes(&self) -> Result<Vec<Mount>, Error> {
+        let settings = &self.node.settings;
+        let shared = self.node.shared.as_ref().map(|it| it.root().to_owned());
+        let ours: Vec<PathBuf> =
+            [Some(self.node.data.root().to_owned()), shared].into_iter().flatten().collect();
+        let rules = Rules { allowed: &settings.volumes, ours: &ours, executor: settings.executor };
+        let asked = &self.spec.worker.volumes;
+        Ok(volumes::check(&rules, asked, &settings.default_volumes)?)
+    }
+
+    fn unpack(&self) -> Result<Snapshot, Error> {
+        let file = File::open(&self.bundle)
+            .map_err(|source| Error::Bundle { path: self.bundle.clone(), source })?;
+        let reader = Cancellable { inner: file, cancel: self.cancel.clone() };
+        let user = &self.node.settings.job_user;
+        let owner = (!user.is_this_process()).then_some(Owner { uid: user.uid, gid: user.gid });
+        unpack::unpack(reader, &self.spec.bundle, &self.dir.work(), owner).map_err(|error| {
+            if self.cancel.is_cancelled() {
+                return Error::Cancelled;
+            }
+            if let unpack::Error::Damaged { .. } = &error {
+                self.node.bundles.distrust(self.spec.bundle.id);
+            }
+            Error::Unpack(error)
+        })
+    }
+
+    /// Whatever the bundle has under that name is replaced, and no link is followed.
+    fn parameters(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
+        let Some(text) = &self.spec.params else { return Ok(()) };
+        let path = self.dir.work().join(PARAMETERS);
+        let write = || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = File::options().write(true).create_new(true).mode(0o644).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            drop(file);
+            give(&path, &self.node.settings.job_user)?;
+            snapshot.adopt(&self.dir.work(), Path::new(PARAMETERS))
+        };
+        let mut write = write;
+        write().map_err(|source| Error::Disk { path: path.clone(), source })
+    }
+
+    /// The same folder in every attempt of the job, where there is a shared storage.
+    fn checkpoints(&self) -> Result<PathBuf, Error> {
+        let (path, shared) = match &self.node.shared {
+            Some(shared) => (shared.checkpoints(self.id.job), true),
+            None => (self.dir.checkpoints(), false),
+        };
+        let user = &self.node.settings.job_user;
+        let made = fs::create_dir_all(&path).and_then(|()| match give(&path, user) {
+            // A storage that takes root's rights away: then anyone may write here.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                fs::set_permissions(&path, Permissions::from_mode(0o1777))
+            }
+            other => other,
+        });
+        match made {
+            Ok(()) => Ok(path),
+            Err(source) if shared => Err(Error::Shared { path, source }),
+            Err(source) => Err(Error::Disk { path, source }),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The way from an assignment to a running job: folders, bundle, parameters, requirements, environment, supervisor.
+
+pub mod bundle;
+mod environment;
+mod error;
+mod files;
+mod rule;
+mod volumes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::Kept;
+use crate::executor::{Base, Supervised};
+use crate::leases::{Deadline, Held};
+use crate::logs::{LogState, Prelude};
+use crate::node::Node;
+use crate::paths::{AttemptId, JobDir};
+use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
+use atlas_runtime::clock;
+
+pub use bundle::Bundles;
+pub use environment::{DEFAULT_PATH, Places};
+pub use error::Error;
+pub use files::Files;
+
+use environment::Facts;
+use rule::Plan;
+
+/// Between SIGTERM and SIGKILL when nobody says otherwise.
+const GRACE_MS: u64 = 10_000;
+const OPEN_FILES: u64 = 1_048_576;
+const STACK: u64 = 64 << 20;
+
+/// One attempt on its way.
+pub struct Start {
+    pub node: Arc<Node>,
+    pub id: AttemptId,
+    pub dir: JobDir,
+    pub kept: Kept,
+    pub log: watch::Sender<LogState>,
+    /// The job is not wanted any more.
+    pub cancel: CancellationToken,
+}
+
+impl Start {
+    /// Goes all the way. When it fails, nothing of the job runs.
+    pub async fn run(self) -> Result<Running, Error> {
+        let mut log = self.lay_out().await?;
+        let (files, base) = tokio::try_join!(self.files(), async {
+            let base = self.node.executor.base(&self.kept.spec, &mut log, &self.cancel).await?;
+            Ok((base, log))
+        })?;
+        let (base, mut log) = base;
+        let plan = self.plan(&base)?;
+        log.write(rule::banner(&plan, files.requirements).as_bytes())?;
+        let places = self.node.executor.places(&self.dir, &files);
+        let env = self.environment(&base, places);
+        let lease = self.describe(plan, env).await?;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let launch =
+            Launch { id: self.id, dir: &self.dir, kept: &self.kept, files: &files, base: &base };
+        Ok(Running { supervised: self.node.executor.launch(launch).await?, lease })
+    }
+
+    /// The attempt's folders and the beginning of its log.
+    async fn lay_out(&self) -> Result<Prelude, Error> {
+        let (dir, kept, state) = (self.dir.clone(), self.kept.clone(), self.log.clone());
+        let user = self.node.settings.job_user.clone();
+        blocking(move || {
+            files::lay_out(&dir, &user)?;
+            kept.write(&dir.assignment())?;
+            Ok(Prelude::create(&dir, state)?)
+        })
+        .await
+    }
+
+    /// Everything that the job finds on a disk.
+    async fn files(&self) -> Result<Files, Error> {
+        let bundle = self.node.bundles.locate(self.kept.spec.bundle.id, &self.cancel).await?;
+        let task = files::Task {
+            node: self.node.clone(),
+            id: self.id,
+            dir: self.dir.clone(),
+            spec: self.kept.spec.clone(),
+            bundle,
+            cancel: self.cancel.clone(),
+        };
+        blocking(move || task.run()).await
+    }
+
+    fn plan(&self, base: &Base) -> Result<Plan, Error> {
+        let spec = &self.kept.spec;
+        let plan = |python: &str| {
+            rule::plan(spec.entrypoint.as_deref(), &base.entrypoint, &spec.command, python)
+        };
+        match &base.python {
+            Some(python) => Ok(plan(python)?),
+            None if rule::wants_python(&spec.command)
+                && plan("")?.argv.first().is_some_and(String::is_empty) =>
+            {
+                Err(Error::NoPython)
+            }
+            None => Ok(plan("")?),
+        }
+    }
+
+    fn environment(&self, base: &Base, places: Places) -> BTreeMap<String, String> {
+        environment::environment(&Facts {
+            id: self.id,
+            spec: &self.kept.spec,
+            gpus: &self.kept.gpus,
+            base: &base.env,
+            of_node: &self.node.settings.job_env,
+            places,
+            venv: None,
+        })
+    }
+
+    /// Writes what the supervisor needs to know.
+    async fn describe(&self, plan: Plan, env: BTreeMap<String, String>) -> Result<Held, Error> {
+        let settings = &self.node.settings;
+        let working_dir = self.kept.spec.worker.working_dir.clone().unwrap_or_default();
+        let cwd = self.node.executor.work(&self.dir).join(working_dir);
+        let run = RunFile {
+            command: Command { argv: plan.argv, env, cwd },
+            prepare: Vec::new(),
+            grace_ms: grace(self.node.leases.deadline()),
+            user: Some(User {
+                uid: settings.job_user.uid,
+                gid: settings.job_user.gid,
+                groups: settings.job_user.groups.clone(),
+            }),
+            limits: Limits {
+                nofile: Some(OPEN_FILES),
+                memlock: Some(UNLIMITED),
+                stack: Some(STACK),
+                nproc: None,
+            },
+        };
+        let (control, leases) = (self.dir.control(), self.node.leases.clone());
+        blocking(move || {
+            let held = leases.begin(&control)?;
+            run.write(&control)?;
+            Ok(held)
+        })
+        .await
+    }
+}
+
+/// A job that a supervisor has, and its lease.
+pub struct Running {
+    pub supervised: Supervised,
+    pub lease: Held,
+}
+
+/// What an executor needs to start a job.
+pub struct Launch<'a> {
+    pub id: AttemptId,
+    pub dir: &'a JobDir,
+    pub kept: &'a Kept,
+    pub files: &'a Files,
+    pub base: &'a Base,
+}
+
+/// The grace must be shorter than the lease.
+fn grace(deadline: Deadline) -> u64 {
+    match deadline {
+        Deadline::At(until) => GRACE_MS.min(until.0.saturating_sub(clock::Boottime::now()) / 4),
+        Deadline::Never | Deadline::Unknown => GRACE_MS,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    // Only a panic, which is logged, or the end of the agent keeps it from coming back.
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Cancelled))
+}

@@ -1,0 +1,474 @@
+//! One agent in this process with folders of its own, and the smallest master that it can talk to: real gRPC, on loopback.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use atlas_core::agent::{Assignment, Duty, Report};
+use atlas_core::cluster::Held;
+use atlas_core::node::ExecutorKind;
+use atlas_core::spec::{Bundle, JobSpec, Outputs, Worker};
+use atlas_core::{Attempt, BundleId, Demand, JobId};
+use atlas_node::Settings;
+use atlas_node::inventory::Slots;
+use atlas_proto::JOIN_TOKEN_HEADER;
+use atlas_proto::wire::nodes_server::{Nodes, NodesServer};
+use atlas_proto::wire::{self, master_message, node_message};
+use atlas_runtime::config::Secret;
+use atlas_runtime::tasks::Tasks;
+use rustix::process::{Signal, kill_process};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+pub const TOKEN: &str = "a-token";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the master wants, and what it was told.
+#[derive(Clone)]
+pub struct Master {
+    pub address: String,
+    state: Arc<Mutex<State>>,
+    changed: watch::Sender<u64>,
+}
+
+struct State {
+    cluster: String,
+    lease_ms: u64,
+    answers: bool,
+    wanted: Vec<Assignment>,
+    joins: Vec<wire::Join>,
+    reports: Vec<Held>,
+    down: Option<mpsc::Sender<Result<wire::MasterMessage, Status>>>,
+}
+
+impl Master {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let master = Self {
+            address: listener.local_addr().unwrap().to_string(),
+            state: Arc::new(Mutex::new(State {
+                cluster: "cluster-1".into(),
+                lease_ms: 300_000,
+                answers: true,
+                wanted: Vec::new(),
+                joins: Vec::new(),
+                reports: Vec::new(),
+                down: None,
+            })),
+            changed: watch::Sender::new(0),
+        };
+        let service = NodesServer::new(master.clone());
+        tokio::spawn(
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming(TcpListenerStream::new(listener)),
+        );
+        master
+    }
+
+    /// Ends the session, as a master does that dies, and changes something before the next.
+    pub fn restart_as(&self, change: impl FnOnce(&mut Settled)) {
+        let mut state = self.state.lock().unwrap();
+        let State { cluster, lease_ms, answers, .. } = &mut *state;
+        change(&mut Settled { cluster, lease_ms, answers });
+        state.down = None;
+        drop(state);
+        self.tick();
+    }
+
+    pub async fn assign(&self, assignment: Assignment) {
+        let message = master_message::Message::Assign((&assignment).into());
+        let down = {
+            let mut state = self.state.lock().unwrap();
+            state.wanted.push(assignment);
+            state.down.clone()
+        };
+        send(down, message).await;
+    }
+
+    pub async fn stop(&self, job: JobId, grace_ms: u64) {
+        let down = self.state.lock().unwrap().down.clone();
+        let stop = wire::StopAttempt { job: job.to_string(), attempt: 1, grace_ms };
+        send(down, master_message::Message::Stop(stop)).await;
+    }
+
+    /// Waits for a report of this job that is what is looked for.
+    pub async fn told<T>(&self, job: JobId, what: &str, look: impl Fn(&Report) -> Option<T>) -> T {
+        self.until(what, |state| {
+            state.reports.iter().filter(|it| it.job == job).find_map(|it| look(&it.report))
+        })
+        .await
+    }
+
+    pub async fn started(&self, job: JobId) {
+        self.told(job, "started", |it| matches!(it, Report::Started { .. }).then_some(())).await;
+    }
+
+    pub async fn exited(&self, job: JobId) -> atlas_core::agent::Exit {
+        let exit = |it: &Report| match it {
+            Report::Exited(exit) => Some(exit.clone()),
+            Report::NotStarted { .. } | Report::Lost { .. } => panic!("{it:?}"),
+            _ => None,
+        };
+        self.told(job, "exited", exit).await
+    }
+
+    pub async fn archived(&self, job: JobId) -> Option<String> {
+        let left = |it: &Report| match it {
+            Report::Archived { left_behind } => Some(left_behind.clone()),
+            _ => None,
+        };
+        self.told(job, "archived", left).await
+    }
+
+    pub async fn joined(&self, times: usize) -> wire::Join {
+        self.until("joined", |state| state.joins.get(times - 1).cloned()).await
+    }
+
+    /// Wants nothing any more, without saying so.
+    pub fn forget(&self) {
+        self.state.lock().unwrap().wanted.clear();
+    }
+
+    async fn until<T>(&self, what: &str, look: impl Fn(&State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        let waiting = async {
+            loop {
+                if let Some(found) = look(&self.state.lock().unwrap()) {
+                    return found;
+                }
+                changed.changed().await.unwrap();
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(found) => found,
+            Err(_) => panic!("not {what}: {:#?}", self.state.lock().unwrap().reports),
+        }
+    }
+
+    fn tick(&self) {
+        self.changed.send_modify(|it| *it += 1);
+    }
+
+    /// What a master does with what it hears: an end is followed by the archive, an archive by the release.
+    fn hear(&self, message: wire::NodeMessage) -> Vec<master_message::Message> {
+        let mut state = self.state.lock().unwrap();
+        match message.message.unwrap() {
+            node_message::Message::Join(join) => {
+                let answers = state.answers;
+                let held: Vec<Held> =
+                    join.held.iter().map(|it| it.clone().try_into().unwrap()).collect();
+                state.joins.push(join);
+                let mut replies = vec![master_message::Message::Welcome(wire::Welcome {
+                    cluster_id: state.cluster.clone(),
+                    epoch: 1,
+                    assignments: state.wanted.iter().map(Into::into).collect(),
+                    lease_ms: state.lease_ms,
+                    heartbeat_ms: 100,
+                })];
+                for it in held {
+                    replies.extend(report(&mut state, it));
+                }
+                if answers { replies } else { Vec::new() }
+            }
+            node_message::Message::Heartbeat(wire::Heartbeat { number }) if state.answers => {
+                vec![master_message::Message::Heartbeat(wire::HeartbeatAck { number })]
+            }
+            node_message::Message::Heartbeat(_) => Vec::new(),
+            node_message::Message::Report(held) => report(&mut state, held.try_into().unwrap()),
+        }
+    }
+}
+
+/// What a test may change of a master.
+pub struct Settled<'a> {
+    pub cluster: &'a mut String,
+    pub lease_ms: &'a mut u64,
+    pub answers: &'a mut bool,
+}
+
+fn report(state: &mut State, held: Held) -> Vec<master_message::Message> {
+    let id = (held.job, held.attempt);
+    let place = state.wanted.iter().position(|it| (it.job, it.attempt) == id);
+    let replies = match (&held.report, place) {
+        (Report::Exited(_), Some(place)) => {
+            state.wanted[place].duty = Duty::Archive;
+            vec![master_message::Message::Assign((&state.wanted[place]).into())]
+        }
+        (
+            Report::Archived { .. } | Report::NotStarted { .. } | Report::Lost { .. },
+            Some(place),
+        ) => {
+            state.wanted.remove(place);
+            vec![release(held.job, held.attempt)]
+        }
+        _ => Vec::new(),
+    };
+    state.reports.push(held);
+    replies
+}
+
+fn release(job: JobId, attempt: Attempt) -> master_message::Message {
+    master_message::Message::Release(wire::ReleaseAttempt {
+        job: job.to_string(),
+        attempt: attempt.0,
+    })
+}
+
+async fn send(
+    down: Option<mpsc::Sender<Result<wire::MasterMessage, Status>>>,
+    message: master_message::Message,
+) {
+    if let Some(down) = down {
+        let _ = down.send(Ok(wire::MasterMessage { message: Some(message) })).await;
+    }
+}
+
+#[tonic::async_trait]
+impl Nodes for Master {
+    type SessionStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
+    type FetchBundleStream = ReceiverStream<Result<wire::FilesChunk, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::NodeMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        if request.metadata().get(JOIN_TOKEN_HEADER).is_none_or(|it| it != TOKEN) {
+            return Err(Status::unauthenticated("wrong token"));
+        }
+        let (down, stream) = mpsc::channel(64);
+        self.state.lock().unwrap().down = Some(down.clone());
+        let (master, mut up) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            let mut changed = master.changed.subscribe();
+            loop {
+                let message = tokio::select! {
+                    message = up.message() => message,
+                    _ = changed.changed() => {
+                        let ours = master.state.lock().unwrap().down.as_ref().is_some_and(|it| it.same_channel(&down));
+                        if ours { continue } else { return }
+                    }
+                };
+                let Ok(Some(message)) = message else { return };
+                let replies = master.hear(message);
+                for message in replies {
+                    send(Some(down.clone()), message).await;
+                }
+                master.tick();
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn fetch_bundle(
+        &self,
+        _request: Request<wire::FetchBundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
+        Err(Status::not_found("this master has no bundles"))
+    }
+}
+
+/// An agent and its folders, which outlive it.
+pub struct Node {
+    pub folder: tempfile::TempDir,
+    pub master: Master,
+    pub settings: Settings,
+    tasks: Tasks,
+}
+
+impl Node {
+    pub async fn start() -> Self {
+        Self::start_with(ExecutorKind::Process, |_| {}).await
+    }
+
+    pub async fn start_with(executor: ExecutorKind, change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::Builder::new().prefix("atlas-node-").tempdir().unwrap();
+        let master = Master::start().await;
+        let mut settings = Settings {
+            master: format!("http://{}", master.address).parse().unwrap(),
+            shared: Some(folder.path().join("shared")),
+            data: folder.path().join("data"),
+            slots: Slots::Workers(2),
+            executor,
+            address: None,
+            listen: "127.0.0.1:0".parse().unwrap(),
+            name: "node-a".parse().unwrap(),
+            volumes: Vec::new(),
+            default_volumes: Vec::new(),
+            token: Secret::new(TOKEN.into()),
+            job_user: "root".parse().unwrap(),
+            job_env: Default::default(),
+            max_output: 1 << 30,
+            worker_image: image(),
+            supervisor: supervisor(),
+        };
+        if rustix::process::geteuid().as_raw() != 0 {
+            settings.job_user = atlas_node::options::JobUser::this_process();
+        }
+        change(&mut settings);
+        let mut node = Self { folder, master, settings, tasks: Tasks::new() };
+        node.run();
+        node.master.joined(1).await;
+        node
+    }
+
+    fn run(&mut self) {
+        self.tasks = Tasks::new();
+        let (settings, tasks) = (self.settings.clone(), self.tasks.clone());
+        tokio::spawn(async move {
+            if let Err(error) = atlas_node::run(settings, tasks).await {
+                panic!("the agent did not start: {}", atlas_runtime::Chain(&error));
+            }
+        });
+    }
+
+    /// Ends the agent's tasks where they stand, and starts it again.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let joins = self.master.state.lock().unwrap().joins.len();
+        self.run();
+        self.master.joined(joins + 1).await;
+    }
+
+    pub async fn stop(&self) {
+        self.tasks.shutdown(Duration::from_secs(10)).await.unwrap();
+    }
+
+    /// Puts a bundle of these files into the shared storage, and assigns a job that runs this command there.
+    pub fn job(&self, files: &[(&str, &str)], command: &[&str]) -> Assignment {
+        let (bytes, bundle) = bundle(files);
+        let id = bundle.id;
+        let path = self.shared().join(format!("bundles/{}/{id}.tar.zst", id.shard()));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        Assignment {
+            job: JobId::from_random(uuid::Uuid::new_v4().into_bytes()),
+            attempt: Attempt(1),
+            spec: Arc::new(spec(bundle, command)),
+            gpus: Vec::new(),
+            duty: Duty::Run,
+        }
+    }
+
+    /// A job of one shell script, which ends with this exit.
+    pub fn script(&self, script: &str) -> Assignment {
+        self.job(&[("run.sh", script)], &["sh", "run.sh"])
+    }
+
+    pub fn shared(&self) -> &Path {
+        self.settings.shared.as_deref().unwrap()
+    }
+
+    pub fn dir(&self, job: JobId) -> PathBuf {
+        self.settings.data.join(format!("jobs/{job}.1"))
+    }
+
+    pub fn archive(&self, job: JobId) -> PathBuf {
+        self.shared().join(format!("jobs/{}/{job}", job.shard()))
+    }
+
+    pub fn log(&self, job: JobId) -> String {
+        fs::read_to_string(self.archive(job).join("log/1.log")).unwrap()
+    }
+
+    /// The log without the banner.
+    pub fn said(&self, job: JobId) -> String {
+        let log = self.log(job);
+        let line = "=".repeat(120);
+        log.rsplit_once(&format!("{line}\n")).map_or(log.clone(), |(_, said)| said.to_owned())
+    }
+}
+
+impl Node {
+    pub fn kill_supervisors(&self) {
+        self.signal_supervisors(Signal::KILL);
+    }
+
+    fn signal_supervisors(&self, signal: Signal) {
+        let slots = fs::read_dir(self.settings.data.join("slots")).into_iter().flatten().flatten();
+        for slot in slots {
+            if let Ok(stream) = UnixStream::connect(slot.path().join("sock")) {
+                let peer = rustix::net::sockopt::socket_peercred(&stream).unwrap();
+                let _ = kill_process(peer.pid, signal); // it may have ended just now
+            }
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Supervisors must not outlive a test, whatever became of it.
+    fn drop(&mut self) {
+        self.tasks.cancel();
+        self.signal_supervisors(Signal::TERM);
+    }
+}
+
+fn spec(bundle: Bundle, command: &[&str]) -> JobSpec {
+    JobSpec {
+        project: "p".parse().unwrap(),
+        user: "ada".into(),
+        name: None,
+        tags: Default::default(),
+        note: String::new(),
+        bundle,
+        command: command.iter().map(ToString::to_string).collect(),
+        entrypoint: None,
+        demand: Demand::default(),
+        shm: None,
+        worker: Worker::default(),
+        params: None,
+        outputs: Outputs::default(),
+        wait_for_capacity: false,
+        fresh_requirements: false,
+        git: None,
+        traceparent: None,
+    }
+}
+
+fn bundle(files: &[(&str, &str)]) -> (Vec<u8>, Bundle) {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    let mut bytes = tar.into_inner().unwrap();
+    bytes.resize(bytes.len().next_multiple_of(10240), 0);
+    let bundle = Bundle {
+        id: BundleId::from_sha256(Sha256::digest(&bytes).into()),
+        tar_size: bytes.len() as u64,
+        files: files.len() as u64,
+    };
+    (zstd::encode_all(&bytes[..], 1).unwrap(), bundle)
+}
+
+/// What the build left beside this test; it is linked apart from the tests, as a static program.
+fn supervisor() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in <profile>/deps");
+    let binary = profile.join("atlas-supervisor");
+    assert!(binary.exists(), "there is no {}: `make build` makes it", binary.display());
+    binary
+}
+
+fn image() -> String {
+    std::env::var("ATLAS_TEST_IMAGE").unwrap_or_else(|_| "atlas/worker:lean".into())
+}
+
+/// The one place that sleeps: for what happens outside, where nobody tells.
+pub async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "it did not happen: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,5 @@
+//! The agent with real supervisors and a real connection to a small master.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod harness;
+mod process;

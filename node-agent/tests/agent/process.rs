@@ -1,0 +1,168 @@
+//! Jobs of the process executor, from their assignment to their release.
+
+use std::fs;
+
+use atlas_core::Cause;
+use atlas_core::agent::{ExitKind, Report};
+
+use crate::harness::{Node, eventually};
+
+#[tokio::test]
+async fn a_job_runs_to_its_end_is_archived_and_leaves_nothing() {
+    let node = Node::start().await;
+    let assignment = node.script("echo hello; echo result > out.txt; exit 3");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    let exit = node.master.exited(job).await;
+    assert_eq!(exit.kind, ExitKind::Code(3));
+    assert!(exit.started.is_some());
+    assert_eq!(node.master.archived(job).await, None);
+    assert_eq!(node.said(job), "hello\n");
+    assert!(node.log(job).contains("\nNo user requirements found.\n"));
+    assert_eq!(exit.log_length, node.log(job).len() as u64);
+    assert_eq!(fs::read_to_string(node.archive(job).join("outputs/out.txt")).unwrap(), "result\n");
+    assert!(!node.archive(job).join("outputs/run.sh").exists(), "an unchanged file was kept");
+    eventually("its folder is gone", || (!node.dir(job).exists()).then_some(())).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_stopped_says_so() {
+    let node = Node::start().await;
+    let assignment = node.script("trap 'echo bye; exit 0' TERM; echo up; sleep 1000 & wait");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    eventually("it traps signals", || {
+        fs::read_to_string(node.dir(job).join("control/log"))
+            .unwrap()
+            .ends_with("up\n")
+            .then_some(())
+    })
+    .await;
+    node.master.stop(job, 60_000).await;
+    let exit = node.master.exited(job).await;
+    assert!(exit.stopped);
+    assert_eq!(exit.kind, ExitKind::Code(0));
+    node.master.archived(job).await;
+    assert_eq!(node.said(job), "up\nbye\n");
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_again_adopts_its_jobs() {
+    let mut node = Node::start().await;
+    let assignment =
+        node.script("echo up; while ! test -e go; do sleep 0.05; done; echo end; exit 4");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    node.restart().await;
+    let held = node.master.joined(2).await.held;
+    assert_eq!(held.len(), 1);
+    fs::write(node.dir(job).join("work/go"), "").unwrap();
+    assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(4));
+    node.master.archived(job).await;
+    assert_eq!(node.said(job), "up\nend\n");
+}
+
+#[tokio::test]
+async fn a_job_that_ends_while_no_agent_watches_is_told_when_one_starts() {
+    let mut node = Node::start().await;
+    let assignment = node.script("while ! test -e go; do sleep 0.05; done; echo end; exit 5");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    node.stop().await;
+    fs::write(node.dir(job).join("work/go"), "").unwrap();
+    eventually("it ends", || node.dir(job).join("control/exit").exists().then_some(())).await;
+    node.restart().await;
+    assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(5));
+    node.master.archived(job).await;
+    assert_eq!(node.said(job), "end\n");
+}
+
+#[tokio::test]
+async fn a_master_of_another_cluster_touches_nothing() {
+    let node = Node::start().await;
+    let assignment = node.script("while ! test -e go; do sleep 0.05; done; exit 6");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    // Another cluster wants nothing of this job, and a node that obeyed it would end it.
+    node.master.forget();
+    node.master.restart_as(|it| *it.cluster = "cluster-2".into());
+    node.master.joined(4).await; // it refused twice at least
+    assert!(!node.dir(job).join("control/exit").exists());
+    fs::write(node.dir(job).join("work/go"), "").unwrap();
+    eventually("it ends by itself", || node.dir(job).join("control/exit").exists().then_some(()))
+        .await;
+    let exit = fs::read_to_string(node.dir(job).join("control/exit")).unwrap();
+    assert!(exit.contains("\"code\":6"), "{exit}");
+}
+
+#[tokio::test]
+async fn a_job_finds_its_environment_parameters_and_checkpoints() {
+    let node = Node::start().await;
+    let mut assignment = node.script(
+        "cat foundations_job_parameters.json; echo; echo $ATLAS_JOB_ID $ATLAS_ATTEMPT $USER $CUDA_VISIBLE_DEVICES.; \
+         echo 1 > $ATLAS_CHECKPOINT_DIR/last; touch $HOME/x $TMPDIR/x $(dirname $ATLAS_SPOOL)/events; pwd",
+    );
+    let spec = std::sync::Arc::make_mut(&mut assignment.spec);
+    spec.params = Some("{\"lr\":1}".into());
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(0));
+    assert_eq!(node.master.archived(job).await, None);
+    let work = node.dir(job).join("work");
+    let expected = format!("{{\"lr\":1}}\n{job} 1 ada .\n{}\n", work.display());
+    assert_eq!(node.said(job), expected);
+    assert!(node.archive(job).join("checkpoints/last").exists());
+    assert!(!node.archive(job).join("outputs").exists(), "parameters are no output");
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_ends_as_in_a_shell() {
+    let node = Node::start().await;
+    let assignment = node.job(&[], &["no-such-program"]);
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    let exit = node.master.exited(job).await;
+    assert_eq!(exit.kind, ExitKind::Code(127));
+    assert!(exit.detail.contains("no-such-program"), "{}", exit.detail);
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_not_there_is_the_nodes_trouble() {
+    let node = Node::start().await;
+    let assignment = node.script("true");
+    let job = assignment.job;
+    fs::remove_dir_all(node.shared().join("bundles")).unwrap();
+    node.master.assign(assignment).await;
+    let (cause, strike) = node
+        .master
+        .told(job, "not started", |it| match it {
+            Report::NotStarted { cause, strike, .. } => Some((cause.clone(), *strike)),
+            _ => None,
+        })
+        .await;
+    assert_eq!((cause, strike), (Cause::Bundle, true));
+    eventually("its folder is gone", || (!node.dir(job).exists()).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_loses_its_job_and_nothing_of_it_is_left() {
+    let node = Node::start().await;
+    let assignment = node.script("echo $$ > pid; sleep 1000");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    let pid = eventually("it says its number", || {
+        fs::read_to_string(node.dir(job).join("work/pid")).ok().filter(|it| it.ends_with('\n'))
+    })
+    .await;
+    node.kill_supervisors();
+    node.master.told(job, "lost", |it| matches!(it, Report::Lost { .. }).then_some(())).await;
+    let alive = || std::path::Path::new("/proc").join(pid.trim()).join("cwd").read_link().is_ok();
+    eventually("its process is gone", || (!alive()).then_some(())).await;
+}
