@@ -13,7 +13,7 @@ use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem, por
 use atlas_runtime::tasks::Tasks;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::archive::Archive;
 use crate::bundles::{self, Bundles};
@@ -23,7 +23,7 @@ use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
-use crate::service::Service;
+use crate::service::{FINISHING, Service};
 use crate::store::{self, Embedded, Store};
 
 /// How often a node says that it is there.
@@ -99,6 +99,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         proxy: Proxy::new(token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?),
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
+        finishing: Semaphore::new(FINISHING),
         tasks: tasks.clone(),
     });
     tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));

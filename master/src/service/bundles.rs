@@ -30,6 +30,12 @@ impl Service {
         .await
     }
 
+    /// Whether a job may refer to it; if so it stays for an hour at least.
+    pub(super) async fn has_bundle(&self, bundle: BundleId) -> Result<bool, Error> {
+        let bundles = self.bundles.clone();
+        blocking(move || Ok(bundles.known(bundle)?.is_some())).await
+    }
+
     pub async fn write_bundle(&self, upload: &Upload, offset: u64, data: Bytes) -> Result<u64, Error> {
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
         blocking(move || Ok(bundles.write(upload.bundle, &upload.token, offset, &data)?)).await
@@ -37,6 +43,8 @@ impl Service {
 
     /// The bundle is whole: verified, and known under its hash from now on.
     pub async fn finish_bundle(&self, upload: &Upload) -> Result<u64, Error> {
+        // Each one holds a core and some megabytes.
+        let _turn = self.finishing.acquire().await.map_err(|it| Error::Unavailable(it.to_string()))?;
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
         blocking(move || Ok(bundles.finish(upload.bundle, &upload.token)?)).await
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use atlas_core::{ClusterId, JobId, JobStatus};
 use atlas_runtime::tasks::Tasks;
+use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::bundles::Bundles;
@@ -32,6 +33,9 @@ pub use submit::Submitted;
 /// The fewest digits of a job's id that name it.
 const FEWEST_DIGITS: usize = 4;
 
+/// Uploads verified at the same time.
+pub const FINISHING: usize = 4;
+
 /// The one service layer.
 pub struct Service {
     pub reactor: Handle,
@@ -42,6 +46,8 @@ pub struct Service {
     pub proxy: Proxy,
     pub cluster: ClusterId,
     pub max_bundle: u64,
+    /// Uploads that are verified at the same time.
+    pub finishing: Semaphore,
     pub tasks: Tasks,
 }
 

@@ -33,7 +33,7 @@ impl Service {
         if let Some(job) = self.store.job(id).await? {
             return same(job, &spec, notices);
         }
-        if self.bundles.known(spec.bundle.id)?.is_none() {
+        if !self.has_bundle(spec.bundle.id).await? {
             return Err(Error::NoBundle(spec.bundle.id));
         }
         let spec = Arc::new(spec);
