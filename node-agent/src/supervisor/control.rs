@@ -1,0 +1,219 @@
+//! A job's control directory, always reached through its descriptor: no link in it is ever followed, no file that is not a
+//! plain one is ever read.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Error;
+
+/// Anyone may read what the directory lets them reach; its mode is what closes it.
+const FILE_MODE: u32 = 0o644;
+
+/// An open control directory.
+pub struct Control {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+impl Control {
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Self { dir, path: path.to_owned() }),
+            Err(error) => Err(Error::File {
+                what: "open the control directory",
+                path: path.to_owned(),
+                source: error.into(),
+            }),
+        }
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new, empty file; one that is there already is an error.
+    pub fn create(&self, name: &str) -> Result<OwnedFd, Error> {
+        self.create_as(name, FILE_MODE)
+    }
+
+    /// A plain file to go on with, made if there is none, and its length.
+    pub fn open_or_create(&self, name: &str) -> Result<(OwnedFd, u64), Error> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(FILE_MODE))
+            .map_err(|error| self.failed("open", name, error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| self.failed("examine", name, error))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            let why = "it is not a plain file".to_owned();
+            return Err(Error::Unreadable { path: self.path.join(name), why });
+        }
+        let end = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0));
+        let length = end.map_err(|error| self.failed("examine", name, error))?;
+        Ok((file, length))
+    }
+
+    /// Whether there is anything of this name.
+    pub fn has(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// A new file with this content.
+    pub fn create_with(&self, name: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
+        let file = self.create_as(name, mode)?;
+        self.write_all(name, &file, content)
+    }
+
+    /// Puts a file with this content in the place of `name` at once, so that no reader sees half of it.
+    pub fn replace(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let temporary = temporary(name);
+        let created = match self.create(&temporary) {
+            Err(Error::Used(_)) => {
+                // Left by a writer that died in between; whatever it is, it goes.
+                let _ = rustix::fs::unlinkat(&self.dir, temporary.as_str(), AtFlags::empty());
+                self.create(&temporary)
+            }
+            other => other,
+        };
+        self.write_all(&temporary, &created?, content)?;
+        self.rename(&temporary, name)
+    }
+
+    /// The whole of a plain file, `None` when there is none; longer than `limit` is an error.
+    pub fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        // NONBLOCK: opening a pipe that somebody put here must not wait for its writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.failed("open", name, error)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|error| self.failed("examine", name, error))?;
+        let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if !plain || size > limit {
+            let why = if plain { "it is too long" } else { "it is not a plain file" };
+            return Err(Error::Unreadable { path: self.path.join(name), why: why.to_owned() });
+        }
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let mut file = std::fs::File::from(file).take(limit);
+        let read = file.read_to_end(&mut content);
+        read.map_err(|source| Error::File { what: "read", path: self.path.join(name), source })?;
+        Ok(Some(content))
+    }
+
+    /// The size of `spool/events`, 0 when it is anything but a plain file in a plain directory.
+    #[must_use]
+    pub fn spool_length(&self) -> u64 {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(spool) = rustix::fs::openat(&self.dir, "spool", flags, Mode::empty()) else {
+            return 0;
+        };
+        let Ok(stat) = rustix::fs::statat(&spool, "events", AtFlags::SYMLINK_NOFOLLOW) else {
+            return 0;
+        };
+        let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if plain { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 }
+    }
+
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        rustix::fs::renameat(&self.dir, from, &self.dir, to)
+            .map_err(|error| self.failed("rename a new file to", to, error))
+    }
+
+    pub fn write_all(&self, name: &str, file: impl AsFd, content: &[u8]) -> Result<(), Error> {
+        let mut rest = content;
+        while !rest.is_empty() {
+            match rustix::io::write(&file, rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.failed("write", name, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn create_as(&self, name: &str, mode: u32) -> Result<OwnedFd, Error> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(mode)) {
+            Ok(file) => Ok(file),
+            Err(Errno::EXIST) => Err(Error::Used(self.path.join(name))),
+            Err(error) => Err(self.failed("create", name, error)),
+        }
+    }
+
+    fn failed(&self, what: &'static str, name: &str, error: Errno) -> Error {
+        Error::File { what, path: self.path.join(OsStr::new(name)), source: error.into() }
+    }
+}
+
+/// Sets or moves the end of a job's lease, in milliseconds of CLOCK_BOOTTIME. The first must be written before the job is
+/// started; the supervisor looks again only when the last one it knows is about to pass.
+pub fn write_deadline(control: &Path, boottime_ms: u64) -> Result<(), Error> {
+    Control::open(control)?.replace("deadline", boottime_ms.to_string().as_bytes())
+}
+
+/// What `name` is called until it is complete.
+#[must_use]
+pub fn temporary(name: &str) -> String {
+    format!(".{name}.new")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn control() -> (tempfile::TempDir, Control) {
+        let dir = tempfile::tempdir().unwrap();
+        let control = Control::open(dir.path()).unwrap();
+        (dir, control)
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let (dir, control) = control();
+        std::fs::write(dir.path().join("target"), "secret").unwrap();
+        symlink("target", dir.path().join("exit")).unwrap();
+        symlink("target", dir.path().join("log")).unwrap();
+        symlink("target", dir.path().join(".started.new")).unwrap();
+        assert!(control.read("exit", 100).is_err());
+        assert!(matches!(control.create("log"), Err(Error::Used(_))));
+        control.replace("started", b"x").unwrap();
+        assert_eq!(std::fs::read(dir.path().join("target")).unwrap(), b"secret");
+        let link = dir.path().join("to");
+        symlink(dir.path(), &link).unwrap();
+        assert!(Control::open(&link).is_err());
+    }
+
+    #[test]
+    fn a_pipe_or_a_giant_in_the_place_of_a_file_is_an_error_and_never_a_wait() {
+        let (dir, control) = control();
+        let fifo = dir.path().join("exit");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
+        assert!(control.read("exit", 100).unwrap_err().to_string().contains("plain file"));
+        std::fs::write(dir.path().join("started"), [b'x'; 101]).unwrap();
+        assert!(control.read("started", 100).unwrap_err().to_string().contains("too long"));
+        assert!(control.read("absent", 100).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_spool_counts_only_when_it_is_a_plain_file() {
+        let (dir, control) = control();
+        assert_eq!(control.spool_length(), 0);
+        std::fs::create_dir(dir.path().join("spool")).unwrap();
+        std::fs::write(dir.path().join("spool/events"), "12345").unwrap();
+        assert_eq!(control.spool_length(), 5);
+        std::fs::remove_file(dir.path().join("spool/events")).unwrap();
+        symlink("/etc/passwd", dir.path().join("spool/events")).unwrap();
+        assert_eq!(control.spool_length(), 0);
+    }
+}
