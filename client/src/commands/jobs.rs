@@ -1,0 +1,67 @@
+//! `atlas jobs`
+
+use atlas_proto::wire;
+use clap::ValueEnum;
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::output::{self, Format, Output};
+use crate::say::Say;
+use crate::target::Target;
+use crate::views::JobView;
+
+/// List jobs, the newest first
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  atlas jobs --status running\n  atlas jobs --project mnist --limit 500 --output jsonl | jq -r .id"
+)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Only of this project
+    #[arg(long, short, value_name = "P")]
+    project: Option<String>,
+    /// Only with this status
+    #[arg(long, short, value_name = "S")]
+    status: Option<Status>,
+    /// Only of this user
+    #[arg(long, short, value_name = "U")]
+    user: Option<String>,
+    /// At most so many
+    #[arg(long, short, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Status {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+}
+
+pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
+    let Args { target, project, status, user, limit, output } = args;
+    let master = target.connect(say).await?;
+    let word =
+        |it: Status| it.to_possible_value().expect("no value is hidden").get_name().to_owned();
+    // One more than asked for says whether there are more.
+    let request = wire::ListJobsRequest {
+        project,
+        status: status.map(word),
+        user,
+        limit: limit + 1,
+        ..Default::default()
+    };
+    let mut jobs = master.jobs(request).await?;
+    let more = jobs.len() > limit as usize;
+    jobs.truncate(limit as usize);
+    let jobs: Vec<JobView> = jobs.into_iter().map(Into::into).collect();
+    output::list(output.output, &jobs).map_err(Error::Output)?;
+    if more && matches!(output.output, Format::Table | Format::Wide) {
+        say.info(format_args!("These are the newest {limit}; --limit shows more."));
+    }
+    Ok(Exit::SUCCESS)
+}

@@ -1,0 +1,92 @@
+//! `atlas show JOB`
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::output::{self, Cell, Column, Format, Output, Table};
+use crate::say::Say;
+use crate::target::Target;
+use crate::time::span;
+use crate::views::JobView;
+
+/// Show everything about one job
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  atlas show 4554\n  atlas show 4554 --output json | jq -r .cause"
+)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Id of the job, or a unique beginning of 4 digits and more
+    job: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
+    let Args { target, job, output } = args;
+    let master = target.connect(say).await?;
+    let job = JobView::from(master.job(&job).await?);
+    let shown = match output.output {
+        Format::Json | Format::Jsonl => output::object(output.output, &job),
+        Format::Table | Format::Wide => output::text(&lines(&job)),
+    };
+    shown.map_err(Error::Output)?;
+    Ok(Exit::SUCCESS)
+}
+
+/// A line for everything that there is to say.
+fn lines(job: &JobView) -> String {
+    let mut table = Table::new(vec![Column::left(""), Column::left("")]);
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|it| !it.is_empty()) {
+            table.push(vec![Cell::new(name), Cell::new(value)]);
+        }
+    };
+    line("id", Some(job.id.clone()));
+    line("project", Some(job.project.clone()));
+    line("name", job.name.clone());
+    line("user", Some(job.user.clone()));
+    line("status", Some(format!("{} ({})", job.status, job.phase)));
+    line("cause", job.cause.clone());
+    line("detail", job.detail.clone());
+    line("command", Some(job.command.join(" ")));
+    line("entrypoint", job.entrypoint.as_ref().map(|it| it.join(" ")));
+    line("submitted", Some(format!("{} ({})", job.submitted_at, job.age())));
+    line("started", job.started_at.clone());
+    line("ended", job.ended_at.clone());
+    line("duration", job.duration_ms.map(span));
+    line("node", job.node.clone());
+    line("attempt", (job.attempt > 1).then(|| job.attempt.to_string()));
+    line("GPUs", (job.num_gpus > 0).then(|| format!("{} {}", job.num_gpus, job.gpus.join(" "))));
+    line("CPUs", job.cpus.map(|it| it.to_string()));
+    line("memory", job.ram_bytes.map(output::bytes));
+    line("/dev/shm", job.shm_bytes.map(output::bytes));
+    line("image", job.image.clone());
+    for (name, value) in &job.env {
+        line("env", Some(format!("{name}={value}")));
+    }
+    for it in &job.volumes {
+        line(
+            "volume",
+            Some(format!("{}:{}{}", it.host, it.bind, if it.read_only { ":ro" } else { "" })),
+        );
+    }
+    line("params", job.params.as_ref().map(|it| it.get().to_owned()));
+    for (name, value) in &job.tags {
+        line("tag", Some(if value.is_empty() { name.clone() } else { format!("{name}={value}") }));
+    }
+    line("note", job.note.clone());
+    line("git", job.git.as_ref().map(ToString::to_string));
+    let bundle = job.bundle.as_ref();
+    line(
+        "bundle",
+        bundle
+            .map(|it| format!("{} ({} entries, {})", it.id, it.files, output::bytes(it.tar_bytes))),
+    );
+    line("log", job.log_bytes.map(output::bytes));
+    line("left behind", job.left_behind.clone());
+    for (node, reason) in &job.excluded {
+        line("not on", Some(format!("{node}: {reason}")));
+    }
+    table.render_rows()
+}

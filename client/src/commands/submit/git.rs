@@ -1,0 +1,89 @@
+//! Commit, branch and changes of the job directory's repository, as `git` tells them, if it is there and quick.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use atlas_proto::wire::Git;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+/// A submission does not wait longer for each answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LONGEST: u64 = 64 << 10;
+
+/// `None` where there is no repository, no commit or no git.
+pub(super) async fn describe(dir: &Path) -> Option<Git> {
+    let commit = ask(dir, &["rev-parse", "--verify", "--quiet", "HEAD"]).await?;
+    let branch =
+        ask(dir, &["symbolic-ref", "--quiet", "--short", "HEAD"]).await.unwrap_or_default();
+    let changes = ask(dir, &["status", "--porcelain", "--untracked-files=normal", "--", "."]).await;
+    // Where it cannot be told, nobody should rely on the commit alone.
+    let dirty = changes.is_none_or(|it| !it.is_empty());
+    Some(Git { commit, branch, dirty })
+}
+
+async fn ask(dir: &Path, question: &[&str]) -> Option<String> {
+    let mut git = Command::new("git");
+    git.arg("-C")
+        .arg(dir)
+        // A repository that came from elsewhere must not run programs of its own choosing here.
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args(question)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    tokio::time::timeout(PATIENCE, answer(git)).await.ok()?
+}
+
+async fn answer(mut git: Command) -> Option<String> {
+    let mut git = git.spawn().ok()?;
+    let mut answer = Vec::new();
+    git.stdout.take()?.take(LONGEST).read_to_end(&mut answer).await.ok()?;
+    // What is longer is a list of changes, of which one was enough.
+    let whole = (answer.len() as u64) < LONGEST;
+    if whole && !git.wait().await.ok()?.success() {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn git(dir: &Path, args: &[&str]) {
+        let identity =
+            ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
+        let done = Command::new("git")
+            .arg("-C")
+            .arg(dir)
+            .args(identity)
+            .args(args)
+            .output()
+            .await
+            .unwrap();
+        assert!(done.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    #[tokio::test]
+    async fn a_repository_tells_commit_branch_and_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        assert_eq!(describe(path).await, None, "no repository");
+        git(path, &["init"]).await;
+        assert_eq!(describe(path).await, None, "no commit");
+        std::fs::write(path.join("a"), "1").unwrap();
+        git(path, &["add", "a"]).await;
+        git(path, &["commit", "-m", "first"]).await;
+        let clean = describe(path).await.unwrap();
+        assert_eq!((clean.commit.len(), clean.branch.as_str(), clean.dirty), (40, "main", false));
+        std::fs::write(path.join("b"), "new").unwrap();
+        assert!(describe(path).await.unwrap().dirty, "a new file is a change");
+        git(path, &["checkout", "--detach"]).await;
+        assert_eq!(describe(path).await.unwrap().branch, "");
+    }
+}

@@ -1,0 +1,73 @@
+//! Why the master did not do it.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{url:?} is no address of a master")]
+    Address { url: String, source: tonic::transport::Error },
+    #[error(
+        "no Atlas master answers at {url}: start one on this machine with `atlas up`, or name another with --config \
+         (`atlas info --env` lists them)"
+    )]
+    Unreachable { url: String, source: Box<Status> },
+    #[error("the master at {url} did not answer within {} s", waited.as_secs())]
+    Silent { url: String, waited: Duration },
+    #[error(
+        "the master at {url} is of version {theirs}, which does not understand this atlas ({}): install the same one",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version { url: String, theirs: String },
+    #[error("could not read the packed bundle")]
+    Bundle { source: std::io::Error },
+    /// There is no such job, node or file.
+    #[error("{message}")]
+    NoSuch { message: String },
+    /// The master understood and does not do it.
+    #[error("{message}")]
+    Refused { code: Code, message: String },
+    /// The master could not do it, perhaps only now.
+    #[error("the master at {url} could not do it: {message}")]
+    Unavailable { url: String, message: String },
+}
+
+impl Error {
+    pub(super) fn of(url: &str, status: Status) -> Self {
+        let url = url.to_owned();
+        // A status that the connection made, not the master.
+        if status.source().is_some() {
+            return Self::Unreachable { url, source: Box::new(status) };
+        }
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::NotFound => Self::NoSuch { message },
+            Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled => {
+                Self::Unavailable { url, message }
+            }
+            code if message.is_empty() => {
+                Self::Refused { code, message: code.description().into() }
+            }
+            code => Self::Refused { code, message },
+        }
+    }
+
+    /// Whether there is no such thing, or it is in no state for that: something else should have been named.
+    pub const fn is_about_what_was_named(&self) -> bool {
+        matches!(self, Self::NoSuch { .. } | Self::Refused { code: Code::FailedPrecondition, .. })
+    }
+
+    /// Whether the same request may have another answer in a moment.
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Unavailable { .. } => true,
+            Self::Address { .. }
+            | Self::Version { .. }
+            | Self::Bundle { .. }
+            | Self::NoSuch { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+}

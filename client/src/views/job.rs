@@ -1,0 +1,339 @@
+//! A job.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use atlas_proto::wire;
+use atlas_runtime::clock::Wall;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{short, status};
+use crate::output::{Cell, Column, Row};
+use crate::time::{ago, rfc3339, span};
+
+/// A job as JSON; absent values are `null`.
+#[derive(Debug, Serialize)]
+pub struct JobView {
+    pub id: String,
+    pub project: String,
+    pub name: Option<String>,
+    pub user: String,
+    pub status: String,
+    pub phase: String,
+    /// Why it failed: `exit-code 3`, `stopped-by ada`, `timeout`.
+    pub cause: Option<String>,
+    /// More about that; of a queued job, why it waits.
+    pub detail: Option<String>,
+    pub submitted_at: String,
+    pub started_at: Option<String>,
+    pub ended_at: Option<String>,
+    /// Milliseconds between start and end, or until now.
+    pub duration_ms: Option<u64>,
+    pub position: u64,
+    pub attempt: u64,
+    pub node: Option<String>,
+    pub gpus: Vec<String>,
+    pub command: Vec<String>,
+    pub entrypoint: Option<Vec<String>>,
+    pub num_gpus: u32,
+    pub cpus: Option<f64>,
+    pub ram_bytes: Option<u64>,
+    pub shm_bytes: Option<u64>,
+    pub image: Option<String>,
+    pub env: BTreeMap<String, String>,
+    pub volumes: Vec<Volume>,
+    pub params: Option<Box<RawValue>>,
+    pub tags: BTreeMap<String, String>,
+    pub note: Option<String>,
+    pub wait_for_capacity: bool,
+    pub git: Option<Git>,
+    pub bundle: Option<Bundle>,
+    pub log_bytes: Option<u64>,
+    /// Why its archive is not complete.
+    pub left_behind: Option<String>,
+    /// Nodes that could not start it, with the reason of each.
+    pub excluded: BTreeMap<String, String>,
+    #[serde(skip)]
+    submitted_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Volume {
+    pub host: String,
+    pub bind: String,
+    pub read_only: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Git {
+    pub commit: String,
+    pub branch: Option<String>,
+    pub dirty: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Bundle {
+    pub id: String,
+    pub tar_bytes: u64,
+    pub files: u64,
+}
+
+impl From<wire::Job> for JobView {
+    fn from(job: wire::Job) -> Self {
+        let spec = job.spec.unwrap_or_default();
+        let demand = spec.demand.unwrap_or_default();
+        let worker = spec.worker.unwrap_or_default();
+        let ended = job.ended_ms.or_else(|| (job.status == "running").then(Wall::now));
+        #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 thousandths of a core")]
+        let cpus = some(demand.cpu_milli).map(|it| it as f64 / 1000.0);
+        Self {
+            id: job.id,
+            project: spec.project,
+            name: spec.name,
+            user: spec.user,
+            status: job.status,
+            phase: job.phase,
+            cause: job.cause.as_ref().map(cause_text),
+            detail: text(job.detail),
+            submitted_at: rfc3339(job.submitted_ms),
+            started_at: job.started_ms.map(rfc3339),
+            ended_at: job.ended_ms.map(rfc3339),
+            duration_ms: job.started_ms.zip(ended).map(|(from, to)| to.saturating_sub(from)),
+            position: job.position,
+            attempt: job.attempt,
+            node: job.node,
+            gpus: job.gpus,
+            command: spec.command,
+            entrypoint: spec.entrypoint.map(|it| it.words),
+            num_gpus: demand.gpus,
+            cpus,
+            ram_bytes: some(demand.memory_bytes),
+            shm_bytes: spec.shm_bytes,
+            image: worker.image,
+            env: worker.env,
+            volumes: worker.volumes.into_iter().map(Into::into).collect(),
+            params: spec.params_json.and_then(|it| RawValue::from_string(it).ok()),
+            tags: spec.tags,
+            note: text(spec.note),
+            wait_for_capacity: spec.wait_for_capacity,
+            git: spec.git.map(Into::into),
+            bundle: spec.bundle.map(Into::into),
+            log_bytes: job.log_bytes,
+            left_behind: text(job.left_behind),
+            excluded: job.excluded,
+            submitted_ms: job.submitted_ms,
+        }
+    }
+}
+
+impl From<wire::Volume> for Volume {
+    fn from(volume: wire::Volume) -> Self {
+        let wire::Volume { host, bind, read_only } = volume;
+        Self { host, bind, read_only }
+    }
+}
+
+impl From<wire::Git> for Git {
+    fn from(git: wire::Git) -> Self {
+        let wire::Git { commit, branch, dirty } = git;
+        Self { commit, branch: text(branch), dirty }
+    }
+}
+
+impl fmt::Display for Git {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.commit)?;
+        if let Some(branch) = &self.branch {
+            write!(f, " on {branch}")?;
+        }
+        f.write_str(if self.dirty { ", changed since" } else { "" })
+    }
+}
+
+impl From<wire::Bundle> for Bundle {
+    fn from(bundle: wire::Bundle) -> Self {
+        let wire::Bundle { id, tar_bytes, files } = bundle;
+        Self { id, tar_bytes, files }
+    }
+}
+
+impl JobView {
+    /// What people call it: its name, else its command.
+    pub fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.command.join(" "))
+    }
+
+    /// When it was submitted, for people.
+    pub fn age(&self) -> String {
+        ago(Wall::now(), self.submitted_ms)
+    }
+
+    /// `starting` and `stopping` say more than the status that they belong to.
+    fn shown_status(&self) -> Cell {
+        match self.phase.as_str() {
+            "starting" | "stopping" => Cell::new(&self.phase),
+            _ => status(&self.status),
+        }
+    }
+}
+
+/// A cause in words, with its value if it has one.
+pub fn cause_text(cause: &wire::Cause) -> String {
+    match cause.value.as_str() {
+        "" => cause.kind.clone(),
+        value => format!("{} {value}", cause.kind),
+    }
+}
+
+impl Row for JobView {
+    fn columns(wide: bool) -> Vec<Column> {
+        let mut columns = vec![
+            Column::left("ID"),
+            Column::flexible("PROJECT"),
+            Column::flexible("NAME"),
+            Column::left("USER"),
+            Column::left("STATUS"),
+            Column::flexible("CAUSE"),
+            Column::left("SUBMITTED"),
+            Column::right("DURATION"),
+        ];
+        if wide {
+            columns.extend([
+                Column::left("NODE"),
+                Column::right("GPUS"),
+                Column::right("ATTEMPT"),
+                Column::left("TAGS"),
+                Column::left("DETAIL"),
+            ]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<Cell> {
+        let id = if wide { &self.id } else { short(&self.id) };
+        let submitted = if wide { self.submitted_at.clone() } else { self.age() };
+        let mut cells = vec![
+            Cell::new(id),
+            Cell::new(&self.project),
+            Cell::new(self.title()),
+            Cell::new(&self.user),
+            self.shown_status(),
+            Cell::new(self.cause.as_deref().unwrap_or_default()),
+            Cell::new(submitted),
+            Cell::new(self.duration_ms.map(span).unwrap_or_default()),
+        ];
+        if wide {
+            let tag = |(key, value): (&String, &String)| {
+                if value.is_empty() { key.clone() } else { format!("{key}={value}") }
+            };
+            let tags: Vec<_> = self.tags.iter().map(tag).collect();
+            cells.extend([
+                Cell::new(self.node.as_deref().unwrap_or_default()),
+                Cell::new(self.num_gpus.to_string()),
+                Cell::new(self.attempt.to_string()),
+                Cell::new(tags.join(",")),
+                Cell::new(self.detail.as_deref().unwrap_or_default()),
+            ]);
+        }
+        cells
+    }
+}
+
+/// The wire has no text where there is nothing to say.
+fn text(text: String) -> Option<String> {
+    Some(text).filter(|it| !it.is_empty())
+}
+
+/// The wire has 0 where nothing was asked for.
+fn some(number: u64) -> Option<u64> {
+    Some(number).filter(|it| *it > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn failed_job() -> wire::Job {
+        let spec = wire::JobSpec {
+            project: "p".into(),
+            user: "ada".into(),
+            command: vec!["main.py".into()],
+            demand: Some(wire::Demand { gpus: 1, cpu_milli: 1500, memory_bytes: 0 }),
+            params_json: Some(r#"{"big": 8888888888888888888888888}"#.into()),
+            git: Some(wire::Git { commit: "c0ffee".into(), branch: String::new(), dirty: true }),
+            bundle: Some(wire::Bundle { id: "ab".into(), tar_bytes: 10240, files: 3 }),
+            ..Default::default()
+        };
+        wire::Job {
+            id: "45540b52-ffe2-44ab-9838-db467d3499c0".into(),
+            spec: Some(spec),
+            status: "failed".into(),
+            phase: "done".into(),
+            cause: Some(wire::Cause { kind: "exit-code".into(), value: "3".into() }),
+            submitted_ms: 1_795_168_800_000,
+            started_ms: Some(1_795_168_800_010),
+            ended_ms: Some(1_795_168_801_010),
+            position: 7,
+            attempt: 1,
+            node: Some("n1".into()),
+            log_bytes: Some(12),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_job_is_a_promise() {
+        let json = serde_json::to_string_pretty(&JobView::from(failed_job())).unwrap();
+        expect![[r#"
+            {
+              "id": "45540b52-ffe2-44ab-9838-db467d3499c0",
+              "project": "p",
+              "name": null,
+              "user": "ada",
+              "status": "failed",
+              "phase": "done",
+              "cause": "exit-code 3",
+              "detail": null,
+              "submitted_at": "2026-11-20T10:00:00.000Z",
+              "started_at": "2026-11-20T10:00:00.010Z",
+              "ended_at": "2026-11-20T10:00:01.010Z",
+              "duration_ms": 1000,
+              "position": 7,
+              "attempt": 1,
+              "node": "n1",
+              "gpus": [],
+              "command": [
+                "main.py"
+              ],
+              "entrypoint": null,
+              "num_gpus": 1,
+              "cpus": 1.5,
+              "ram_bytes": null,
+              "shm_bytes": null,
+              "image": null,
+              "env": {},
+              "volumes": [],
+              "params": {"big": 8888888888888888888888888},
+              "tags": {},
+              "note": null,
+              "wait_for_capacity": false,
+              "git": {
+                "commit": "c0ffee",
+                "branch": null,
+                "dirty": true
+              },
+              "bundle": {
+                "id": "ab",
+                "tar_bytes": 10240,
+                "files": 3
+              },
+              "log_bytes": 12,
+              "left_behind": null,
+              "excluded": {}
+            }"#]]
+        .assert_eq(&json);
+    }
+}
