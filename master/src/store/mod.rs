@@ -9,7 +9,9 @@ mod embedded;
 use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, ProjectName, Record, Revision, Status};
+use atlas_core::{
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, ProjectName, Record, Revision, Status,
+};
 use futures::future::BoxFuture;
 
 pub use embedded::Embedded;
@@ -31,10 +33,18 @@ pub trait Store: Send + Sync + 'static {
     fn job(&self, id: JobId) -> BoxFuture<'_, Result<Option<StoredJob>, Error>>;
 
     /// The jobs whose ids begin with these digits, at most `limit`.
-    fn jobs_with_prefix<'a>(&'a self, prefix: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<JobId>, Error>>;
+    fn jobs_with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<JobId>, Error>>;
 
     /// Newest first.
-    fn jobs<'a>(&'a self, filter: &'a Filter, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
+    fn jobs<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
 
     /// Whether any job still refers to this bundle.
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>>;
@@ -94,7 +104,9 @@ pub enum Error {
     Io { what: &'static str, place: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{key} in the store cannot be read; it was written by another version or damaged")]
     Decode { key: String, source: serde_json::Error },
-    #[error("the store at {place} has layout {found}, this program knows up to {known}; use a newer version of Atlas")]
+    #[error(
+        "the store at {place} has layout {found}, this program knows up to {known}; use a newer version of Atlas"
+    )]
     TooNew { place: String, found: u32, known: u32 },
 }
 
