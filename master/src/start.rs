@@ -221,6 +221,7 @@ async fn planned_stop(tasks: Tasks, reactor: Handle) {
     if let Err(error) = reactor.ask_for(Input::PlannedStop).await {
         tracing::warn!("could not prepare the nodes for the stop: {}", Chain(&error));
     }
+    reactor.close().await;
 }
 
 fn lease_ms(lease: Lease) -> u64 {

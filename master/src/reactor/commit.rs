@@ -19,15 +19,19 @@ pub async fn until_known(
     refusing: watch::Sender<Option<String>>,
 ) -> Result<(), CommitError> {
     let mut backoff = Backoff::new(RETRY);
+    let mut asked_before = false;
     loop {
         let error = match store.commit(&batch).await {
             Ok(()) => break,
-            Err(error @ CommitError::Overtaken { .. }) => return Err(error),
+            // Sent again after its answer was lost: it had been kept.
+            Err(CommitError::Overtaken { found, tried }) if found == tried && asked_before => break,
+            Err(error @ (CommitError::Overtaken { .. } | CommitError::Contradiction(_))) => return Err(error),
             Err(error) => error,
         };
         let text = Chain(&error).to_string();
         tracing::error!(revision = batch.revision.0, "{text}; will try again");
         refusing.send_replace(Some(text));
+        asked_before = true;
         tokio::time::sleep(backoff.next().expect("it never gives up")).await;
         if let CommitError::Unknown(_) = error
             && is_kept(store.as_ref(), &batch).await?

@@ -26,6 +26,8 @@ pub(super) enum Request {
         to: oneshot::Sender<Result<Vec<Record>, Error>>,
     },
     Ask(Ask),
+    /// Nothing more is taken; what was decided is kept and done, and then the reactor ends.
+    Close,
 }
 
 /// A heartbeat: overtakes everything else.
@@ -90,6 +92,12 @@ impl Handle {
         let (to, answer) = oneshot::channel();
         self.beats.send(Beat { node, session, to }).await.map_err(|_| Error::Stopping)?;
         Ok(answer.await.map_err(|_| Error::Stopping)??)
+    }
+
+    /// Lets the reactor end once everything that was decided is kept.
+    pub async fn close(&self) {
+        // It has ended already, then.
+        drop(self.requests.send(Request::Close).await);
     }
 
     pub async fn nodes(&self) -> Result<Vec<NodeView>, Error> {

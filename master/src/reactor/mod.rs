@@ -96,7 +96,7 @@ impl Reactor {
         (reactor, Handle::new(sender, beat_sender, is_refusing))
     }
 
-    /// Runs until every handle is gone, or another master leads.
+    /// Runs until it is closed, or another master leads.
     pub async fn run(mut self) -> Result<(), CommitError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -191,6 +191,7 @@ impl Reactor {
                 self.gathering.answers.push(Answer { to, what });
             }
             Request::Ask(ask) => self.ask(ask),
+            Request::Close => self.requests.close(),
         }
     }
 
