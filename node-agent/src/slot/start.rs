@@ -51,7 +51,10 @@ pub async fn appears(dir: &Path, name: &str) -> io::Result<()> {
     let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
     let watch = inotify::init(flags)?;
     inotify::add_watch(&watch, dir, inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO)?;
-    #[expect(deprecated, reason = "its successor is unsafe, and an OwnedFd holds what that asks for")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, and an OwnedFd holds what that asks for"
+    )]
     let watch = AsyncFd::new(watch)?;
     let path = dir.join(name);
     // Looked for after the watch was set, so that nothing falls in between.

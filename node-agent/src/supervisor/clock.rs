@@ -77,8 +77,7 @@ mod tests {
     fn an_alarm_in_the_past_rings_at_once() {
         let mut alarm = Alarm::new().unwrap();
         alarm.set(Some(boottime_now().saturating_sub(5))).unwrap();
-        let mut fds =
-            [rustix::event::PollFd::new(&alarm.timer, rustix::event::PollFlags::IN)];
+        let mut fds = [rustix::event::PollFd::new(&alarm.timer, rustix::event::PollFlags::IN)];
         let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
         assert_eq!(rustix::event::poll(&mut fds, Some(&limit)).unwrap(), 1);
     }

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::Error;
@@ -43,18 +43,17 @@ impl Control {
         self.create_as(name, FILE_MODE)
     }
 
-    /// A plain file to go on with, made if there is none, and its length.
+    /// A plain file to go on with at its end, made if there is none, and its length.
     pub fn open_or_create(&self, name: &str) -> Result<(OwnedFd, u64), Error> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(FILE_MODE))
             .map_err(|error| self.failed("open", name, error))?;
-        let stat = rustix::fs::fstat(&file).map_err(|error| self.failed("examine", name, error))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            let why = "it is not a plain file".to_owned();
-            return Err(Error::Unreadable { path: self.path.join(name), why });
+        let length = self.plain_size(name, &file)?;
+        if length > 0 {
+            let end = rustix::fs::seek(&file, SeekFrom::Start(length));
+            end.map_err(|error| self.failed("go to the end of", name, error))?;
         }
-        let end = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0));
-        let length = end.map_err(|error| self.failed("examine", name, error))?;
         Ok((file, length))
     }
 
@@ -93,12 +92,9 @@ impl Control {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(self.failed("open", name, error)),
         };
-        let stat = rustix::fs::fstat(&file).map_err(|error| self.failed("examine", name, error))?;
-        let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        if !plain || size > limit {
-            let why = if plain { "it is too long" } else { "it is not a plain file" };
-            return Err(Error::Unreadable { path: self.path.join(name), why: why.to_owned() });
+        let size = self.plain_size(name, &file)?;
+        if size > limit {
+            return Err(self.unreadable(name, "it is too long"));
         }
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let mut file = std::fs::File::from(file).take(limit);
@@ -146,6 +142,18 @@ impl Control {
             Err(Errno::EXIST) => Err(Error::Used(self.path.join(name))),
             Err(error) => Err(self.failed("create", name, error)),
         }
+    }
+
+    fn plain_size(&self, name: &str, file: &OwnedFd) -> Result<u64, Error> {
+        let stat = rustix::fs::fstat(file).map_err(|error| self.failed("examine", name, error))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(self.unreadable(name, "it is not a plain file"));
+        }
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    fn unreadable(&self, name: &str, why: &str) -> Error {
+        Error::Unreadable { path: self.path.join(name), why: why.to_owned() }
     }
 
     fn failed(&self, what: &'static str, name: &str, error: Errno) -> Error {

@@ -78,6 +78,12 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Goes on behind this record.
+    #[must_use]
+    pub fn after(last: Entry) -> Self {
+        Self { last: Some(last.at_ms) }
+    }
+
     /// To be called for each batch with its first byte's offset. A wall clock that was set back stands still here.
     pub fn batch(&mut self, at_ms: u64, offset: u64) -> Option<Entry> {
         match self.last {
@@ -134,5 +140,8 @@ mod tests {
         let offsets: Vec<_> = kept.iter().map(|it| it.offset).collect();
         assert_eq!(offsets, [0, 20, 50]);
         assert!(kept.is_sorted_by_key(|it| it.at_ms));
+        let mut writer = Writer::after(kept[2]);
+        assert_eq!(writer.batch(1025, 60), None);
+        assert_eq!(writer.batch(1030, 70), Some(Entry { at_ms: 1030, offset: 70 }));
     }
 }

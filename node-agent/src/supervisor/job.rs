@@ -193,7 +193,7 @@ impl Work {
     fn start_next(&mut self, launcher: &mut Launcher) -> Phase {
         let (task, command) = match self.todo.pop_front() {
             Some(Step { command, cause }) => {
-                (Task::Preparing { name: command.argv.join(" "), cause }, command)
+                (Task::Preparing { name: command.argv[0].clone(), cause }, command)
             }
             None => (Task::Main, self.run.command.clone()),
         };

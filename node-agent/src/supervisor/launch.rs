@@ -68,7 +68,8 @@ impl Launcher {
         enter(&command.cwd)?;
         let path = command.env.get("PATH").map(OsStr::new);
         let spawned = find(OsStr::new(&command.argv[0]), path).and_then(|program| {
-            let stdin = self.null.try_clone().map(Stdio::from).map_err(|error| no_descriptors(&error))?;
+            let stdin =
+                self.null.try_clone().map(Stdio::from).map_err(|error| no_descriptors(&error))?;
             let mut child = process::Command::new(&program);
             child.arg0(&command.argv[0]).args(&command.argv[1..]).stdin(stdin);
             spawn(&mut child, command, output).map_err(|error| cannot_run(&program, &error))
@@ -88,9 +89,11 @@ impl Launcher {
             limits.stack.map(|limit| limit.max(1 << 20)),
             limits.nproc,
         ];
-        for ((resource, inherited), wanted) in RESOURCES.into_iter().zip(&self.inherited).zip(wanted)
+        for ((resource, inherited), wanted) in
+            RESOURCES.into_iter().zip(&self.inherited).zip(wanted)
         {
-            let soft = wanted.map_or(inherited.current, |limit| (limit < u64::MAX).then_some(limit));
+            let soft =
+                wanted.map_or(inherited.current, |limit| (limit < u64::MAX).then_some(limit));
             set_limit(resource, soft);
         }
         self.limits = *limits;
@@ -120,8 +123,7 @@ fn become_and_run(ids: &OsStr, cwd: &Path, argv: &[OsString]) -> Failure {
     match prepared {
         Err(failure) => failure,
         Ok(program) => {
-            let error =
-                process::Command::new(&program).arg0(&argv[0]).args(&argv[1..]).exec();
+            let error = process::Command::new(&program).arg0(&argv[0]).args(&argv[1..]).exec();
             cannot_run(&program, &error)
         }
     }
@@ -166,11 +168,7 @@ fn spawn_as(user: &User, command: &Command, output: &OwnedFd) -> Result<Pid, Fai
 }
 
 /// What both ways have in common.
-fn spawn(
-    child: &mut process::Command,
-    command: &Command,
-    output: &OwnedFd,
-) -> io::Result<Pid> {
+fn spawn(child: &mut process::Command, command: &Command, output: &OwnedFd) -> io::Result<Pid> {
     child.env_clear().envs(&command.env).process_group(0);
     let child = child.stdout(output.try_clone()?).stderr(output.try_clone()?).spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

@@ -7,14 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::{Control, Error, index, wall_now};
+use super::index::{self, Entry};
+use super::{Control, Error, wall_now};
 
 pub struct Log {
     file: OwnedFd,
-    /// Made with the first byte: many jobs print nothing.
-    index: Option<OwnedFd>,
-    writer: index::Writer,
-    records: u64,
+    index: Index,
     length: u64,
     lost: u64,
     /// Lost since the last byte that was written.
@@ -22,20 +20,24 @@ pub struct Log {
     at_line_start: bool,
 }
 
+enum Index {
+    /// Opened with the first byte: many jobs print nothing.
+    Unopened,
+    Open {
+        file: OwnedFd,
+        writer: index::Writer,
+        records: u64,
+    },
+    /// It cannot be written: the log goes on without times.
+    Absent,
+}
+
 impl Log {
     /// Goes on behind what the agent wrote while it prepared the job.
     pub fn new(control: &Control) -> Result<Self, Error> {
         let (file, length) = control.open_or_create("log")?;
-        Ok(Self {
-            file,
-            index: None,
-            writer: index::Writer::default(),
-            records: 0,
-            length,
-            lost: 0,
-            hole: 0,
-            at_line_start: true,
-        })
+        let at_line_start = length == 0 || last_bytes::<1>(&file, length) == Some(*b"\n");
+        Ok(Self { file, index: Index::Unopened, length, lost: 0, hole: 0, at_line_start })
     }
 
     /// Bytes in the file.
@@ -85,28 +87,43 @@ impl Log {
             }
         }
         if written > 0 {
-            if let Some(entry) = self.writer.batch(wall_now(), self.length) {
-                self.record(control, entry);
-            }
+            self.index.note(control, wall_now(), self.length);
             self.length += written as u64;
             self.at_line_start = bytes[written - 1] == b'\n';
         }
         written
     }
+}
 
+impl Index {
     /// A record that cannot be written is left out: times get coarser, nothing else.
-    fn record(&mut self, control: &Control, entry: index::Entry) {
-        if self.index.is_none() {
-            let Ok((file, length)) = control.open_or_create("log.idx") else { return };
-            self.records = length / index::RECORD as u64;
-            self.index = Some(file);
+    fn note(&mut self, control: &Control, at_ms: u64, offset: u64) {
+        if let Self::Unopened = self {
+            *self = Self::open(control);
         }
-        let Some(file) = &self.index else { return };
-        let at = self.records * index::RECORD as u64;
+        let Self::Open { file, writer, records } = self else { return };
+        let Some(entry) = writer.batch(at_ms, offset) else { return };
+        let at = *records * index::RECORD as u64;
         if rustix::io::pwrite(file.as_fd(), &entry.encode(), at) == Ok(index::RECORD) {
-            self.records += 1;
+            *records += 1;
         }
     }
+
+    fn open(control: &Control) -> Self {
+        let Ok((file, length)) = control.open_or_create("log.idx") else { return Self::Absent };
+        let records = length / index::RECORD as u64;
+        let last = last_bytes(&file, records * index::RECORD as u64);
+        let writer =
+            last.map_or_else(index::Writer::default, |it| index::Writer::after(Entry::decode(&it)));
+        Self::Open { file, writer, records }
+    }
+}
+
+/// The last bytes of a file of this length.
+fn last_bytes<const COUNT: usize>(file: &OwnedFd, length: u64) -> Option<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    let read = rustix::io::pread(file, &mut bytes, length.checked_sub(COUNT as u64)?);
+    (read == Ok(COUNT)).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -144,5 +161,21 @@ mod tests {
         log.note(&control, "second");
         let text = std::fs::read_to_string(dir.path().join("log")).unwrap();
         assert_eq!(text, "atlas: first\nno newline\natlas: second\n");
+    }
+
+    #[test]
+    fn a_log_that_the_agent_began_is_continued_with_its_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let control = Control::open(dir.path()).unwrap();
+        std::fs::write(dir.path().join("log"), "pulled").unwrap();
+        let begun = Entry { at_ms: 5, offset: 0 };
+        std::fs::write(dir.path().join("log.idx"), begun.encode()).unwrap();
+        let mut log = Log::new(&control).unwrap();
+        log.note(&control, "a line");
+        assert_eq!(std::fs::read(dir.path().join("log")).unwrap(), b"pulled\natlas: a line\n");
+        assert_eq!(log.length(), 21);
+        let bytes = std::fs::read(dir.path().join("log.idx")).unwrap();
+        let entries: Vec<Entry> = index::Index::new(&bytes).entries().collect();
+        assert_eq!((entries[0], entries[1].offset, entries.len()), (begun, 6, 2));
     }
 }

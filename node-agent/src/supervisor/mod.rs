@@ -8,8 +8,8 @@
 //! | --- | --- | --- |
 //! | `run.json` | agent | what to run ([`RunFile`]) |
 //! | `deadline` | agent | the lease's end in CLOCK_BOOTTIME milliseconds; absent = no lease ([`write_deadline`]) |
-//! | `log` | supervisor | stdout and stderr as bytes, in the order of arrival |
-//! | `log.idx` | supervisor | which byte of the log came when ([`index`]) |
+//! | `log` | agent, then supervisor | what the agent says while it prepares, then stdout and stderr as bytes, as they arrive |
+//! | `log.idx` | as `log` | which byte of the log came when ([`index`]) |
 //! | `started` | supervisor | the first instruction of the job's own command ([`StartedFile`]) |
 //! | `exit` | supervisor, last | how it ended ([`ExitFile`]) |
 //! | `sock` | supervisor | the socket (`job` mode; `slot` mode listens at PATH) |

@@ -7,9 +7,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::Control;
 use super::Error;
 use super::log::Log;
-use super::Control;
 
 /// As much as a pipe holds.
 pub const BUFFER: usize = 64 << 10;

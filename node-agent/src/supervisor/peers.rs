@@ -42,7 +42,13 @@ impl Peers {
             if self.0.len() == MAX_PEERS {
                 self.0.remove(0);
             }
-            self.0.push(Peer { stream, lines: Lines::default(), out: Vec::new(), told: 0, gone: false });
+            self.0.push(Peer {
+                stream,
+                lines: Lines::default(),
+                out: Vec::new(),
+                told: 0,
+                gone: false,
+            });
             let newest = self.0.len() - 1;
             for event in snapshot {
                 self.tell(newest, event);

@@ -59,7 +59,11 @@ fn children_by_scan(parent: i32) -> Vec<Pid> {
         let stat = fs::read_to_string(format!("/proc/{name}/stat")).unwrap_or_default();
         parent_in_stat(&stat) == Some(parent)
     };
-    names.filter(|name| pid(name).is_some()).filter(is_child).filter_map(|name| pid(&name)).collect()
+    names
+        .filter(|name| pid(name).is_some())
+        .filter(is_child)
+        .filter_map(|name| pid(&name))
+        .collect()
 }
 
 /// The parent in a line of `/proc/<pid>/stat`, where the name in parentheses may hold anything.

@@ -1,8 +1,9 @@
 //! The loop of the supervisor: one `poll` over signals, timer, listener, the job's output and the peers.
 
 use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -103,7 +104,8 @@ impl Server {
         rustix::process::set_child_subreaper(Some(me)).map_err(system("become a subreaper"))?;
         let signals =
             Signals::new().map_err(|source| Error::System { what: "catch signals", source })?;
-        let alarm = Alarm::new().map_err(|source| Error::System { what: "make a timer", source })?;
+        let alarm =
+            Alarm::new().map_err(|source| Error::System { what: "make a timer", source })?;
         Ok(Self {
             mode,
             listener,
@@ -138,6 +140,11 @@ impl Server {
         if let Some(job) = self.job.as_mut().filter(|_| ready.output) {
             job.on_output(&mut self.buffer);
         }
+        // Ends before requests: a stop that comes after the end was not what ended the job.
+        if ready.signals {
+            let ending = self.signals.take();
+            self.on_signal(ending, now);
+        }
         for (index, peer) in ready.peers.iter().enumerate() {
             if peer.write {
                 self.peers.write(index);
@@ -145,17 +152,6 @@ impl Server {
             for request in if peer.read { self.peers.read(index) } else { Vec::new() } {
                 self.follow(index, request, now);
             }
-        }
-        if ready.signals && self.signals.take() {
-            self.ending = true;
-            if let Some(job) = &mut self.job {
-                job.stop(None, now);
-            }
-        }
-        match &mut self.job {
-            Some(job) if ready.signals => job.on_child(&mut self.launcher, &mut self.buffer, now),
-            None if ready.signals => drop(reap::reap(None)),
-            Some(_) | None => {}
         }
         if ready.alarm {
             self.alarm.rang();
@@ -173,6 +169,19 @@ impl Server {
             self.peers.accept(&self.listener, &snapshot);
         }
         Ok(())
+    }
+
+    fn on_signal(&mut self, ending: bool, now: u64) {
+        self.ending |= ending;
+        match &mut self.job {
+            Some(job) => {
+                job.on_child(&mut self.launcher, &mut self.buffer, now);
+                if ending {
+                    job.stop(None, now);
+                }
+            }
+            None => drop(reap::reap(None)),
+        }
     }
 
     /// Tells the peers what the job has to say, and lets go of a slot's job that is over.
@@ -264,14 +273,19 @@ impl Server {
 fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let failed =
-        |source| Error::File { what: "lock", path: Path::new(&name).to_owned(), source };
+    let failed = |source| Error::File { what: "lock", path: Path::new(&name).to_owned(), source };
     let file = File::options().create(true).append(true).open(&name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Taken(path.to_owned())),
+        Err(TryLockError::WouldBlock) if answers(path) => Err(Error::Taken(path.to_owned())),
+        // It is just ending. Who started this one gives up on it when that takes long.
+        Err(TryLockError::WouldBlock) => file.lock().map(|()| file).map_err(failed),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+fn answers(path: &Path) -> bool {
+    socket::Address::of(path).is_ok_and(|address| UnixStream::connect(address.name()).is_ok())
 }
 
 fn listen(path: &Path) -> Result<UnixListener, Error> {
@@ -281,7 +295,8 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
 
 /// One line on stdout for who started us, then nothing of theirs is held any more.
 fn say_ready() -> Result<(), Error> {
-    println!("ready");
+    // Should nobody read it, the agent that comes next will do.
+    let _ = std::io::stdout().write_all(b"ready\n");
     let null = File::options().write(true).open("/dev/null");
     let null = null.map_err(|source| Error::System { what: "open /dev/null", source })?;
     rustix::stdio::dup2_stdout(&null).map_err(system("let go of stdout"))
@@ -290,10 +305,7 @@ fn say_ready() -> Result<(), Error> {
 /// A job of a container that cannot even be read still leaves an exit file, if there is none yet.
 fn tell_failure(path: &Path, error: &Error) {
     let exit = ExitFile {
-        end: End::FailedToStart {
-            cause: Cause::Internal,
-            message: exit::shortened(error.chain()),
-        },
+        end: End::FailedToStart { cause: Cause::Internal, message: exit::shortened(error.chain()) },
         stopped: false,
         at_ms: wall_now(),
         log_length: 0,

@@ -23,11 +23,9 @@ fn signal(slot: &Slot, signal: Signal) -> i32 {
 #[tokio::test]
 async fn an_agent_that_comes_back_finds_its_job() {
     let mut fixture = Fixture::new();
-    let control = fixture.job(&sh("echo up; while ! test -e go; do sleep 0.02; done; echo end; exit 9"));
     let go = fixture.dir.path().join("go");
-    fs::remove_file(control.join("run.json")).unwrap();
     let script = format!("echo up; while ! test -e {}; do sleep 0.02; done; exit 9", go.display());
-    sh(&script).write(&control).unwrap();
+    let control = fixture.job(&sh(&script));
     let mut slot = fixture.slot().await;
     let first = slot.supervisor();
     slot.run(&control).await.unwrap();
@@ -142,6 +140,16 @@ async fn a_slot_has_one_supervisor() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("another supervisor serves"), "{said}");
     assert!(Slot::connect(&socket).await.is_ok(), "the first one was not disturbed");
+}
+
+#[tokio::test]
+async fn a_slot_whose_supervisor_is_just_ending_gets_a_new_one() {
+    let fixture = Fixture::new();
+    for _ in 0..20 {
+        let mut slot = fixture.slot().await;
+        signal(&slot, Signal::TERM);
+        assert_eq!(next(&mut slot).await, Event::Lost);
+    }
 }
 
 #[tokio::test]

@@ -31,8 +31,7 @@ async fn bytes_are_kept_as_they_are_without_newline_and_without_being_text() {
 #[tokio::test]
 async fn stdout_and_stderr_keep_their_order() {
     let mut fixture = Fixture::new();
-    let ended =
-        fixture.run(&sh("for i in $(seq 1 500); do echo o$i; echo e$i >&2; done")).await;
+    let ended = fixture.run(&sh("for i in $(seq 1 500); do echo o$i; echo e$i >&2; done")).await;
     let expected: String = (1..=500).map(|i| format!("o{i}\ne{i}\n")).collect();
     assert_eq!(String::from_utf8_lossy(&ended.log), expected);
 }
@@ -40,14 +39,16 @@ async fn stdout_and_stderr_keep_their_order() {
 #[tokio::test]
 async fn a_job_that_opens_its_stdout_anew_truncates_nothing() {
     let mut fixture = Fixture::new();
-    let ended = fixture.run(&sh("echo one; echo two > /dev/stdout; echo three > /dev/stderr")).await;
+    let ended =
+        fixture.run(&sh("echo one; echo two > /dev/stdout; echo three > /dev/stderr")).await;
     assert_eq!(String::from_utf8_lossy(&ended.log), "one\ntwo\nthree\n");
 }
 
 #[tokio::test]
 async fn what_a_job_leaves_behind_holds_nothing_up_and_is_ended() {
     let mut fixture = Fixture::new();
-    let script = "setsid sh -c 'echo LEFT=$$; setsid sleep 1000 & echo DEEPER=$!; echo ok >&2; wait' &
+    let script =
+        "setsid sh -c 'echo LEFT=$$; setsid sleep 1000 & echo DEEPER=$!; echo ok >&2; wait' &
         (sh -c 'while :; do echo noise; done' &)
         read -r line < /proc/self/stat
         while ! grep -q DEEPER= $LOG; do :; done; exit 5";

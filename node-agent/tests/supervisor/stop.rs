@@ -11,7 +11,8 @@ const LONG: Duration = Duration::from_secs(600);
 #[tokio::test]
 async fn a_job_that_exits_0_on_sigterm_ends_with_that_code_and_was_stopped() {
     let mut fixture = Fixture::new();
-    let control = fixture.job(&sh("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"));
+    let control =
+        fixture.job(&sh("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"));
     let mut slot = fixture.slot().await;
     slot.run(&control).await.unwrap();
     spoke(&mut slot).await;
@@ -78,8 +79,10 @@ async fn a_suspended_job_sees_its_sigterm() {
 async fn a_stop_while_preparing_starts_nothing_more() {
     let mut fixture = Fixture::new();
     let mut run = sh("echo never");
-    let step = |script| Step { command: command(&["sh", "-c", script]), cause: Cause::Requirements };
-    run.prepare = vec![step("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"), step("echo never")];
+    let step =
+        |script| Step { command: command(&["sh", "-c", script]), cause: Cause::Requirements };
+    run.prepare =
+        vec![step("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"), step("echo never")];
     let control = fixture.job(&run);
     let mut slot = fixture.slot().await;
     slot.run(&control).await.unwrap();
