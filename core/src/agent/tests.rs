@@ -20,7 +20,8 @@ use crate::time::{Millis, Timestamp};
 /// REPORT = starting started exited lease-ended not-started archived lost
 /// ```
 #[track_caller]
-fn check(script: &str, expected: &Expect) {
+#[expect(clippy::needless_pass_by_value, reason = "so that a test reads `expect![[…]]`")]
+fn check(script: &str, expected: Expect) {
     let mut agent = Agent::new(Vec::new());
     let mut output = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -186,7 +187,7 @@ fn a_job_is_started_reported_archived_and_forgotten() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list
         > assign run:1#1
           start 1#1
@@ -216,7 +217,7 @@ fn nothing_is_touched_before_a_complete_list_was_heard() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:started 2#1:exited
         > assign run:3#1
         > release 1#1
@@ -237,7 +238,7 @@ fn what_the_master_does_not_list_is_killed_and_removed() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:started 2#1:exited 3#1:starting
         > list run:1#1
           remove 2#1
@@ -257,7 +258,7 @@ fn jobs_that_run_are_adopted_when_the_agent_starts_again() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:started 2#1:starting
         > list run:1#1 run:2#1
           start 2#1
@@ -277,7 +278,7 @@ fn a_job_whose_start_never_happened_is_started_after_a_restart_of_the_agent() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:starting
         > list run:1#1
           start 1#1
@@ -298,7 +299,7 @@ fn a_message_that_comes_twice_starts_nothing_twice() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > assign run:1#1
@@ -322,7 +323,7 @@ fn a_job_that_has_exited_is_not_started_again() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > local 1#1 started
@@ -346,7 +347,7 @@ fn an_exit_found_on_the_disk_is_archived_when_the_list_says_so() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:exited
         > list archive:1#1
           archive 1#1
@@ -369,7 +370,7 @@ fn nothing_is_archived_before_the_master_has_accepted_the_end() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > local 1#1 exited
@@ -398,7 +399,7 @@ fn at_most_two_archives_are_written_at_a_time_and_the_first_waits_shortest() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1 run:2#1 run:3#1 run:4#1
           start 1#1
           start 2#1
@@ -439,7 +440,7 @@ fn a_release_while_archiving_makes_room_for_the_next() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:exited 2#1:exited 3#1:exited 4#1:exited
         > list archive:1#1 archive:2#1 archive:3#1 archive:4#1
           archive 1#1
@@ -468,7 +469,7 @@ fn a_stop_reaches_only_what_may_run() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > stop 1#1
@@ -494,7 +495,7 @@ fn a_stop_in_the_list_reaches_a_job_that_was_adopted() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:started 2#1:starting 3#1:exited
         > list stop:1#1 stop:2#1 stop:3#1
           stop 1#1
@@ -511,7 +512,7 @@ fn what_was_stopped_before_it_reached_the_node_never_starts() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list stop:1#1
           report 1#1 not started (stopped before it started)
         > list stop:1#1
@@ -527,7 +528,7 @@ fn what_is_to_be_archived_but_is_gone_is_said_to_be_gone() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list archive:1#1
           report 1#1 archived (the node no longer has anything of this job)
         > assign archive:1#1
@@ -548,7 +549,7 @@ fn a_later_attempt_replaces_an_earlier_one() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:started
         > list run:1#2
           kill 1#1
@@ -572,7 +573,7 @@ fn an_assignment_of_a_later_attempt_ends_the_earlier_one_first() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > local 1#1 started
@@ -596,7 +597,7 @@ fn reports_only_ever_move_on() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > local 1#1 exited
@@ -618,7 +619,7 @@ fn an_older_master_is_refused() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list epoch=2 run:1#1
           start 1#1
         > list epoch=1
@@ -640,7 +641,7 @@ fn the_end_of_a_lease_is_reported_and_waits_to_be_released() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > local 1#1 lease-ended
@@ -660,7 +661,7 @@ fn an_end_that_only_the_master_knows_is_final() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > found 1#1:started
         > list archive:1#1
           kill 1#1
@@ -681,7 +682,7 @@ fn news_of_what_was_released_is_nobodys() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > list run:1#1
           start 1#1
         > release 1#1

@@ -23,6 +23,9 @@ impl Cluster {
         // The node has heard its list in this session, so it counts by this session's leases, and an older grant is void.
         node.lease_until = until;
         node.granted = false;
+        if let Some(arrival) = &mut node.arrival {
+            arrival.confirmed = true;
+        }
         if node.reach != Reach::Here {
             node.reach = Reach::Here;
             self.list(name);
@@ -38,6 +41,7 @@ impl Cluster {
         if late {
             self.rebase(now.mono);
         }
+        self.settle_arrivals(now, step);
         self.expire(now, step);
         self.look_around(now.mono);
         let counted = self.stopping.is_some() || self.nodes.values().any(|node| node.granted);

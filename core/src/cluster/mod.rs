@@ -142,7 +142,8 @@ pub enum Input {
         session: Session,
         held: Vec<Held>,
     },
-    /// A node sends these after it has heard its list, and counts its lease by this session's answers alone.
+    /// A node sends these after it has done what its list says, kills included, and when it counts its lease by this session's
+    /// answers alone.
     Heartbeat {
         node: NodeName,
         session: Session,

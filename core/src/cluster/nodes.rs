@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub reach: Reach,
     pub heard: Mono,
     pub lease_until: Mono,
+    /// What its present session brought and has to be confirmed by a heartbeat.
+    pub arrival: Option<Arrival>,
     /// Its lease may still count the grant of a planned stop.
     pub granted: bool,
     pub free: Free,
@@ -31,6 +33,17 @@ pub(crate) struct Node {
     pub archiving: BTreeSet<JobId>,
     /// Jobs that could not start here since the last one that did.
     pub strikes: BTreeSet<JobId>,
+}
+
+/// What a node lacks when it joins. It counts from its first heartbeat on: a join may have been overtaken by a later one of the
+/// same node, and then nobody hears the list that it is answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub confirmed: bool,
+    /// Of the machine as it runs now; recorded when nothing of the time before is left.
+    boot_id: String,
+    /// Attempts that it should hold and cannot have any more. They are not in its list.
+    missing: BTreeSet<(JobId, Attempt)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +71,7 @@ impl Node {
             reach: Reach::Expected,
             heard: now,
             lease_until,
+            arrival: None,
             granted: false,
             free: Free::default(),
             listed: None,
@@ -84,7 +98,7 @@ impl Cluster {
     pub(super) fn join(
         &mut self,
         now: Now,
-        spec: NodeSpec,
+        mut spec: NodeSpec,
         session: Session,
         held: Vec<Held>,
         step: &mut Step,
@@ -101,7 +115,11 @@ impl Cluster {
             if matches!(node.link, Link::Connected(present) if present > session) {
                 return Err(Rejection::OldSession(name));
             }
-            rebooted = node.record.spec.boot_id != spec.boot_id;
+            rebooted = node.record.spec.boot_id != spec.boot_id && node.jobs().next().is_some();
+        }
+        let boot_id = spec.boot_id.clone();
+        if rebooted {
+            spec.boot_id.clone_from(&self.nodes[&name].record.spec.boot_id);
         }
         self.enter(now, spec, session, step);
         // Nothing that runs outlives its machine, whatever the agent believes.
@@ -115,7 +133,9 @@ impl Cluster {
         for it in held {
             self.report(now, &name, it, step);
         }
-        self.lose_missing(now, &name, &present, rebooted, step);
+        let missing = self.missing(&name, &present, rebooted);
+        let node = self.nodes.get_mut(&name).expect("it has just entered");
+        node.arrival = Some(Arrival { confirmed: false, boot_id, missing });
         let list = self.assignments(&name);
         step.effects.insert(first, Effect::Assignments { node: name, session, list });
         Ok(())
@@ -147,34 +167,51 @@ impl Cluster {
     }
 
     /// What the node should hold and cannot have any more. What it never got, it hears of in its list.
-    fn lose_missing(
-        &mut self,
-        now: Now,
+    fn missing(
+        &self,
         name: &NodeName,
         present: &BTreeSet<(JobId, Attempt)>,
         rebooted: bool,
-        step: &mut Step,
-    ) {
-        let missing = |id: &JobId| {
-            let state = &self.jobs.get(id)?.status.state;
-            let attempt = state.placement()?.attempt;
+    ) -> BTreeSet<(JobId, Attempt)> {
+        let missing = |id: JobId| {
+            let state = &self.jobs.get(&id)?.status.state;
+            let attempt = (id, state.placement()?.attempt);
             let had_started = state.holds_resources() && state.started().is_some();
-            (!present.contains(&(*id, attempt)) && (rebooted || had_started)).then_some(*id)
+            (!present.contains(&attempt) && (rebooted || had_started)).then_some(attempt)
         };
-        let gone: Vec<JobId> = self.nodes[name].jobs().filter_map(|id| missing(&id)).collect();
-        let why = if rebooted {
-            format!("node {name} was restarted")
-        } else {
-            format!("node {name} no longer knows of it")
-        };
-        for job in gone {
-            self.lost(now, job, &why, step);
+        self.nodes[name].jobs().filter_map(missing).collect()
+    }
+
+    /// The nodes that have shown since they joined that they hold nothing but what they said.
+    pub(super) fn settle_arrivals(&mut self, now: Now, step: &mut Step) {
+        let confirmed = |node: &Node| node.arrival.as_ref().is_some_and(|it| it.confirmed);
+        let names: Vec<NodeName> =
+            self.nodes.iter().filter(|it| confirmed(it.1)).map(|it| it.0.clone()).collect();
+        for name in names {
+            let node = self.nodes.get_mut(&name).expect("it was just there");
+            let Some(Arrival { boot_id, missing, .. }) = node.arrival.take() else { continue };
+            let rebooted = node.record.spec.boot_id != boot_id;
+            if rebooted {
+                node.record.spec.boot_id = boot_id;
+                step.records.push(Record::NodeChanged(node.record.clone()));
+            }
+            let verb = if rebooted { "was restarted" } else { "no longer knows of it" };
+            for (job, attempt) in missing {
+                let placement = self.jobs.get(&job).and_then(|it| it.status.state.placement());
+                if placement.is_some_and(|it| it.node == name && it.attempt == attempt) {
+                    self.lost(now, job, &format!("node {name} {verb}"), step);
+                }
+            }
         }
     }
 
     /// Everything that a node should hold.
     fn assignments(&self, name: &NodeName) -> Vec<Assignment> {
-        self.nodes[name].jobs().filter_map(|id| self.assignment(id)).collect()
+        let node = &self.nodes[name];
+        let missing = node.arrival.as_ref().map(|it| &it.missing);
+        let is_there =
+            |it: &Assignment| !missing.is_some_and(|them| them.contains(&(it.job, it.attempt)));
+        node.jobs().filter_map(|id| self.assignment(id)).filter(is_there).collect()
     }
 
     /// What the job's node should do about it now.

@@ -18,7 +18,7 @@ fn an_exit_is_final_frees_the_slot_at_once_and_is_archived_beside_the_next_job()
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -61,7 +61,7 @@ fn the_exit_code_is_the_outcome() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=4
           node a
           a <- session 1: []
@@ -111,7 +111,7 @@ fn an_end_is_heard_once() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -145,7 +145,7 @@ fn what_stayed_behind_is_on_the_record() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -176,7 +176,7 @@ fn a_job_that_exits_0_on_a_stop_is_stopped_by_whoever_asked() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -210,7 +210,7 @@ fn a_job_that_ends_before_the_stop_arrives_has_the_end_it_had() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -243,7 +243,7 @@ fn a_queued_job_is_stopped_at_once() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -278,7 +278,7 @@ fn a_job_that_is_stopped_before_it_starts_never_starts_elsewhere() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -311,7 +311,7 @@ fn a_job_may_start_after_the_stop_and_is_stopped_all_the_same() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -347,7 +347,7 @@ fn a_stop_while_the_node_is_away_is_in_the_list_that_it_hears_when_it_is_back() 
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=2
           node a
           a <- session 1: []
@@ -389,7 +389,7 @@ fn a_stop_that_nobody_is_known_to_have_asked_for_is_still_a_stop() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -415,7 +415,7 @@ fn a_node_that_could_not_start_a_job_is_not_asked_again() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -448,7 +448,7 @@ fn a_job_that_could_start_nowhere_ends_with_the_last_cause() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -487,7 +487,7 @@ fn a_job_excluded_from_a_node_waits_for_the_other_at_its_old_position() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -534,7 +534,7 @@ fn a_job_whose_last_other_node_is_removed_ends_with_what_hindered_it() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -573,7 +573,7 @@ fn three_jobs_in_a_row_that_a_node_could_not_start_cordon_it() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=3
           node a
           a <- session 1: []
@@ -632,7 +632,7 @@ fn one_job_that_starts_clears_the_strikes_of_its_node() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=4
           node a
           a <- session 1: []
@@ -697,7 +697,7 @@ fn a_missing_image_excludes_but_does_not_strike() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=3
           node a
           a <- session 1: []
@@ -754,7 +754,7 @@ fn the_node_that_waits_for_a_job_removed_from_it_is_told_to_forget_it() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -785,7 +785,7 @@ fn a_finished_job_is_deleted_files_first() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -824,7 +824,7 @@ fn what_is_unknown_cannot_be_stopped() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > stop 9
         refused: there is no job 9
     "#]],

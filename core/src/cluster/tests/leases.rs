@@ -18,7 +18,7 @@ fn a_node_that_is_silent_for_15_s_gets_no_new_jobs() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=2
           node a
           a <- session 1: []
@@ -58,7 +58,7 @@ fn heartbeats_keep_a_lease_for_as_long_as_they_come() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -92,7 +92,7 @@ fn after_its_lease_a_job_is_queued_again_at_its_old_position() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -145,7 +145,7 @@ fn a_job_ends_after_three_lost_attempts() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > policy lease=30
         > join a
           node a
@@ -188,7 +188,7 @@ fn a_stopped_job_whose_node_is_lost_is_stopped() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -219,7 +219,7 @@ fn an_archive_whose_node_is_lost_is_incomplete_and_the_outcome_stays() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -252,7 +252,7 @@ fn an_exit_inside_the_lease_is_the_truth_as_long_as_no_later_attempt_was_placed(
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -292,7 +292,7 @@ fn an_exit_of_an_attempt_that_has_a_successor_changes_nothing() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -330,7 +330,7 @@ fn a_supervisor_that_stopped_its_job_at_the_end_of_the_lease_ends_the_attempt_no
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -363,7 +363,7 @@ fn a_lease_that_was_given_up_is_not_an_exit_to_be_believed() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -398,7 +398,7 @@ fn what_still_runs_after_it_was_given_up_is_not_in_the_list() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -435,7 +435,7 @@ fn when_a_lease_ends_the_old_connection_counts_for_nothing_any_more() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -473,7 +473,7 @@ fn a_master_that_stood_still_ends_no_lease() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -507,7 +507,7 @@ fn a_master_that_stood_still_believes_no_node_away() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -543,7 +543,7 @@ fn whoever_was_about_to_come_back_when_the_master_stood_still_is_waited_for_anew
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -581,7 +581,7 @@ fn the_machine_that_is_both_master_and_node_never_loses_its_jobs_by_silence() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > policy lease=until-reboot
         > join a
           node a
@@ -611,7 +611,7 @@ fn a_planned_stop_grants_an_hour() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []

@@ -18,7 +18,8 @@ use scenario::Scenario;
 
 /// Plays the lines of `script`. A line is one input (see [`scenario`]); lines of output follow it.
 #[track_caller]
-fn check(script: &str, expected: &Expect) {
+#[expect(clippy::needless_pass_by_value, reason = "so that a test reads `expect![[…]]`")]
+fn check(script: &str, expected: Expect) {
     let mut scenario = Scenario::default();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         scenario.play(line);

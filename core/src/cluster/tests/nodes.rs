@@ -21,7 +21,7 @@ fn a_node_hears_all_that_it_should_hold_before_anything_else() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=4
           node a
           a <- session 1: []
@@ -70,7 +70,7 @@ fn an_assignment_that_was_lost_on_its_way_is_in_the_next_list() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -95,10 +95,12 @@ fn what_ran_and_is_no_longer_known_to_its_node_is_lost() {
         report a 1#1 started
         leave a
         join a slots=2
+        jobs
+        wait 1 beats=a
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=2
           node a
           a <- session 1: []
@@ -114,9 +116,13 @@ fn what_ran_and_is_no_longer_known_to_its_node_is_lost() {
           1 started
         > leave a
         > join a slots=2
+          a <- session 2: [run 2#1]
+        > jobs
+        1 running
+        2 starting
+        > wait 1 beats=a
           1 requeued lost=1
           1 placed on a#2
-          a <- session 2: [run 2#1]
           a <- run 1#2
     "#]],
     );
@@ -133,7 +139,7 @@ fn what_is_archived_and_no_longer_known_to_its_node_is_asked_for() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -166,10 +172,11 @@ fn after_a_restart_of_the_machine_everything_that_it_does_not_hold_is_lost() {
         report a 3#1 code-0
         leave a
         join a slots=4 boot=2 held=2#1:code-3
+        wait 1 beats=a
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=4
           node a
           a <- session 1: []
@@ -198,15 +205,16 @@ fn after_a_restart_of_the_machine_everything_that_it_does_not_hold_is_lost() {
           a <- archive 3#1
         > leave a
         > join a slots=4 boot=2 held=2#1:code-3
-          node a
           2 ended: exit-code 3
-          1 requeued lost=1
-          4 requeued lost=1
-          3 done: archive incomplete (node a was restarted)
-          1 placed on a#2
-          4 placed on a#2
           a <- session 2: [archive 2#1]
           a <- archive 2#1
+        > wait 1 beats=a
+          node a
+          1 requeued lost=1
+          3 done: archive incomplete (node a was restarted)
+          4 requeued lost=1
+          1 placed on a#2
+          4 placed on a#2
           a <- release 3#1
           a <- run 1#2
           a <- run 4#2
@@ -222,10 +230,11 @@ fn nothing_that_runs_outlives_its_machine_whatever_the_agent_says() {
         submit 2
         report a 1#1 started
         join a slots=2 boot=2 held=1#1:started held=2#1:starting
+        wait 1 beats=a
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=2
           node a
           a <- session 1: []
@@ -240,12 +249,13 @@ fn nothing_that_runs_outlives_its_machine_whatever_the_agent_says() {
         > report a 1#1 started
           1 started
         > join a slots=2 boot=2 held=1#1:started held=2#1:starting
+          a <- session 2: []
+        > wait 1 beats=a
           node a
           1 requeued lost=1
           2 requeued lost=1
           1 placed on a#2
           2 placed on a#2
-          a <- session 2: []
           a <- run 1#2
           a <- run 2#2
     "#]],
@@ -260,10 +270,11 @@ fn an_older_attempt_that_is_held_does_not_stand_for_the_present_one() {
         report a 1#1 started
         report a 1#1 lost
         join a boot=2 held=1#1:code-0
+        wait 1 beats=a
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -279,11 +290,12 @@ fn an_older_attempt_that_is_held_does_not_stand_for_the_present_one() {
           a <- release 1#1
           a <- run 1#2
         > join a boot=2 held=1#1:code-0
+          a <- session 2: []
+          a <- release 1#1
+        > wait 1 beats=a
           node a
           1 requeued lost=2
           1 placed on a#3
-          a <- session 2: []
-          a <- release 1#1
           a <- run 1#3
     "#]],
     );
@@ -302,7 +314,7 @@ fn what_an_older_connection_still_says_counts_for_nothing() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -334,7 +346,7 @@ fn another_machine_of_the_same_name_is_refused_while_the_first_is_there() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a identity=x
           node a
           a <- session 1: []
@@ -360,7 +372,7 @@ fn another_machine_of_the_same_name_is_refused_while_the_first_may_run_jobs() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a identity=x
           node a
           a <- session 1: []
@@ -398,7 +410,7 @@ fn a_new_session_clears_a_cordon() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=3
           node a
           a <- session 1: []
@@ -453,7 +465,7 @@ fn a_node_that_comes_back_smaller_keeps_what_runs_and_gets_no_more() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=3
           node a
           a <- session 1: []
@@ -505,11 +517,12 @@ fn what_only_a_node_that_came_back_smaller_could_run_is_set_aside_until_it_is_wh
         submit 2 gpus=4
         join a gpus=2 held=1#1:started
         jobs
-        join a gpus=4
+        join a gpus=4 held=1#1:started
+        report a 1#1 code-0
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a gpus=4
           node a
           a <- session 1: []
@@ -526,12 +539,14 @@ fn what_only_a_node_that_came_back_smaller_could_run_is_set_aside_until_it_is_wh
         > jobs
         1 running
         2 queued: set aside: no node has 1 slot, 4 GPUs; the largest node, a, has 2 GPU(s), 8 CPU(s), 16.0 GB memory, 2 slot(s)
-        > join a gpus=4
+        > join a gpus=4 held=1#1:started
           node a
-          1 requeued lost=1
-          1 placed on a#2 GPU-a0,GPU-a1,GPU-a2,GPU-a3
-          a <- session 3: []
-          a <- run 1#2
+          a <- session 3: [run 1#1]
+        > report a 1#1 code-0
+          1 ended: completed
+          2 placed on a#1 GPU-a0,GPU-a1,GPU-a2,GPU-a3
+          a <- archive 1#1
+          a <- run 2#1
     "#]],
     );
 }
@@ -547,7 +562,7 @@ fn a_gpu_that_is_gone_is_not_given_again_when_its_job_ends() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a gpus=2
           node a
           a <- session 1: []
@@ -585,7 +600,7 @@ fn a_connected_node_is_not_removed_nor_one_that_may_still_run_jobs() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -626,7 +641,7 @@ fn jobs_of_a_node_that_is_removed_after_its_lease_go_on_elsewhere() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > policy lease=30
         > join a slots=1
           node a
@@ -672,7 +687,7 @@ fn where_leases_never_end_the_word_of_whoever_removes_the_node_counts() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > policy lease=until-reboot
         > join a
           node a
@@ -711,10 +726,11 @@ fn where_leases_never_end_a_restart_of_the_machine_ends_them() {
         leave a
         wait 1000
         join a boot=2
+        wait 1 beats=a
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > policy lease=until-reboot
         > join a
           node a
@@ -728,11 +744,155 @@ fn where_leases_never_end_a_restart_of_the_machine_ends_them() {
         > leave a
         > wait 1000
         > join a boot=2
+          a <- session 2: []
+        > wait 1 beats=a
           node a
           1 requeued lost=1
           1 placed on a#2
-          a <- session 2: []
           a <- run 1#2
+    "#]],
+    );
+}
+
+#[test]
+fn a_join_that_was_overtaken_by_a_later_one_of_the_same_node_takes_nothing_away() {
+    let script = "
+        join a slots=2
+        submit 1
+        report a 1#1 started
+        join a slots=2
+        wait 1
+        beat a session=1
+        join a slots=2 held=1#1:started
+        wait 5 beats=a
+        jobs
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a slots=2
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > join a slots=2
+          a <- session 2: []
+        > wait 1
+        > beat a session=1
+        refused: this connection of node a was replaced by a newer one
+        > join a slots=2 held=1#1:started
+          a <- session 3: [run 1#1]
+        > wait 5 beats=a
+        > jobs
+        1 running
+    "#]],
+    );
+}
+
+#[test]
+fn a_join_of_before_a_restart_that_comes_after_it_takes_nothing_away() {
+    let script = "
+        join a boot=2
+        submit 1
+        report a 1#1 started
+        join a boot=1
+        wait 1
+        join a boot=2 held=1#1:started
+        wait 1 beats=a
+        jobs
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a boot=2
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > join a boot=1
+          a <- session 2: []
+        > wait 1
+        > join a boot=2 held=1#1:started
+          a <- session 3: [run 1#1]
+        > wait 1 beats=a
+        > jobs
+        1 running
+    "#]],
+    );
+}
+
+#[test]
+fn a_restart_of_the_machine_is_remembered_until_its_losses_are_settled() {
+    let script = "
+        join a
+        submit 1
+        join a boot=2
+        restart
+        join a boot=2
+        wait 1 beats=a
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > join a boot=2
+          a <- session 2: []
+        > restart
+        > join a boot=2
+          a <- session 3: []
+        > wait 1 beats=a
+          node a
+          1 requeued lost=1
+          1 placed on a#2
+          a <- run 1#2
+    "#]],
+    );
+}
+
+#[test]
+fn a_job_that_was_stopped_when_its_machine_restarted_is_stopped() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        stop 1
+        join a boot=2
+        wait 1 beats=a
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > stop 1
+          1 stopping by ada
+          a <- stop 1#1
+        > join a boot=2
+          a <- session 2: []
+        > wait 1 beats=a
+          node a
+          1 ended: stopped-by ada (node a was restarted); archive incomplete (node a was restarted)
     "#]],
     );
 }

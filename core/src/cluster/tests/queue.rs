@@ -18,7 +18,7 @@ fn jobs_start_in_the_order_in_which_they_were_submitted() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -60,7 +60,7 @@ fn a_head_that_does_not_fit_now_blocks_those_behind_it() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a gpus=2
           node a
           a <- session 1: []
@@ -89,7 +89,7 @@ fn jobs_wait_while_no_node_has_ever_joined() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > submit 1 gpus=8
           1 queued at 1
         > jobs
@@ -116,7 +116,7 @@ fn what_no_known_node_could_ever_run_is_refused_naming_the_largest() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a gpus=2 cpu=4 memory=8
           node a
           a <- session 1: []
@@ -147,7 +147,7 @@ fn a_job_that_waits_for_capacity_is_set_aside_until_a_node_could_run_it() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -186,7 +186,7 @@ fn a_job_that_was_set_aside_regains_its_place_before_later_ones() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -237,7 +237,7 @@ fn a_node_that_is_away_for_a_moment_still_blocks_for_its_jobs() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -274,7 +274,7 @@ fn a_gpu_job_takes_the_node_where_it_leaves_the_fewest_gpus() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a gpus=4
           node a
           a <- session 1: []
@@ -310,7 +310,7 @@ fn among_equal_nodes_a_gpu_job_takes_the_fewest_free_slots_and_then_the_first_na
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join b gpus=2 slots=2
           node b
           b <- session 1: []
@@ -340,7 +340,7 @@ fn a_job_without_gpus_leaves_gpu_nodes_alone_and_spreads_over_slots() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a gpus=4
           node a
           a <- session 1: []
@@ -379,7 +379,7 @@ fn cpu_and_memory_count_where_the_job_asks_for_them() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=8 cpu=4 memory=8
           node a
           a <- session 1: []
@@ -422,7 +422,7 @@ fn a_volume_goes_only_where_its_prefix_is_allowed() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a volume=/scratch
           node a
           a <- session 1: []
@@ -453,7 +453,7 @@ fn the_same_submission_again_is_the_same_job() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -483,7 +483,7 @@ fn a_repeated_submission_of_a_job_that_has_ended_meanwhile_starts_nothing() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -517,7 +517,7 @@ fn removing_the_only_node_that_could_run_a_job_ends_it_with_the_reason() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -553,7 +553,7 @@ fn after_the_last_node_is_removed_jobs_wait_for_the_next() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -585,7 +585,7 @@ fn clearing_the_queue_ends_what_waits_and_nothing_else() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -617,7 +617,7 @@ fn clearing_a_long_queue_goes_in_portions_from_the_head() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > submit 1
           1 queued at 1
         > submit 2

@@ -19,7 +19,7 @@ fn a_restart_of_the_master_touches_no_running_job() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=2
           node a
           a <- session 1: []
@@ -65,7 +65,7 @@ fn queue_and_order_survive() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -111,7 +111,7 @@ fn after_a_restart_every_lease_is_full() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -151,7 +151,7 @@ fn a_node_that_has_not_come_back_yet_counts_for_one_lease() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -200,7 +200,7 @@ fn effects_that_were_outstanding_happen_again() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=4
           node a
           a <- session 1: []
@@ -257,7 +257,7 @@ fn a_planned_stop_lasts_an_hour_from_the_next_start() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -303,7 +303,7 @@ fn a_grant_is_forgotten_only_when_no_node_counts_by_it_any_more() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -359,7 +359,7 @@ fn a_node_that_joined_but_was_not_heard_since_may_still_count_by_the_grant() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -398,7 +398,7 @@ fn after_a_planned_stop_a_head_waits_no_longer_than_a_lease_for_a_node_that_is_g
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=1
           node a
           a <- session 1: []
@@ -439,7 +439,7 @@ fn attempts_go_on_counting() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a
           node a
           a <- session 1: []
@@ -483,7 +483,7 @@ fn a_cordon_survives_the_master() {
     ";
     check(
         script,
-        &expect![[r#"
+        expect![[r#"
         > join a slots=3
           node a
           a <- session 1: []
