@@ -27,8 +27,9 @@ use crate::say::Say;
   atlas jobs                                 what ran; `atlas queue` shows what waits, and why
   atlas get job scheduler JOB                everything that is kept of a job
 
-CONFIG is the name of a cluster's configuration, ~/.atlas/config/submission/<CONFIG>.config.yaml with scheduler_url in it;
-'scheduler' is this machine and needs no file. JOB is an id, or a unique beginning of 4 digits and more."
+CONFIG names a cluster: scheduler_url in ~/.atlas/config/submission/<CONFIG>.config.yaml.
+'scheduler' is this machine and needs no file (`atlas info --env` lists what there is).
+JOB is an id, or a unique beginning of 4 digits and more."
 )]
 pub struct Cli {
     #[command(subcommand)]

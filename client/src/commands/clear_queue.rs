@@ -10,7 +10,9 @@ use crate::exit::Exit;
 use crate::say::Say;
 use crate::target::{Target, connect};
 
-/// End all queued jobs, of all projects and users; running ones go on and nothing is deleted
+/// End all queued jobs, of all projects and users
+///
+/// Running ones go on and nothing is deleted.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "atlas clear-queue [OPTIONS] CONFIG",

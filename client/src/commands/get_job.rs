@@ -27,10 +27,10 @@ pub struct Args {
     #[command(flatten)]
     target: Target,
     /// Folder to put ./<id>/ into
-    #[arg(long, visible_alias = "save-dir", value_name = "D", default_value = ".")]
+    #[arg(long = "save_dir", alias = "save-dir", value_name = "D", default_value = ".")]
     save_dir: PathBuf,
     /// Only this folder or file of the job, as `atlas ls` shows it
-    #[arg(long, visible_alias = "source-dir", value_name = "S", default_value = "")]
+    #[arg(long = "source_dir", alias = "source-dir", value_name = "S", default_value = "")]
     source_dir: String,
     /// Configuration of the cluster (left out when --config names it)
     #[arg(value_name = "CONFIG")]

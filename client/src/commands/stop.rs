@@ -7,7 +7,9 @@ use crate::say::Say;
 use crate::target::{Target, connect};
 use crate::views::short;
 
-/// Stop jobs: a queued one at once, a running one after SIGTERM and its grace; nothing is deleted
+/// Stop queued and running jobs; nothing is deleted
+///
+/// A queued job ends at once, a running one after SIGTERM and its grace.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "atlas stop [job] [OPTIONS] CONFIG JOB...",

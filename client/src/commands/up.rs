@@ -7,8 +7,9 @@ use crate::exit::Exit;
 use crate::say::Say;
 use crate::up::{self, Executor, Listen, Settings, Workers};
 
-/// Start Atlas on this machine: master, node and dashboard; stays in the foreground until Ctrl-C
+/// Start Atlas on this machine, in the foreground until Ctrl-C
 ///
+/// It is master, node and dashboard in one.
 /// Jobs that run when it stops go on under their supervisors, and the next `atlas up` finds them again.
 #[derive(Debug, clap::Args)]
 #[command(

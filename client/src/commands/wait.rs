@@ -15,7 +15,9 @@ use crate::say::Say;
 use crate::target::Target;
 use crate::views::cause_text;
 
-/// Wait until jobs have ended; prints a line for each and ends with the code of the first that failed
+/// Wait until jobs have ended, and end with the code of the first that failed
+///
+/// Each that ends is a line on stdout: its id, its status and its cause.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  atlas wait 4554 && echo done\n  atlas wait --any 4554 9a3c\n\nExit codes: 0 all completed, a \
