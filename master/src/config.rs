@@ -87,11 +87,16 @@ impl Config {
         let options = effective.options.clone();
         let data = match options.data {
             Some(data) => absolute(&data),
-            None => return Err(effective.invalid("data", "it is missing: name a folder on a local disk")),
+            None => {
+                return Err(
+                    effective.invalid("data", "it is missing: name a folder on a local disk")
+                );
+            }
         };
         let open = options.insecure_no_accounts.unwrap_or_default();
         let listen = |field, text: Option<String>| {
-            let address = address(&text.unwrap_or_default()).map_err(|why| effective.invalid(field, why))?;
+            let address =
+                address(&text.unwrap_or_default()).map_err(|why| effective.invalid(field, why))?;
             if address.ip().is_loopback() || open {
                 return Ok(address);
             }
@@ -101,7 +106,8 @@ impl Config {
         };
         let LeaseOption(_, lease) = options.lease.expect("it has a default");
         if matches!(lease, Lease::Lasts(span) if span < SHORTEST_LEASE) {
-            return Err(effective.invalid("lease", format!("it is shorter than {} s", SHORTEST_LEASE.0 / 1000)));
+            return Err(effective
+                .invalid("lease", format!("it is shorter than {} s", SHORTEST_LEASE.0 / 1000)));
         }
         Ok(Self {
             http: listen("http", options.http)?,
@@ -121,7 +127,8 @@ impl FromStr for LeaseOption {
         if text == "until-reboot" {
             return Ok(Self(text.into(), Lease::UntilReboot));
         }
-        let span: Duration = text.parse().map_err(|it: atlas_runtime::config::InvalidUnit| it.to_string())?;
+        let span: Duration =
+            text.parse().map_err(|it: atlas_runtime::config::InvalidUnit| it.to_string())?;
         let millis = u64::try_from(span.as_millis()).map_err(|_| "it is too long".to_owned())?;
         Ok(Self(text.into(), Lease::Lasts(Millis(millis))))
     }
@@ -141,7 +148,8 @@ impl From<LeaseOption> for String {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut found = text.to_socket_addrs().map_err(|why| format!("{text:?} is no HOST:PORT: {why}"))?;
+    let mut found =
+        text.to_socket_addrs().map_err(|why| format!("{text:?} is no HOST:PORT: {why}"))?;
     found.next().ok_or_else(|| format!("{text:?} has no address"))
 }
 

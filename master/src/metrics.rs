@@ -30,7 +30,10 @@ impl Metrics {
             gauge
         };
         let queued = gauge("jobs_queued", "Jobs that wait, the ones that are set aside included");
-        let live = gauge("jobs_live", "Jobs that have not left the master: queued, starting, running, archiving");
+        let live = gauge(
+            "jobs_live",
+            "Jobs that have not left the master: queued, starting, running, archiving",
+        );
         let nodes = gauge("nodes_connected", "Nodes with a session");
         let slots = gauge("slots", "Worker slots of connected nodes");
         let slots_free = gauge("slots_free", "Worker slots that no job holds");
@@ -42,14 +45,18 @@ impl Metrics {
 
     /// The OpenMetrics text as of now.
     pub async fn text(&self, service: &Service) -> String {
-        if let (Ok((queued, live)), Ok(nodes)) = (service.reactor.counts().await, service.reactor.nodes().await) {
+        if let (Ok((queued, live)), Ok(nodes)) =
+            (service.reactor.counts().await, service.reactor.nodes().await)
+        {
             let connected: Vec<_> = nodes.iter().filter(|it| it.connected).collect();
             self.queued.set(queued as u64);
             self.live.set(live as u64);
             self.nodes.set(connected.len() as u64);
-            self.slots.set(connected.iter().map(|it| u64::from(it.record.spec.capacity.slots)).sum());
+            self.slots
+                .set(connected.iter().map(|it| u64::from(it.record.spec.capacity.slots)).sum());
             self.slots_free.set(connected.iter().map(|it| u64::from(it.free.slots)).sum());
-            self.gpus.set(connected.iter().map(|it| it.record.spec.capacity.gpus.len() as u64).sum());
+            self.gpus
+                .set(connected.iter().map(|it| it.record.spec.capacity.gpus.len() as u64).sum());
             self.gpus_free.set(connected.iter().map(|it| it.free.gpus.len() as u64).sum());
         }
         self.store_refuses.set(u64::from(service.reactor.refusing().is_some()));

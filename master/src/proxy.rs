@@ -46,23 +46,43 @@ impl Proxy {
         Self { token, channels: Mutex::default() }
     }
 
-    pub async fn read_log(&self, host: &Host, mut request: ReadLogRequest) -> Result<Streaming<LogChunk>, Error> {
+    pub async fn read_log(
+        &self,
+        host: &Host,
+        mut request: ReadLogRequest,
+    ) -> Result<Streaming<LogChunk>, Error> {
         request.job = host.job.to_string();
         request.attempt = host.attempt.0;
         let mut client = self.client(host)?;
-        client.read_log(self.signed(request)).await.map(tonic::Response::into_inner).map_err(|it| failed(host, it))
+        client
+            .read_log(self.signed(request))
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|it| failed(host, it))
     }
 
     pub async fn list_files(&self, host: &Host, path: &str) -> Result<Streaming<FileEntry>, Error> {
         let request = self.signed(files(host, path));
         let mut client = self.client(host)?;
-        client.list_files(request).await.map(tonic::Response::into_inner).map_err(|it| failed(host, it))
+        client
+            .list_files(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|it| failed(host, it))
     }
 
-    pub async fn read_files(&self, host: &Host, path: &str) -> Result<Streaming<FilesChunk>, Error> {
+    pub async fn read_files(
+        &self,
+        host: &Host,
+        path: &str,
+    ) -> Result<Streaming<FilesChunk>, Error> {
         let request = self.signed(files(host, path));
         let mut client = self.client(host)?;
-        client.read_files(request).await.map(tonic::Response::into_inner).map_err(|it| failed(host, it))
+        client
+            .read_files(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|it| failed(host, it))
     }
 
     fn client(&self, host: &Host) -> Result<NodeProxyClient<Channel>, Error> {
@@ -71,10 +91,8 @@ impl Proxy {
         if let Some(channel) = channels.get(address) {
             return Ok(NodeProxyClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE));
         }
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|source| Error::Address {
-            node: node.clone(),
-            address: address.clone(),
-            source,
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|source| {
+            Error::Address { node: node.clone(), address: address.clone(), source }
         })?;
         let channel = endpoint.connect_timeout(CONNECT).connect_lazy();
         channels.insert(address.clone(), channel.clone());

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use atlas_core::cluster::{Input, Lease};
 use atlas_core::{Cluster, Epoch, JobId};
 use atlas_runtime::Chain;
-use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem, port_holder, write_atomic};
+use atlas_runtime::process::{
+    InstanceLock, LockError, is_network_filesystem, port_holder, write_atomic,
+};
 use atlas_runtime::tasks::Tasks;
 use axum::Router;
 use tokio::net::TcpListener;
@@ -64,7 +66,13 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let snapshot = store.restore().await?;
     let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
     let (cluster, effects) = Cluster::restore(config.policy, now(), snapshot);
-    tracing::info!(epoch = lead.mark.epoch.0, jobs, nodes, "leading cluster {} with {jobs} live jobs", lead.cluster);
+    tracing::info!(
+        epoch = lead.mark.epoch.0,
+        jobs,
+        nodes,
+        "leading cluster {} with {jobs} live jobs",
+        lead.cluster
+    );
     let archive = Archive::new(config.shared.clone());
     let feed = Feed::default();
     let (trash, to_trash) = mpsc::unbounded_channel();
@@ -89,14 +97,17 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         reactor.run().await
     });
     let open = || Bundles::open(&config.shared, config.max_bundle);
-    let bundles = open().map_err(|source| Error::Bundles { path: config.shared.clone(), source })?;
+    let bundles =
+        open().map_err(|source| Error::Bundles { path: config.shared.clone(), source })?;
     let service = Arc::new(Service {
         reactor: handle.clone(),
         store,
         feed,
         bundles: Arc::new(bundles),
         archive: archive.clone(),
-        proxy: Proxy::new(token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?),
+        proxy: Proxy::new(
+            token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?,
+        ),
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
         finishing: Semaphore::new(FINISHING),
@@ -111,7 +122,8 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
 /// Folders, and that nobody else uses them.
 fn prepare(config: &Config) -> Result<InstanceLock, Error> {
     for path in [&config.data, &config.shared] {
-        std::fs::create_dir_all(path).map_err(|source| Error::Folder { path: path.clone(), source })?;
+        std::fs::create_dir_all(path)
+            .map_err(|source| Error::Folder { path: path.clone(), source })?;
     }
     let path = config.data.clone();
     match is_network_filesystem(&path) {
@@ -137,7 +149,9 @@ fn token(path: &Path) -> Result<String, Error> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| {
-        let taken = (source.kind() == io::ErrorKind::AddrInUse).then(|| port_holder(address.port())).flatten();
+        let taken = (source.kind() == io::ErrorKind::AddrInUse)
+            .then(|| port_holder(address.port()))
+            .flatten();
         let holder = taken.map(|it| format!(": {it} listens there")).unwrap_or_default();
         Error::Listen { address, holder, source }
     })
@@ -152,8 +166,9 @@ fn serve(
     tasks: &Tasks,
 ) -> Result<(), Error> {
     let app = App { service: service.clone(), metrics: Arc::new(Metrics::new()) };
-    let router: Router =
-        grpc::routes(service, token).merge(http::routes(app)).layer(atlas_runtime::telemetry::ServerTrace);
+    let router: Router = grpc::routes(service, token)
+        .merge(http::routes(app))
+        .layer(atlas_runtime::telemetry::ServerTrace);
     let path = data.join("endpoints.json");
     let failed = |source| Error::Endpoints { path: path.clone(), source };
     let mut addresses = Vec::new();
@@ -183,14 +198,21 @@ fn serve(
 }
 
 /// Moves the files of deleted jobs out of the way, one after the other.
-async fn empty_into_trash(mut jobs: mpsc::UnboundedReceiver<JobId>, archive: Archive, epoch: Epoch, reactor: Handle) {
+async fn empty_into_trash(
+    mut jobs: mpsc::UnboundedReceiver<JobId>,
+    archive: Archive,
+    epoch: Epoch,
+    reactor: Handle,
+) {
     while let Some(job) = jobs.recv().await {
         let archive = archive.clone();
         let moved = tokio::task::spawn_blocking(move || archive.trash(job, epoch)).await;
         match moved {
             Ok(Ok(())) => drop(reactor.tell(Input::Trashed { job }).await),
             // It stays marked as deleting, and is tried again after a restart or by the next request.
-            Ok(Err(error)) => tracing::error!(job.id = %job, "could not move the files of {job} to the trash: {error}"),
+            Ok(Err(error)) => {
+                tracing::error!(job.id = %job, "could not move the files of {job} to the trash: {error}")
+            }
             Err(error) => tracing::error!("moving the files of {job} broke off: {error}"),
         }
     }
@@ -205,7 +227,8 @@ async fn sweep(service: Arc<Service>) {
             () = service.tasks.cancelled() => return,
         }
         let archive = service.archive.clone();
-        let emptied = tokio::task::spawn_blocking(move || archive.empty_trash(SystemTime::now())).await;
+        let emptied =
+            tokio::task::spawn_blocking(move || archive.empty_trash(SystemTime::now())).await;
         if let Ok(Err(error)) = emptied {
             tracing::warn!("could not empty the trash: {}", Chain(&error));
         }

@@ -11,11 +11,19 @@ use bytes::Bytes;
 /// A log file, opened without following a link.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW.bits();
-    File::options().read(true).custom_flags(i32::try_from(flags).expect("flags are an int")).open(path)
+    File::options()
+        .read(true)
+        .custom_flags(i32::try_from(flags).expect("flags are an int"))
+        .open(path)
 }
 
 /// Hands the bytes from `from` up to `end` to `sink` in order, with the offset of each piece; ends early when `sink` says so.
-pub fn read(file: &mut File, from: u64, end: u64, sink: &mut dyn FnMut(u64, Bytes) -> bool) -> io::Result<()> {
+pub fn read(
+    file: &mut File,
+    from: u64,
+    end: u64,
+    sink: &mut dyn FnMut(u64, Bytes) -> bool,
+) -> io::Result<()> {
     file.seek(SeekFrom::Start(from))?;
     let mut offset = from;
     let mut buffer = vec![0; CHUNK];

@@ -67,7 +67,8 @@ impl Archive {
 
 fn changed(metadata: &fs::Metadata) -> SystemTime {
     use std::os::unix::fs::MetadataExt;
-    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or_default())
+    SystemTime::UNIX_EPOCH
+        + Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or_default())
 }
 
 fn entries(dir: &Path) -> io::Result<Option<Vec<PathBuf>>> {
@@ -80,7 +81,11 @@ fn entries(dir: &Path) -> io::Result<Option<Vec<PathBuf>>> {
 
 /// Links are removed, never followed.
 fn remove(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }
 
 #[cfg(test)]

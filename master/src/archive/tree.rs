@@ -12,8 +12,10 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 
 /// Folders deeper than this are refused: each level holds a file descriptor.
 const DEEPEST: usize = 128;
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FILE: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// One thing in a tree.
 pub enum Entry {
@@ -34,7 +36,12 @@ pub fn walk(
         match part {
             Component::Normal(name) => names.push(name),
             Component::CurDir => {}
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path leaves the archive")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the path leaves the archive",
+                ));
+            }
         }
     }
     let Some(last) = names.pop() else { return folder(&dir, Path::new(""), DEEPEST, visit) };
@@ -89,7 +96,15 @@ fn one(
             let stat = rustix::fs::fstat(&file)?;
             let bytes = u64::try_from(stat.st_size).unwrap_or_default();
             let executable = stat.st_mode & 0o100 != 0;
-            visit(path, Entry::File { file: file.into(), bytes, modified_ms: modified_ms(&stat), executable })
+            visit(
+                path,
+                Entry::File {
+                    file: file.into(),
+                    bytes,
+                    modified_ms: modified_ms(&stat),
+                    executable,
+                },
+            )
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
@@ -102,11 +117,19 @@ fn one(
 }
 
 fn modified_ms(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_mtime).unwrap_or_default().saturating_mul(1000).saturating_add(stat.st_mtime_nsec / 1_000_000)
+    u64::try_from(stat.st_mtime)
+        .unwrap_or_default()
+        .saturating_mul(1000)
+        .saturating_add(stat.st_mtime_nsec / 1_000_000)
 }
 
 /// Appends everything at or below `root/below` to a tar, under `prefix`.
-pub fn append<W: Write>(tar: &mut tar::Builder<W>, root: &Path, below: &Path, prefix: &Path) -> io::Result<()> {
+pub fn append<W: Write>(
+    tar: &mut tar::Builder<W>,
+    root: &Path,
+    below: &Path,
+    prefix: &Path,
+) -> io::Result<()> {
     walk(root, below, &mut |path, entry| {
         let path = prefix.join(path);
         match entry {
@@ -175,7 +198,8 @@ mod tests {
         append(&mut tar, dir.path(), Path::new(""), Path::new("outputs")).unwrap();
         let bytes = tar.into_inner().unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
-        let paths: Vec<_> = archive.entries().unwrap().map(|it| it.unwrap().path().unwrap().into_owned()).collect();
+        let paths: Vec<_> =
+            archive.entries().unwrap().map(|it| it.unwrap().path().unwrap().into_owned()).collect();
         assert_eq!(paths, [PathBuf::from("outputs/file"), PathBuf::from("outputs/link")]);
     }
 }

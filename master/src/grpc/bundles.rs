@@ -19,7 +19,10 @@ pub async fn find(
     let wire::FindBundleRequest { bundle, upload, bytes } = request.into_inner();
     let upload = parse(&bundle, upload)?;
     let offset = service.find_bundle(&who, upload, bytes).await.map_err(|it| status(&it))?;
-    Ok(Response::new(wire::FindBundleReply { known: offset.is_none(), offset: offset.unwrap_or_default() }))
+    Ok(Response::new(wire::FindBundleReply {
+        known: offset.is_none(),
+        offset: offset.unwrap_or_default(),
+    }))
 }
 
 pub async fn upload(
@@ -29,13 +32,16 @@ pub async fn upload(
     allow(&identity(request.metadata()), Verb::Submit).map_err(|it| status(&it.into()))?;
     let mut parts = request.into_inner();
     let first = parts.message().await?.and_then(|it| it.part);
-    let Some(Part::Start(wire::UploadStart { bundle, upload, mut offset, bytes: _ })) = first else {
+    let Some(Part::Start(wire::UploadStart { bundle, upload, mut offset, bytes: _ })) = first
+    else {
         return Err(Status::invalid_argument("the first message of an upload names its bundle"));
     };
     let upload = parse(&bundle, upload)?;
     while let Some(message) = parts.message().await? {
         let Some(Part::Data(data)) = message.part else {
-            return Err(Status::invalid_argument("every message of an upload but the first carries bytes"));
+            return Err(Status::invalid_argument(
+                "every message of an upload but the first carries bytes",
+            ));
         };
         offset = service.write_bundle(&upload, offset, data).await.map_err(|it| status(&it))?;
     }

@@ -31,18 +31,34 @@ impl jobs_server::Jobs for Jobs {
 
     async fn info(&self, _: Request<wire::InfoRequest>) -> Answer<wire::InfoReply> {
         let (cluster_id, max_bundle_bytes) = (self.0.cluster.to_string(), self.0.max_bundle);
-        Ok(Response::new(wire::InfoReply { version: crate::VERSION.into(), cluster_id, max_bundle_bytes }))
+        Ok(Response::new(wire::InfoReply {
+            version: crate::VERSION.into(),
+            cluster_id,
+            max_bundle_bytes,
+        }))
     }
 
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Answer<wire::SubmitReply> {
         let who = identity(request.metadata());
-        let traceparent = request.metadata().get("traceparent").and_then(|it| it.to_str().ok()).map(Into::into);
-        let done = self.0.submit(&who, request.into_inner(), traceparent).await.map_err(|it| status(&it))?;
-        let reply = wire::SubmitReply { job: Some(view(&done.job)), created: done.created, notices: done.notices };
+        let traceparent =
+            request.metadata().get("traceparent").and_then(|it| it.to_str().ok()).map(Into::into);
+        let done = self
+            .0
+            .submit(&who, request.into_inner(), traceparent)
+            .await
+            .map_err(|it| status(&it))?;
+        let reply = wire::SubmitReply {
+            job: Some(view(&done.job)),
+            created: done.created,
+            notices: done.notices,
+        };
         Ok(Response::new(reply))
     }
 
-    async fn find_bundle(&self, request: Request<wire::FindBundleRequest>) -> Answer<wire::FindBundleReply> {
+    async fn find_bundle(
+        &self,
+        request: Request<wire::FindBundleRequest>,
+    ) -> Answer<wire::FindBundleReply> {
         super::bundles::find(&self.0, request).await
     }
 
@@ -62,8 +78,12 @@ impl jobs_server::Jobs for Jobs {
         Ok(Response::new(view))
     }
 
-    async fn list_jobs(&self, request: Request<wire::ListJobsRequest>) -> Answer<wire::ListJobsReply> {
-        let wire::ListJobsRequest { project, status: of, user, limit, cursor } = request.into_inner();
+    async fn list_jobs(
+        &self,
+        request: Request<wire::ListJobsRequest>,
+    ) -> Answer<wire::ListJobsReply> {
+        let wire::ListJobsRequest { project, status: of, user, limit, cursor } =
+            request.into_inner();
         let (filter, before) = filter(project, of, user, &cursor).map_err(|it| status(&it))?;
         let page = self.0.list(&filter, before, limit as usize).await.map_err(|it| status(&it))?;
         let jobs = page.jobs.iter().map(view).collect();
@@ -92,45 +112,70 @@ impl jobs_server::Jobs for Jobs {
         Ok(Response::new(wire::DeleteJobReply { id: id.to_string() }))
     }
 
-    async fn clear_queue(&self, request: Request<wire::ClearQueueRequest>) -> Answer<wire::ClearQueueReply> {
+    async fn clear_queue(
+        &self,
+        request: Request<wire::ClearQueueRequest>,
+    ) -> Answer<wire::ClearQueueReply> {
         let who = identity(request.metadata());
         let ended = self.0.clear_queue(&who).await.map_err(|it| status(&it))?;
         Ok(Response::new(wire::ClearQueueReply { ended }))
     }
 
-    async fn list_queue(&self, request: Request<wire::ListQueueRequest>) -> Answer<wire::ListQueueReply> {
+    async fn list_queue(
+        &self,
+        request: Request<wire::ListQueueRequest>,
+    ) -> Answer<wire::ListQueueReply> {
         let limit = request.get_ref().limit as usize;
         let (waiting, total) = self.0.queue(limit).await.map_err(|it| status(&it))?;
         let jobs = waiting
             .iter()
-            .map(|it| wire::QueuedJob { place: it.place, job: Some(view(&it.job)), reason: it.reason.clone() })
+            .map(|it| wire::QueuedJob {
+                place: it.place,
+                job: Some(view(&it.job)),
+                reason: it.reason.clone(),
+            })
             .collect();
         Ok(Response::new(wire::ListQueueReply { jobs, total }))
     }
 
     async fn list_nodes(&self, _: Request<wire::ListNodesRequest>) -> Answer<wire::ListNodesReply> {
         let nodes = self.0.nodes().await.map_err(|it| status(&it))?;
-        Ok(Response::new(wire::ListNodesReply { nodes: nodes.iter().map(super::nodes::view).collect() }))
+        Ok(Response::new(wire::ListNodesReply {
+            nodes: nodes.iter().map(super::nodes::view).collect(),
+        }))
     }
 
-    async fn remove_node(&self, request: Request<wire::RemoveNodeRequest>) -> Answer<wire::RemoveNodeReply> {
+    async fn remove_node(
+        &self,
+        request: Request<wire::RemoveNodeRequest>,
+    ) -> Answer<wire::RemoveNodeReply> {
         let who = identity(request.metadata());
         self.0.remove_node(&who, &request.get_ref().name).await.map_err(|it| status(&it))?;
         Ok(Response::new(wire::RemoveNodeReply {}))
     }
 
-    async fn read_log(&self, request: Request<wire::ReadLogRequest>) -> Answer<Self::ReadLogStream> {
-        let chunks = self.0.clone().read_log(request.into_inner()).await.map_err(|it| status(&it))?;
+    async fn read_log(
+        &self,
+        request: Request<wire::ReadLogRequest>,
+    ) -> Answer<Self::ReadLogStream> {
+        let chunks =
+            self.0.clone().read_log(request.into_inner()).await.map_err(|it| status(&it))?;
         Ok(Response::new(stream(chunks)))
     }
 
-    async fn list_files(&self, request: Request<wire::ListFilesRequest>) -> Answer<Self::ListFilesStream> {
+    async fn list_files(
+        &self,
+        request: Request<wire::ListFilesRequest>,
+    ) -> Answer<Self::ListFilesStream> {
         let wire::ListFilesRequest { job, path } = request.into_inner();
         let files = self.0.clone().list_files(&job, &path).await.map_err(|it| status(&it))?;
         Ok(Response::new(stream(files)))
     }
 
-    async fn read_files(&self, request: Request<wire::ReadFilesRequest>) -> Answer<Self::ReadFilesStream> {
+    async fn read_files(
+        &self,
+        request: Request<wire::ReadFilesRequest>,
+    ) -> Answer<Self::ReadFilesStream> {
         let wire::ReadFilesRequest { job, path } = request.into_inner();
         let pieces = self.0.clone().read_files(&job, &path).await.map_err(|it| status(&it))?;
         let chunks = ReceiverStream::new(pieces).map(|it| match it {
@@ -157,11 +202,14 @@ pub fn filter(
     cursor: &str,
 ) -> Result<(Filter, Option<Position>), Error> {
     let project = project.map(|it| it.parse()).transpose();
-    let project = project.map_err(|why: atlas_core::id::Invalid| Error::invalid("project", why.to_string()))?;
+    let project = project
+        .map_err(|why: atlas_core::id::Invalid| Error::invalid("project", why.to_string()))?;
     let status = status.map(|it| parse_status(&it)).transpose()?;
     let before = match cursor {
         "" => None,
-        text => Some(Position(text.parse().map_err(|_| Error::invalid("cursor", "it is not from a listing"))?)),
+        text => Some(Position(
+            text.parse().map_err(|_| Error::invalid("cursor", "it is not from a listing"))?,
+        )),
     };
     Ok((Filter { project, status, user }, before))
 }
@@ -170,5 +218,7 @@ fn parse_status(text: &str) -> Result<atlas_core::Status, Error> {
     use atlas_core::Status::{Completed, Failed, Queued, Running};
     let known = [Queued, Running, Completed, Failed];
     let found = known.into_iter().find(|it| it.word() == text.to_ascii_lowercase());
-    found.ok_or_else(|| Error::invalid("status", format!("{text:?} is none of queued, running, completed, failed")))
+    found.ok_or_else(|| {
+        Error::invalid("status", format!("{text:?} is none of queued, running, completed, failed"))
+    })
 }

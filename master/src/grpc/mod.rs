@@ -23,10 +23,9 @@ pub use nodes::{JoinToken, view as node_view};
 /// Both services, to be put on the one router.
 pub fn routes(service: &Arc<Service>, token: JoinToken) -> axum::Router {
     let jobs = JobsServer::new(jobs::Jobs(service.clone())).max_decoding_message_size(MAX_MESSAGE);
-    let nodes = NodesServer::new(nodes::Nodes::new(service.clone(), token)).max_decoding_message_size(MAX_MESSAGE);
-    axum::Router::new()
-        .route_service(&path_of(&jobs), jobs)
-        .route_service(&path_of(&nodes), nodes)
+    let nodes = NodesServer::new(nodes::Nodes::new(service.clone(), token))
+        .max_decoding_message_size(MAX_MESSAGE);
+    axum::Router::new().route_service(&path_of(&jobs), jobs).route_service(&path_of(&nodes), nodes)
 }
 
 fn path_of<S: NamedService>(_: &S) -> String {

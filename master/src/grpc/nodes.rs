@@ -35,12 +35,22 @@ impl Nodes {
     }
 
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let shown = request.metadata().get(JOIN_TOKEN_HEADER).map(|it| it.as_encoded_bytes()).unwrap_or_default();
+        let shown = request
+            .metadata()
+            .get(JOIN_TOKEN_HEADER)
+            .map(|it| it.as_encoded_bytes())
+            .unwrap_or_default();
         if same(shown, self.token.0.as_bytes()) {
             return Ok(());
         }
-        let what = if shown.is_empty() { "no join token was sent" } else { "the join token is not this cluster's" };
-        Err(Status::unauthenticated(format!("{what}; the master keeps it in join-token in its --data folder")))
+        let what = if shown.is_empty() {
+            "no join token was sent"
+        } else {
+            "the join token is not this cluster's"
+        };
+        Err(Status::unauthenticated(format!(
+            "{what}; the master keeps it in join-token in its --data folder"
+        )))
     }
 }
 
@@ -70,7 +80,9 @@ impl nodes_server::Nodes for Nodes {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         self.admit(&request)?;
         let id = request.get_ref().bundle.parse();
-        let id = id.map_err(|why: atlas_core::id::Invalid| status(&Error::invalid("bundle", why.to_string())))?;
+        let id = id.map_err(|why: atlas_core::id::Invalid| {
+            status(&Error::invalid("bundle", why.to_string()))
+        })?;
         let mut file = self.service.open_bundle(id).await.map_err(|it| status(&it))?;
         let (to, chunks) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
@@ -78,8 +90,12 @@ impl nodes_server::Nodes for Nodes {
             loop {
                 let chunk = match file.read(&mut buffer) {
                     Ok(0) => return,
-                    Ok(read) => Ok(wire::FilesChunk { data: bytes::Bytes::copy_from_slice(&buffer[..read]) }),
-                    Err(source) => Err(status(&Error::Io { what: "read the bundle".into(), source })),
+                    Ok(read) => Ok(wire::FilesChunk {
+                        data: bytes::Bytes::copy_from_slice(&buffer[..read]),
+                    }),
+                    Err(source) => {
+                        Err(status(&Error::Io { what: "read the bundle".into(), source }))
+                    }
                 };
                 if to.blocking_send(chunk).is_err() {
                     return;
@@ -108,7 +124,12 @@ pub fn view(node: &NodeView) -> wire::Node {
         address: spec.address.clone(),
         slots: spec.capacity.slots,
         slots_free: node.free.slots,
-        gpus: spec.capacity.gpus.iter().map(|gpu| gpu_view(gpu, node.free.gpus.contains(&gpu.id))).collect(),
+        gpus: spec
+            .capacity
+            .gpus
+            .iter()
+            .map(|gpu| gpu_view(gpu, node.free.gpus.contains(&gpu.id)))
+            .collect(),
         cpu_milli: spec.capacity.cpu_milli,
         cpu_milli_free: node.free.cpu_milli,
         memory_bytes: spec.capacity.memory,

@@ -29,8 +29,9 @@ pub async fn open(
     };
     refuse_other_cluster(&service, &join)?;
     refuse_other_version(&join.version)?;
-    let (spec, held): (NodeSpec, Vec<Held>) =
-        join.try_into().map_err(|it: atlas_proto::Invalid| Status::invalid_argument(it.to_string()))?;
+    let (spec, held): (NodeSpec, Vec<Held>) = join
+        .try_into()
+        .map_err(|it: atlas_proto::Invalid| Status::invalid_argument(it.to_string()))?;
     let name = spec.name.clone();
     let (link, mut from_reactor) = mpsc::channel(LINK);
     let joined = service.reactor.join(spec, session, held, link.clone()).await;
@@ -89,13 +90,17 @@ async fn handle(
         Message::Heartbeat(wire::Heartbeat { number }) => {
             service.reactor.heartbeat(name.clone(), session).await?;
             let ack = master_message::Message::Heartbeat(wire::HeartbeatAck { number });
-            link.send(master(ack)).await.map_err(|_| Error::Unavailable("the node does not read".into()))
+            link.send(master(ack))
+                .await
+                .map_err(|_| Error::Unavailable("the node does not read".into()))
         }
         Message::Report(held) => {
             let held = Held::try_from(held).map_err(|it| Error::invalid(it.field, it.why))?;
             Ok(service.reactor.tell(Input::Report { node: name.clone(), session, held }).await?)
         }
-        Message::Join(_) => Err(Error::invalid("message", "a session has one join, its first message")),
+        Message::Join(_) => {
+            Err(Error::invalid("message", "a session has one join, its first message"))
+        }
     }
 }
 
@@ -116,6 +121,9 @@ fn refuse_other_version(theirs: &str) -> Result<(), Status> {
     if minor(theirs) == minor(crate::VERSION) {
         return Ok(());
     }
-    let text = format!("this agent is version {theirs}, the master is {}; install the same version on both", crate::VERSION);
+    let text = format!(
+        "this agent is version {theirs}, the master is {}; install the same version on both",
+        crate::VERSION
+    );
     Err(Status::failed_precondition(text))
 }

@@ -41,9 +41,16 @@ pub async fn job(State(app): State<App>, Path(job): Path<String>) -> Result<Json
     Ok(Json(Job::from(&app.service.find(&job).await?)))
 }
 
-pub async fn queue(State(app): State<App>, query: Asked<QueueQuery>) -> Result<Json<Queue>, Problem> {
+pub async fn queue(
+    State(app): State<App>,
+    query: Asked<QueueQuery>,
+) -> Result<Json<Queue>, Problem> {
     let (waiting, total) = app.service.queue(query?.limit).await?;
-    let queued = |it: &crate::service::Waiting| Queued { place: it.place, reason: it.reason.clone(), job: Job::from(&it.job) };
+    let queued = |it: &crate::service::Waiting| Queued {
+        place: it.place,
+        reason: it.reason.clone(),
+        job: Job::from(&it.job),
+    };
     Ok(Json(Queue { total, jobs: waiting.iter().map(queued).collect() }))
 }
 

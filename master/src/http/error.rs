@@ -34,7 +34,10 @@ impl IntoResponse for Problem {
 }
 
 pub async fn no_such_page(uri: Uri) -> Response {
-    problem(StatusCode::NOT_FOUND, &format!("there is nothing at {}; the API begins at /api/v1", uri.path()))
+    problem(
+        StatusCode::NOT_FOUND,
+        &format!("there is nothing at {}; the API begins at /api/v1", uri.path()),
+    )
 }
 
 fn problem(code: StatusCode, detail: &str) -> Response {
@@ -51,7 +54,9 @@ fn code(error: &Error) -> StatusCode {
         Error::Denied(_) => StatusCode::FORBIDDEN,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) if error.is_clients_fault() => StatusCode::BAD_REQUEST,
-        Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::Bundle(_) | Error::Store(_) | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

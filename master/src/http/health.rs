@@ -21,6 +21,7 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, String) {
 
 /// In the OpenMetrics text format.
 pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    let kind =
+        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     (kind, app.metrics.text(&app.service).await)
 }

@@ -76,7 +76,9 @@ pub struct Gpu {
 impl From<&StoredJob> for Job {
     fn from(job: &StoredJob) -> Self {
         let view = job_view(job.id, &job.spec, &job.status);
-        let cause = view.cause.map(|it| if it.value.is_empty() { it.kind } else { format!("{} {}", it.kind, it.value) });
+        let cause = view.cause.map(|it| {
+            if it.value.is_empty() { it.kind } else { format!("{} {}", it.kind, it.value) }
+        });
         Self {
             id: view.id,
             project: job.spec.project.to_string(),
@@ -118,7 +120,10 @@ impl From<wire::Node> for Node {
             slots: node.slots,
             slots_free: node.slots_free,
             gpus: node.gpus.into_iter().map(gpu).collect(),
-            #[expect(clippy::cast_precision_loss, reason = "thousandths of the cores of one machine")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "thousandths of the cores of one machine"
+            )]
             cpus: node.cpu_milli as f64 / 1000.0,
             memory_bytes: node.memory_bytes,
             jobs: node.jobs,

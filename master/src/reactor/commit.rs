@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use crate::store::{Batch, CommitError, Mark, Store};
 
 /// For ever: a batch that was decided is never dropped.
-const RETRY: Policy = Policy { first: Duration::from_millis(50), max: Duration::from_secs(2), attempts: None };
+const RETRY: Policy =
+    Policy { first: Duration::from_millis(50), max: Duration::from_secs(2), attempts: None };
 
 /// Tries until the batch is kept, or another master turns out to lead. While the store refuses, `refusing` says why.
 pub async fn until_known(
@@ -25,7 +26,9 @@ pub async fn until_known(
             Ok(()) => break,
             // Sent again after its answer was lost: it had been kept.
             Err(CommitError::Overtaken { found, tried }) if found == tried && asked_before => break,
-            Err(error @ (CommitError::Overtaken { .. } | CommitError::Contradiction(_))) => return Err(error),
+            Err(error @ (CommitError::Overtaken { .. } | CommitError::Contradiction(_))) => {
+                return Err(error);
+            }
             Err(error) => error,
         };
         let text = Chain(&error).to_string();

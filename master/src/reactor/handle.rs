@@ -39,8 +39,14 @@ pub(super) struct Beat {
 
 pub(super) enum Ask {
     Nodes(oneshot::Sender<Vec<NodeView>>),
-    Waiting { limit: usize, to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)> },
-    Reason { job: JobId, to: oneshot::Sender<Option<(Reason, usize)>> },
+    Waiting {
+        limit: usize,
+        to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)>,
+    },
+    Reason {
+        job: JobId,
+        to: oneshot::Sender<Option<(Reason, usize)>>,
+    },
     /// Queued jobs and live jobs.
     Counts(oneshot::Sender<(usize, usize)>),
 }
@@ -50,7 +56,9 @@ pub(super) enum Ask {
 pub enum Error {
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    #[error("the master cannot write to its store at the moment ({0}); nothing was changed, try again later")]
+    #[error(
+        "the master cannot write to its store at the moment ({0}); nothing was changed, try again later"
+    )]
     StoreRefuses(String),
     #[error("the master is stopping")]
     Stopping,
@@ -79,11 +87,20 @@ impl Handle {
     }
 
     /// Opens a node's session; the first message on `link` is the complete list.
-    pub async fn join(&self, spec: NodeSpec, session: Session, held: Vec<Held>, link: Link) -> Result<(), Error> {
+    pub async fn join(
+        &self,
+        spec: NodeSpec,
+        session: Session,
+        held: Vec<Held>,
+        link: Link,
+    ) -> Result<(), Error> {
         self.refuse_while_stalled()?;
         let (to, answer) = oneshot::channel();
         let spec = Box::new(spec);
-        self.requests.send(Request::Join { spec, session, held, link, to }).await.map_err(|_| Error::Stopping)?;
+        self.requests
+            .send(Request::Join { spec, session, held, link, to })
+            .await
+            .map_err(|_| Error::Stopping)?;
         answer.await.map_err(|_| Error::Stopping)?.map(drop)
     }
 

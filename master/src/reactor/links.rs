@@ -44,7 +44,9 @@ impl Links {
         let (node, message) = match effect {
             Effect::Assignments { node, session, list } => {
                 match self.opening.remove(&node) {
-                    Some((opening, link)) if opening == session => self.open.insert(node.clone(), link),
+                    Some((opening, link)) if opening == session => {
+                        self.open.insert(node.clone(), link)
+                    }
                     Some(newer) => return drop(self.opening.insert(node, newer)),
                     None => return,
                 };
@@ -61,12 +63,17 @@ impl Links {
             }
             Effect::Assign { node, assignment } => (node, Message::Assign((&assignment).into())),
             Effect::Stop { node, job, attempt, grace } => {
-                let stop = wire::StopAttempt { job: job.to_string(), attempt: attempt.0, grace_ms: grace.0 };
+                let stop = wire::StopAttempt {
+                    job: job.to_string(),
+                    attempt: attempt.0,
+                    grace_ms: grace.0,
+                };
                 (node, Message::Stop(stop))
             }
-            Effect::Release { node, job, attempt } => {
-                (node, Message::Release(wire::ReleaseAttempt { job: job.to_string(), attempt: attempt.0 }))
-            }
+            Effect::Release { node, job, attempt } => (
+                node,
+                Message::Release(wire::ReleaseAttempt { job: job.to_string(), attempt: attempt.0 }),
+            ),
             Effect::Grant { node, span } => (node, Message::Grant(wire::Grant { span_ms: span.0 })),
             Effect::Trash { .. } => unreachable!("the reactor sends it to the archive"),
         };

@@ -7,6 +7,8 @@ mod commit;
 mod feed;
 mod handle;
 mod links;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::store::{Batch, CommitError, Mark, Store};
 
 pub use feed::Feed;
-pub use handle::{Error, Handle};
 use handle::{Ask, Beat, Request};
+pub use handle::{Error, Handle};
 pub use links::{Link, WelcomeFacts};
 
 /// Requests that wait for the reactor.
@@ -91,8 +93,20 @@ impl Reactor {
         let gathering = Pending { effects, ..Pending::default() };
         let (epoch, revision) = (mark.epoch, mark.revision);
         let links = links::Links::new(welcome);
-        let reactor =
-            Self { cluster, store, epoch, revision, links, feed, trash, gathering, requests, beats, refusing, tasks };
+        let reactor = Self {
+            cluster,
+            store,
+            epoch,
+            revision,
+            links,
+            feed,
+            trash,
+            gathering,
+            requests,
+            beats,
+            refusing,
+            tasks,
+        };
         (reactor, Handle::new(sender, beat_sender, is_refusing))
     }
 
@@ -141,10 +155,7 @@ impl Reactor {
         Some(Flight { fate, pending })
     }
 
-    fn landed(
-        &mut self,
-        landed: (Result<(), CommitError>, Pending),
-    ) -> Result<(), CommitError> {
+    fn landed(&mut self, landed: (Result<(), CommitError>, Pending)) -> Result<(), CommitError> {
         let (result, pending) = landed;
         result?;
         self.perform(pending);
@@ -229,7 +240,9 @@ impl Reactor {
             Ask::Reason { job, to } => {
                 drop(to.send(self.cluster.reason(now, job).zip(self.cluster.ahead_of(job))));
             }
-            Ask::Counts(to) => drop(to.send((self.cluster.queued_jobs(), self.cluster.live_jobs()))),
+            Ask::Counts(to) => {
+                drop(to.send((self.cluster.queued_jobs(), self.cluster.live_jobs())))
+            }
         }
     }
 }

@@ -17,7 +17,12 @@ pub struct Upload {
 
 impl Service {
     /// `None` = it is there, and pinned for an hour. Else the bytes of this upload that arrived so far.
-    pub async fn find_bundle(&self, who: &Identity, upload: Upload, bytes: u64) -> Result<Option<u64>, Error> {
+    pub async fn find_bundle(
+        &self,
+        who: &Identity,
+        upload: Upload,
+        bytes: u64,
+    ) -> Result<Option<u64>, Error> {
         allow(who, Verb::Submit)?;
         let bundles = self.bundles.clone();
         blocking(move || {
@@ -36,7 +41,12 @@ impl Service {
         blocking(move || Ok(bundles.known(bundle)?.is_some())).await
     }
 
-    pub async fn write_bundle(&self, upload: &Upload, offset: u64, data: Bytes) -> Result<u64, Error> {
+    pub async fn write_bundle(
+        &self,
+        upload: &Upload,
+        offset: u64,
+        data: Bytes,
+    ) -> Result<u64, Error> {
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
         blocking(move || Ok(bundles.write(upload.bundle, &upload.token, offset, &data)?)).await
     }
@@ -44,7 +54,8 @@ impl Service {
     /// The bundle is whole: verified, and known under its hash from now on.
     pub async fn finish_bundle(&self, upload: &Upload) -> Result<u64, Error> {
         // Each one holds a core and some megabytes.
-        let _turn = self.finishing.acquire().await.map_err(|it| Error::Unavailable(it.to_string()))?;
+        let _turn =
+            self.finishing.acquire().await.map_err(|it| Error::Unavailable(it.to_string()))?;
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
         blocking(move || Ok(bundles.finish(upload.bundle, &upload.token)?)).await
     }
@@ -70,6 +81,8 @@ impl Service {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|it| Error::Unavailable(it.to_string()))?
 }

@@ -34,7 +34,11 @@ struct Wanted {
 }
 
 impl Service {
-    pub async fn list_files(self: Arc<Self>, job: &str, path: &str) -> Result<Files<FileEntry>, Error> {
+    pub async fn list_files(
+        self: Arc<Self>,
+        job: &str,
+        path: &str,
+    ) -> Result<Files<FileEntry>, Error> {
         let wanted = self.wanted(job, path).await?;
         let (to, files) = mpsc::channel(64);
         let service = self.clone();
@@ -63,16 +67,30 @@ impl Service {
         let job = self.find(job).await?;
         let host = self.host(job.id, &job.status).await?;
         let path = clean(path)?;
-        let wanted = Wanted { job: job.id, bundle: job.spec.bundle.id, kept: self.archive.job(job.id), path, host };
+        let wanted = Wanted {
+            job: job.id,
+            bundle: job.spec.bundle.id,
+            kept: self.archive.job(job.id),
+            path,
+            host,
+        };
         let known = match wanted.first() {
             None | Some(SOURCE) => true,
             Some(WORK) => wanted.host.is_some(),
             Some(_) => wanted.kept.join(&wanted.path).symlink_metadata().is_ok(),
         };
-        if known { Ok(wanted) } else { Err(Error::NoSuchPath { job: wanted.job, path: wanted.path.display().to_string() }) }
+        if known {
+            Ok(wanted)
+        } else {
+            Err(Error::NoSuchPath { job: wanted.job, path: wanted.path.display().to_string() })
+        }
     }
 
-    async fn list_all(&self, wanted: Wanted, to: &mpsc::Sender<Result<FileEntry, Error>>) -> Result<(), Error> {
+    async fn list_all(
+        &self,
+        wanted: Wanted,
+        to: &mpsc::Sender<Result<FileEntry, Error>>,
+    ) -> Result<(), Error> {
         if let Some(below) = wanted.below(SOURCE) {
             let (bundles, sender) = (self.bundles.clone(), to.clone());
             blocking("list the bundle", move || {
@@ -85,7 +103,10 @@ impl Service {
                     };
                     let bytes = entry.size();
                     let path = Path::new(SOURCE).join(path).display().to_string();
-                    send(&sender, FileEntry { path, bytes, modified_ms: 0, kind: kind.into(), target })
+                    send(
+                        &sender,
+                        FileEntry { path, bytes, modified_ms: 0, kind: kind.into(), target },
+                    )
                 })
             })
             .await?;
@@ -104,9 +125,15 @@ impl Service {
             if_there(tree::walk(&wanted.kept, &below, &mut |path, entry| {
                 let path = path.display().to_string();
                 let (kind, bytes, modified_ms, target) = match entry {
-                    Entry::Folder { modified_ms } => (FileKind::Folder, 0, modified_ms, String::new()),
-                    Entry::File { bytes, modified_ms, .. } => (FileKind::File, bytes, modified_ms, String::new()),
-                    Entry::Link { target, modified_ms } => (FileKind::Link, 0, modified_ms, target.display().to_string()),
+                    Entry::Folder { modified_ms } => {
+                        (FileKind::Folder, 0, modified_ms, String::new())
+                    }
+                    Entry::File { bytes, modified_ms, .. } => {
+                        (FileKind::File, bytes, modified_ms, String::new())
+                    }
+                    Entry::Link { target, modified_ms } => {
+                        (FileKind::Link, 0, modified_ms, target.display().to_string())
+                    }
                 };
                 send(&sender, FileEntry { path, bytes, modified_ms, kind: kind.into(), target })
             }))
@@ -115,7 +142,11 @@ impl Service {
     }
 
     /// One tar made of up to three: the parts of the last two are written without their ends.
-    async fn read_all(&self, wanted: Wanted, to: &mpsc::Sender<Result<Bytes, Error>>) -> Result<(), Error> {
+    async fn read_all(
+        &self,
+        wanted: Wanted,
+        to: &mpsc::Sender<Result<Bytes, Error>>,
+    ) -> Result<(), Error> {
         if let Some(below) = wanted.below(SOURCE) {
             let (bundles, sender) = (self.bundles.clone(), to.clone());
             blocking("read the bundle", move || {
@@ -198,7 +229,9 @@ impl Wanted {
     fn below(&self, top: &str) -> Option<PathBuf> {
         match self.first() {
             None => Some(PathBuf::new()),
-            Some(first) if first == top => Some(self.path.strip_prefix(top).expect("it begins with it").to_owned()),
+            Some(first) if first == top => {
+                Some(self.path.strip_prefix(top).expect("it begins with it").to_owned())
+            }
             Some(_) => None,
         }
     }
@@ -269,8 +302,12 @@ fn broken(host: &Host, status: tonic::Status) -> Error {
     crate::proxy::Error::Refused { node: host.node.clone(), source: Box::new(status) }.into()
 }
 
-async fn blocking(what: &'static str, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), Error> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|it| Error::Unavailable(it.to_string()))?;
+async fn blocking(
+    what: &'static str,
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<(), Error> {
+    let done =
+        tokio::task::spawn_blocking(work).await.map_err(|it| Error::Unavailable(it.to_string()))?;
     match done {
         // The reader went away.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

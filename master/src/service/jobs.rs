@@ -21,7 +21,12 @@ pub struct JobPage {
 }
 
 impl Service {
-    pub async fn list(&self, filter: &Filter, before: Option<Position>, limit: usize) -> Result<JobPage, Error> {
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<JobPage, Error> {
         let limit = if limit == 0 { 100 } else { limit.min(MOST) };
         let mut jobs = self.store.jobs(filter, &Page { before, limit: limit + 1 }).await?;
         let more = jobs.len() > limit;
@@ -61,7 +66,10 @@ impl Service {
         let job = self.find(text).await?;
         if job.status.phase() == Phase::Done {
             let status = job.status.status();
-            return Err(Error::Rejected(atlas_core::cluster::Rejection::AlreadyEnded { job: job.id, status }));
+            return Err(Error::Rejected(atlas_core::cluster::Rejection::AlreadyEnded {
+                job: job.id,
+                status,
+            }));
         }
         self.reactor.ask_for(Input::Stop { job: job.id, by: who.user.clone() }).await?;
         self.find(text).await

@@ -16,7 +16,8 @@ use crate::store::StoredJob;
 /// Chunks on their way to one reader: what it does not take, nobody reads.
 const IN_FLIGHT: usize = 4;
 /// A node that went away in mid-stream comes back, or its lease ends.
-const RETRY: Policy = Policy { first: Duration::from_millis(100), max: Duration::from_secs(5), attempts: None };
+const RETRY: Policy =
+    Policy { first: Duration::from_millis(100), max: Duration::from_secs(5), attempts: None };
 
 /// What a reader gets.
 pub type Chunks = mpsc::Receiver<Result<LogChunk, Error>>;
@@ -48,7 +49,10 @@ impl Service {
             };
         }
         if request.attempt > job.status.attempt.0 {
-            return Err(Error::invalid("attempt", format!("there were {} so far", job.status.attempt)));
+            return Err(Error::invalid(
+                "attempt",
+                format!("there were {} so far", job.status.attempt),
+            ));
         }
         request.job = job.id.to_string();
         let (to, chunks) = mpsc::channel(IN_FLIGHT);
@@ -74,7 +78,9 @@ impl Service {
             let Some(job) = self.store.job(reader.id).await? else { return Ok(()) };
             let ended = match job.status.phase() {
                 Phase::Done => return self.send_archived(&job, reader).await,
-                Phase::Queued if !reader.request.follow => return self.send_archived(&job, reader).await,
+                Phase::Queued if !reader.request.follow => {
+                    return self.send_archived(&job, reader).await;
+                }
                 Phase::Queued => None,
                 _ => match self.send_live(&job, reader).await {
                     Ok(ended) => Some(ended),
@@ -110,7 +116,9 @@ impl Service {
     async fn has_read_all(&self, reader: &Reader) -> Result<bool, Error> {
         let Some(job) = self.store.job(reader.id).await? else { return Ok(true) };
         let read = |end: &atlas_core::job::End| {
-            reader.at.is_some_and(|(attempt, next)| attempt == job.status.attempt && next >= end.log_length)
+            reader.at.is_some_and(|(attempt, next)| {
+                attempt == job.status.attempt && next >= end.log_length
+            })
         };
         Ok(job.status.state.end().is_some_and(read))
     }
@@ -124,8 +132,9 @@ impl Service {
                 message = chunks.message() => message,
                 () = reader.to.closed() => return Ok(Ended::NobodyListens),
             };
-            let chunk = message.map_err(|source| {
-                crate::proxy::Error::Refused { node: host.node.clone(), source: Box::new(source) }
+            let chunk = message.map_err(|source| crate::proxy::Error::Refused {
+                node: host.node.clone(),
+                source: Box::new(source),
             })?;
             let Some(chunk) = chunk else { return Ok(Ended::Complete) };
             reader.at = Some((host.attempt, chunk.offset + chunk.data.len() as u64));
@@ -141,10 +150,17 @@ impl Service {
             asked => Attempt(asked),
         };
         let path = self.archive.log(job.id, attempt);
-        let end = job.status.state.end().filter(|_| attempt == job.status.attempt).map(|it| it.log_length);
+        let end = job
+            .status
+            .state
+            .end()
+            .filter(|_| attempt == job.status.attempt)
+            .map(|it| it.log_length);
         let (request, to) = (reader.next_request(attempt), reader.to.clone());
         let done = tokio::task::spawn_blocking(move || send_file(&path, end, &request, &to));
-        done.await.map_err(|it| Error::Unavailable(it.to_string()))?.map_err(Error::io("read the log in the archive"))
+        done.await
+            .map_err(|it| Error::Unavailable(it.to_string()))?
+            .map_err(Error::io("read the log in the archive"))
     }
 }
 
@@ -152,10 +168,18 @@ impl Reader {
     /// The first request as it was made; later ones from the next byte on. Another attempt begins anew.
     fn next_request(&self, attempt: Attempt) -> ReadLogRequest {
         match self.at {
-            Some((of, next)) if of == attempt => {
-                ReadLogRequest { since_offset: Some(next), since_ms: None, tail_lines: None, ..self.request.clone() }
-            }
-            Some(_) => ReadLogRequest { since_offset: None, since_ms: None, tail_lines: None, ..self.request.clone() },
+            Some((of, next)) if of == attempt => ReadLogRequest {
+                since_offset: Some(next),
+                since_ms: None,
+                tail_lines: None,
+                ..self.request.clone()
+            },
+            Some(_) => ReadLogRequest {
+                since_offset: None,
+                since_ms: None,
+                tail_lines: None,
+                ..self.request.clone()
+            },
             None => self.request.clone(),
         }
     }

@@ -14,7 +14,9 @@ impl Service {
     /// Forgets a node that is gone for good.
     pub async fn remove_node(&self, who: &Identity, name: &str) -> Result<(), Error> {
         allow(who, Verb::ManageNodes)?;
-        let node: NodeName = name.parse().map_err(|why: atlas_core::id::Invalid| Error::invalid("name", why.to_string()))?;
+        let node: NodeName = name
+            .parse()
+            .map_err(|why: atlas_core::id::Invalid| Error::invalid("name", why.to_string()))?;
         self.reactor.ask_for(Input::RemoveNode { node }).await?;
         Ok(())
     }

@@ -28,6 +28,10 @@ impl Service {
 
     /// Why this job waits; `None` = it does not.
     pub async fn why(&self, job: atlas_core::JobId) -> Result<Option<String>, Error> {
-        Ok(self.reactor.reason(job).await?.map(|(reason, ahead)| format!("{reason}; {ahead} before it")))
+        Ok(self
+            .reactor
+            .reason(job)
+            .await?
+            .map(|(reason, ahead)| format!("{reason}; {ahead} before it")))
     }
 }

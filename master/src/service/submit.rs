@@ -39,9 +39,11 @@ impl Service {
         let spec = Arc::new(spec);
         let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone() }).await?;
         match last_status(&records, id) {
-            Some(status) => {
-                Ok(Submitted { job: StoredJob { id, spec, status: status.clone() }, created: true, notices })
-            }
+            Some(status) => Ok(Submitted {
+                job: StoredJob { id, spec, status: status.clone() },
+                created: true,
+                notices,
+            }),
             // Sent twice at the same time: the other one made it.
             None => {
                 let job = self.store.job(id).await?.ok_or_else(|| Error::NoJob(id.to_string()))?;
@@ -62,7 +64,11 @@ fn same(job: StoredJob, spec: &JobSpec, notices: Vec<String>) -> Result<Submitte
 
 fn last_status(records: &[Record], id: JobId) -> Option<&atlas_core::JobStatus> {
     records.iter().rev().find_map(|record| match record {
-        Record::JobQueued { id: of, status, .. } | Record::JobChanged { id: of, status, .. } if *of == id => Some(status),
+        Record::JobQueued { id: of, status, .. } | Record::JobChanged { id: of, status, .. }
+            if *of == id =>
+        {
+            Some(status)
+        }
         _ => None,
     })
 }

@@ -1,0 +1,229 @@
+//! The reactor on a store that can be told to fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use atlas_core::cluster::{Policy, Snapshot};
+use atlas_core::spec::{Bundle, Worker};
+use atlas_core::{BundleId, Demand, JobId, JobSpec, Status};
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob};
+
+/// The real store behind a door: closed it holds commits back, and answers can be lost or commits refused.
+struct Door {
+    store: Embedded,
+    open: Semaphore,
+    lose_answers: AtomicU32,
+    refuse: AtomicU32,
+}
+
+impl Door {
+    fn new(dir: &tempfile::TempDir) -> Arc<Self> {
+        let store = Embedded::open(dir.path()).unwrap();
+        Arc::new(Self {
+            store,
+            open: Semaphore::new(0),
+            lose_answers: AtomicU32::new(0),
+            refuse: AtomicU32::new(0),
+        })
+    }
+
+    fn let_pass(&self, commits: usize) {
+        self.open.add_permits(commits);
+    }
+}
+
+fn take_one(from: &AtomicU32) -> bool {
+    from.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok()
+}
+
+fn broken() -> store::Error {
+    store::Error::Io { what: "write", place: "a test".into(), source: "told to fail".into() }
+}
+
+impl Store for Door {
+    fn lead(&self) -> BoxFuture<'_, Result<Lead, store::Error>> {
+        self.store.lead()
+    }
+    fn restore(&self) -> BoxFuture<'_, Result<Snapshot, store::Error>> {
+        self.store.restore()
+    }
+    fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), CommitError>> {
+        Box::pin(async move {
+            self.open.acquire().await.unwrap().forget();
+            if take_one(&self.refuse) {
+                self.let_pass(1);
+                return Err(CommitError::Refused(broken()));
+            }
+            self.store.commit(batch).await?;
+            if take_one(&self.lose_answers) {
+                self.let_pass(1);
+                return Err(CommitError::Unknown(broken()));
+            }
+            Ok(())
+        })
+    }
+    fn mark(&self) -> BoxFuture<'_, Result<Mark, store::Error>> {
+        self.store.mark()
+    }
+    fn job(&self, id: JobId) -> BoxFuture<'_, Result<Option<StoredJob>, store::Error>> {
+        self.store.job(id)
+    }
+    fn jobs_with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<JobId>, store::Error>> {
+        self.store.jobs_with_prefix(prefix, limit)
+    }
+    fn jobs<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Vec<StoredJob>, store::Error>> {
+        self.store.jobs(filter, page)
+    }
+    fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, store::Error>> {
+        self.store.uses_bundle(bundle)
+    }
+}
+
+async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), CommitError>>) {
+    let lead = store.lead().await.unwrap();
+    let snapshot = store.restore().await.unwrap();
+    let (cluster, effects) = Cluster::restore(Policy::default(), now(), snapshot);
+    let tasks = Tasks::new();
+    let welcome = WelcomeFacts {
+        cluster: lead.cluster,
+        epoch: lead.mark.epoch,
+        lease_ms: 300_000,
+        heartbeat_ms: 3000,
+    };
+    let (trash, _) = mpsc::unbounded_channel();
+    let feed = Feed::default();
+    let parts = Parts {
+        cluster,
+        store,
+        mark: lead.mark,
+        welcome,
+        feed,
+        trash,
+        effects,
+        tasks: tasks.clone(),
+    };
+    let (reactor, handle) = Reactor::new(parts);
+    let (tell, ended) = oneshot::channel();
+    tasks.spawn("reactor", async move { drop(tell.send(reactor.run().await)) });
+    (handle, ended)
+}
+
+fn submit(n: u8) -> (JobId, Input) {
+    let spec = JobSpec {
+        project: "p".parse().unwrap(),
+        user: "ada".into(),
+        name: None,
+        tags: Default::default(),
+        note: String::new(),
+        bundle: Bundle { id: BundleId::from_sha256([1; 32]), tar_size: 1, files: 1 },
+        command: vec!["true".into()],
+        entrypoint: None,
+        demand: Demand::default(),
+        shm: None,
+        worker: Worker::default(),
+        params: None,
+        outputs: Default::default(),
+        wait_for_capacity: false,
+        fresh_requirements: false,
+        git: None,
+        traceparent: None,
+    };
+    let id = JobId::from_random([n; 16]);
+    (id, Input::Submit { id, spec: Arc::new(spec) })
+}
+
+fn is_queued(job: Option<StoredJob>) -> bool {
+    job.is_some_and(|it| it.status.status() == Status::Queued)
+}
+
+#[tokio::test]
+async fn nobody_is_answered_before_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    let (handle, _ended) = reactor(store.clone()).await;
+    let (id, input) = submit(1);
+    let mut answer = std::pin::pin!(handle.ask_for(input));
+    assert!(futures::poll!(&mut answer).is_pending());
+    // The reactor has seen it: it answers questions that come later.
+    while handle.counts().await.unwrap() != (1, 1) {}
+    assert!(futures::poll!(&mut answer).is_pending(), "it was answered while its commit was out");
+    store.let_pass(1);
+    assert_eq!(answer.await.unwrap().len(), 1);
+    assert!(is_queued(store.job(id).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_not_done_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    store.lose_answers.store(1, Ordering::SeqCst);
+    store.let_pass(2);
+    let (handle, _ended) = reactor(store.clone()).await;
+    let (first, input) = submit(1);
+    handle.ask_for(input).await.unwrap();
+    let (second, input) = submit(2);
+    handle.ask_for(input).await.unwrap();
+    for id in [first, second] {
+        assert!(is_queued(store.job(id).await.unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_while_the_store_refuses_is_kept_and_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    store.refuse.store(3, Ordering::SeqCst);
+    store.let_pass(2);
+    let (handle, _ended) = reactor(store.clone()).await;
+    let (id, input) = submit(1);
+    let first = handle.ask_for(input);
+    let second = async {
+        while handle.refusing().is_none() {
+            tokio::task::yield_now().await;
+        }
+        handle.ask_for(submit(2).1).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(Error::StoreRefuses(_))), "{second:?}");
+    assert!(is_queued(store.job(id).await.unwrap()));
+    assert_eq!(handle.refusing(), None);
+}
+
+#[tokio::test]
+async fn a_master_that_was_overtaken_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    let (handle, ended) = reactor(store.clone()).await;
+    store.lead().await.unwrap();
+    store.let_pass(1);
+    let answer = handle.ask_for(submit(1).1).await;
+    assert!(matches!(answer, Err(Error::Stopping)), "{answer:?}");
+    assert!(matches!(ended.await.unwrap(), Err(CommitError::Overtaken { .. })));
+}
+
+#[tokio::test]
+async fn a_closed_reactor_keeps_what_was_decided_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    let (handle, ended) = reactor(store.clone()).await;
+    let (id, input) = submit(1);
+    handle.tell(input).await.unwrap();
+    handle.close().await;
+    store.let_pass(1);
+    ended.await.unwrap().unwrap();
+    assert!(is_queued(store.job(id).await.unwrap()));
+    assert!(matches!(handle.ask_for(submit(2).1).await, Err(Error::Stopping)));
+}
