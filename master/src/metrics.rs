@@ -45,12 +45,12 @@ impl Metrics {
 
     /// The OpenMetrics text as of now.
     pub async fn text(&self, service: &Service) -> String {
-        if let (Ok((queued, live)), Ok(nodes)) =
+        if let (Ok(counts), Ok(nodes)) =
             (service.reactor.counts().await, service.reactor.nodes().await)
         {
             let connected: Vec<_> = nodes.iter().filter(|it| it.connected).collect();
-            self.queued.set(queued as u64);
-            self.live.set(live as u64);
+            self.queued.set(counts.queued as u64);
+            self.live.set(counts.live as u64);
             self.nodes.set(connected.len() as u64);
             self.slots
                 .set(connected.iter().map(|it| u64::from(it.record.spec.capacity.slots)).sum());

@@ -39,16 +39,18 @@ pub(super) struct Beat {
 
 pub(super) enum Ask {
     Nodes(oneshot::Sender<Vec<NodeView>>),
-    Waiting {
-        limit: usize,
-        to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)>,
-    },
-    Reason {
-        job: JobId,
-        to: oneshot::Sender<Option<(Reason, usize)>>,
-    },
-    /// Queued jobs and live jobs.
-    Counts(oneshot::Sender<(usize, usize)>),
+    Waiting { limit: usize, to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)> },
+    Reason { job: JobId, to: oneshot::Sender<Option<(Reason, usize)>> },
+    Counts(oneshot::Sender<Counts>),
+}
+
+/// How many jobs the master holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting, the ones that are set aside included.
+    pub queued: usize,
+    /// All that have not left.
+    pub live: usize,
 }
 
 /// An input that was not taken.
@@ -131,8 +133,7 @@ impl Handle {
         self.ask(|to| Ask::Reason { job, to }).await
     }
 
-    /// Queued jobs and live jobs.
-    pub async fn counts(&self) -> Result<(usize, usize), Error> {
+    pub async fn counts(&self) -> Result<Counts, Error> {
         self.ask(Ask::Counts).await
     }
 

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::store::{Batch, CommitError, Mark, Store};
 
 pub use feed::Feed;
+pub use handle::Counts;
 use handle::{Ask, Beat, Request};
 pub use handle::{Error, Handle};
 pub use links::{Link, WelcomeFacts};
@@ -241,7 +242,9 @@ impl Reactor {
                 drop(to.send(self.cluster.reason(now, job).zip(self.cluster.ahead_of(job))));
             }
             Ask::Counts(to) => {
-                drop(to.send((self.cluster.queued_jobs(), self.cluster.live_jobs())))
+                let counts =
+                    Counts { queued: self.cluster.queued_jobs(), live: self.cluster.live_jobs() };
+                drop(to.send(counts));
             }
         }
     }

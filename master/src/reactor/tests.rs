@@ -157,7 +157,7 @@ async fn nobody_is_answered_before_it_is_kept() {
     let mut answer = std::pin::pin!(handle.ask_for(input));
     assert!(futures::poll!(&mut answer).is_pending());
     // The reactor has seen it: it answers questions that come later.
-    while handle.counts().await.unwrap() != (1, 1) {}
+    while handle.counts().await.unwrap() != (Counts { queued: 1, live: 1 }) {}
     assert!(futures::poll!(&mut answer).is_pending(), "it was answered while its commit was out");
     store.let_pass(1);
     assert_eq!(answer.await.unwrap().len(), 1);
