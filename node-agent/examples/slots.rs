@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use atlas_node::slot::{Event, Slot};
 use atlas_node::supervisor::{Command, Limits, RunFile, boottime_now, write_deadline};
+use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -59,11 +60,13 @@ async fn measure(
     let before: u64 = supervisors.iter().map(|pid| cpu_ns(*pid)).sum();
     let begun = Instant::now();
     let each = jobs / slots;
-    let running: Vec<_> =
-        tasks.into_iter().map(|(dir, slot)| tokio::spawn(run(dir, slot, each))).collect();
+    let mut running = JoinSet::new();
+    for (dir, slot) in tasks {
+        running.spawn(run(dir, slot, each));
+    }
     let mut finished = Vec::new();
-    for task in running {
-        finished.push(task.await??);
+    while let Some(slot) = running.join_next().await {
+        finished.push(slot??);
     }
     let took = begun.elapsed();
     let cpu = supervisors.iter().map(|pid| cpu_ns(*pid)).sum::<u64>() - before;

@@ -12,9 +12,9 @@ async fn a_job_whose_deadline_passes_is_ended_with_no_agent_there() {
     let mut run = sh("trap 'echo last words' TERM; echo SELF=$$; while :; do sleep 0.05; done");
     run.grace_ms = 300;
     let control = fixture.job(&run);
-    let deadline = boottime_now() + 2000;
-    write_deadline(&control, deadline).unwrap();
     let mut slot = fixture.slot().await;
+    let deadline = boottime_now() + 5000;
+    write_deadline(&control, deadline).unwrap();
     slot.run(&control).await.unwrap();
     spoke(&mut slot).await;
     drop(slot);
@@ -30,11 +30,11 @@ async fn a_job_whose_deadline_passes_is_ended_with_no_agent_there() {
 #[tokio::test]
 async fn a_deadline_that_is_moved_in_time_disturbs_nothing() {
     let mut fixture = Fixture::new();
-    let mut run = sh("echo up; sleep 0.8; exit 3");
+    let mut run = sh("echo up; sleep 5; exit 3");
     run.grace_ms = 100;
     let control = fixture.job(&run);
-    write_deadline(&control, boottime_now() + 1500).unwrap();
     let mut slot = fixture.slot().await;
+    write_deadline(&control, boottime_now() + 5000).unwrap();
     slot.run(&control).await.unwrap();
     spoke(&mut slot).await;
     write_deadline(&control, boottime_now() + 60_000).unwrap();
@@ -47,8 +47,8 @@ async fn a_deadline_that_is_taken_away_was_not_moved() {
     let mut run = sh("echo up; sleep 1000");
     run.grace_ms = 50;
     let control = fixture.job(&run);
-    write_deadline(&control, boottime_now() + 1500).unwrap();
     let mut slot = fixture.slot().await;
+    write_deadline(&control, boottime_now() + 5000).unwrap();
     slot.run(&control).await.unwrap();
     spoke(&mut slot).await;
     std::fs::remove_file(control.join("deadline")).unwrap();
@@ -70,14 +70,14 @@ async fn a_job_that_comes_too_late_for_its_lease_is_ended_at_once() {
 #[tokio::test]
 async fn a_stop_with_a_long_grace_still_ends_with_the_lease() {
     let mut fixture = Fixture::new();
-    let control = fixture.job(&sh("trap '' TERM; echo up; while :; do sleep 1; done"));
+    let mut run = sh("trap '' TERM; echo up; while :; do sleep 1; done");
+    run.grace_ms = 50;
+    let control = fixture.job(&run);
     let mut slot = fixture.slot().await;
-    // The grace of the job itself (10 s) is long past its deadline, so this one also begins by itself.
-    write_deadline(&control, boottime_now() + 12_000).unwrap();
+    write_deadline(&control, boottime_now() + 5000).unwrap();
     slot.run(&control).await.unwrap();
     spoke(&mut slot).await;
     slot.stop(Duration::from_secs(600)).await.unwrap();
-    write_deadline(&control, boottime_now() + 1500).unwrap();
     let ended = exited(&mut slot, &control).await;
     assert_eq!((ended.exit.end, ended.exit.stopped), (End::Signal { signal: 9 }, true));
 }
