@@ -211,7 +211,7 @@ async fn empty_into_trash(
             Ok(Ok(())) => drop(reactor.tell(Input::Trashed { job }).await),
             // It stays marked as deleting, and is tried again after a restart or by the next request.
             Ok(Err(error)) => {
-                tracing::error!(job.id = %job, "could not move the files of {job} to the trash: {error}")
+                tracing::error!(job.id = %job, "could not move the files of {job} to the trash: {error}");
             }
             Err(error) => tracing::error!("moving the files of {job} broke off: {error}"),
         }
