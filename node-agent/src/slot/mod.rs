@@ -49,6 +49,8 @@ pub struct Slot {
     lines: Lines,
     /// The job it holds, as a directory of this machine.
     job: Option<PathBuf>,
+    /// The job it was given and has not taken yet.
+    offered: Option<PathBuf>,
     /// For the supervisor of a container, which names its control directory as the container does.
     fixed: bool,
     ready: VecDeque<protocol::Event>,
@@ -109,6 +111,7 @@ impl Slot {
             stream,
             lines: Lines::default(),
             job: None,
+            offered: None,
             fixed: false,
             ready: VecDeque::new(),
             closed: false,
@@ -139,10 +142,10 @@ impl Slot {
         Ok(Self { job: Some(control.to_owned()), fixed: true, ..slot })
     }
 
-    /// The control directory of the job it holds.
+    /// The control directory of the job it holds, or was given last.
     #[must_use]
     pub fn job(&self) -> Option<&Path> {
-        self.job.as_deref()
+        self.job.as_deref().or(self.offered.as_deref())
     }
 
     /// The supervisor's process, where it runs on this machine's own process numbers.
@@ -157,7 +160,7 @@ impl Slot {
             return Err(Error::NotText(control.to_owned()));
         }
         self.send(&Request::Run { control: control.to_owned() }).await?;
-        self.job.get_or_insert_with(|| control.to_owned());
+        self.offered = Some(control.to_owned());
         Ok(())
     }
 
@@ -183,10 +186,11 @@ impl Slot {
                     return Event::Exited(exit);
                 }
                 Some(protocol::Event::Refused { message }) => {
-                    self.job = None;
+                    self.offered = None;
                     return Event::Refused { message };
                 }
                 Some(protocol::Event::Accepted { control }) => {
+                    self.offered = None;
                     if !self.fixed {
                         self.job = Some(control);
                     }
@@ -199,7 +203,8 @@ impl Slot {
 
     /// The connection is over; the exit file knows more.
     fn gone(&mut self) -> Event {
-        let exit = self.job.take().map(|control| ExitFile::read(&control));
+        let job = self.job.take().or(self.offered.take());
+        let exit = job.map(|control| ExitFile::read(&control));
         match exit {
             Some(Ok(Some(exit))) => Event::Exited(exit),
             Some(Err(error)) => {

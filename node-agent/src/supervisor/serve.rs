@@ -55,7 +55,6 @@ pub fn job(control: &Path) -> Result<ExitCode, Error> {
     while !server.is_done() {
         server.turn()?;
     }
-    server.tell();
     let end = server.job.as_ref().and_then(Job::over);
     Ok(ExitCode::from(end.map_or(125, End::exit_code)))
 }
@@ -132,9 +131,8 @@ impl Server {
         self.peers.is_empty() && now >= self.idle_since + IDLE_MS
     }
 
-    /// Says what happened, waits for what comes, and deals with it.
+    /// Waits for what comes, deals with it, and says what happened.
     fn turn(&mut self) -> Result<(), Error> {
-        self.tell();
         let ready = self.wait()?;
         let now = boottime_now();
         if let Some(job) = self.job.as_mut().filter(|_| ready.output) {
@@ -168,6 +166,7 @@ impl Server {
             let snapshot = self.job.as_ref().map_or_else(|| vec![Event::Idle {}], Job::snapshot);
             self.peers.accept(&self.listener, &snapshot);
         }
+        self.tell();
         Ok(())
     }
 

@@ -108,6 +108,20 @@ async fn a_supervisor_that_is_told_to_end_ends_its_job_first() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_was_told_to_end_does_not_outlive_its_job() {
+    let mut fixture = Fixture::new();
+    let control = fixture.job(&sh("echo up; exec sleep 1000"));
+    let mut slot = fixture.slot().await;
+    slot.run(&control).await.unwrap();
+    spoke(&mut slot).await;
+    signal(&slot, Signal::INT);
+    assert_eq!(exited(&mut slot, &control).await.exit.end, End::Signal { signal: 15 });
+    let begun = Instant::now();
+    assert_eq!(next(&mut slot).await, Event::Lost);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited until it was idle for long");
+}
+
+#[tokio::test]
 async fn a_supervisor_without_job_and_agent_ends_by_itself() {
     let fixture = Fixture::new();
     fs::create_dir(fixture.slot_dir()).unwrap();
@@ -184,6 +198,8 @@ async fn nonsense_is_answered_and_a_busy_slot_says_with_what() {
     assert!(line().contains("the request was not understood"));
     (&stream).write_all(b"{\"run\":{\"control\":\"/elsewhere\"}}\n").unwrap();
     assert_eq!(line(), format!(r#"{{"refused":{{"message":"busy with {}"}}}}"#, control.display()));
+    slot.run(std::path::Path::new("/elsewhere")).await.unwrap();
+    assert!(matches!(next(&mut slot).await, Event::Refused { .. }));
     let _ = (&stream).write_all(&vec![b'x'; 1 << 20]);
     let mut rest = Vec::new();
     let _ = (&stream).read_to_end(&mut rest); // a reset or an end, and no wait
