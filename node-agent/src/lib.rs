@@ -5,6 +5,7 @@ mod driver;
 mod executor;
 mod identity;
 pub mod inventory;
+mod keyed;
 mod leases;
 mod logs;
 mod master;
@@ -21,6 +22,7 @@ pub mod supervisor;
 mod tests;
 mod trash;
 pub mod unpack;
+mod venv;
 
 pub use options::{Options, Settings};
 pub use run::{Error, run};

@@ -10,6 +10,7 @@ use crate::leases::Leases;
 use crate::options::Settings;
 use crate::paths::{Data, Shared};
 use crate::start::Bundles;
+use crate::venv::Venvs;
 
 /// A node's settings, folders and means.
 pub struct Node {
@@ -19,6 +20,7 @@ pub struct Node {
     pub shared: Option<Shared>,
     pub executor: Executor,
     pub bundles: Bundles,
+    pub venvs: Venvs,
     pub tasks: Tasks,
     pub leases: Leases,
     /// Of the master that was last obeyed; written by the driver.

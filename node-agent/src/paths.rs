@@ -139,6 +139,11 @@ impl JobDir {
         self.0.join("checkpoints")
     }
 
+    /// A link to the folder of the virtual environment that the job uses.
+    pub fn venv(&self) -> PathBuf {
+        self.0.join("venv")
+    }
+
     /// Opens a regular file below, through no link: the job may have put one there.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         unpack::open(File::open(&self.0)?.as_fd(), path)

@@ -12,7 +12,7 @@ use atlas_runtime::tasks::Tasks;
 use tokio::sync::{Semaphore, watch};
 
 use crate::driver::{self, Driver};
-use crate::executor::{Executor, Process};
+use crate::executor::{Docker, DockerError, Executor, Process};
 use crate::identity::{self, Identity};
 use crate::inventory;
 use crate::leases::Leases;
@@ -24,6 +24,7 @@ use crate::proxy::{self, Proxy};
 use crate::session::Session;
 use crate::start::Bundles;
 use crate::trash;
+use crate::venv::Venvs;
 
 /// Folders of finished jobs that are emptied at the same time.
 const EMPTYING: usize = 2;
@@ -45,8 +46,10 @@ pub enum Error {
     Token,
     #[error(transparent)]
     Proxy(#[from] proxy::Error),
-    #[error("this build has no Docker executor: start with --executor process")]
-    Docker,
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    #[error("could not clean up {}", path.display())]
+    Clean { path: PathBuf, source: io::Error },
     #[error("could not look through {}", path.display())]
     Look { path: PathBuf, source: io::Error },
 }
@@ -62,7 +65,10 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let shared = settings.shared.clone().map(Shared::new);
     let executor = match settings.executor {
         ExecutorKind::Process => Executor::Process(Process::new(&settings, &data, capacity.slots)),
-        ExecutorKind::Docker => return Err(Error::Docker),
+        ExecutorKind::Docker => {
+            let docker = Docker::connect(&settings, &data, &identity, capacity.memory).await?;
+            Executor::Docker(Box::new(docker))
+        }
     };
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
@@ -77,6 +83,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         volumes: settings.volumes.clone(),
     };
     let node = Arc::new(Node {
+        venvs: Venvs::new(&data),
         bundles: Bundles::new(shared.as_ref(), &data, &settings.master, &token),
         identity,
         data: data.clone(),
@@ -90,6 +97,8 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     });
     let found =
         driver::find(&node).await.map_err(|source| Error::Look { path: data.jobs(), source })?;
+    // After the supervisors of unfinished builds were ended.
+    node.venvs.clean().map_err(|source| Error::Clean { path: data.environments(), source })?;
     let cluster = identity::cluster(&data)?;
     let (driver, handle) = Driver::new(node.clone(), epoch, found);
     let session = Session {

@@ -118,7 +118,7 @@ impl Attempt {
 
     /// Watches a job to its end. True when there is a log to keep.
     async fn watch(&mut self, running: Running) -> bool {
-        let Running { mut supervised, lease } = running;
+        let Running { mut supervised, lease, venv } = running;
         let mut followed = Wishes::default();
         self.wishes.mark_changed(); // some may have come during the start
         let report = loop {
@@ -138,14 +138,14 @@ impl Attempt {
                 }
             }
         };
-        drop(lease);
+        drop((lease, venv));
         let exited = matches!(report, Report::Exited(_) | Report::Lost { .. });
         self.driver.report(self.id, report).await;
         exited
     }
 
     async fn exited(&self, supervised: Supervised, file: ExitFile) -> Report {
-        let out_of_memory = supervised.release(&self.node, &file).await;
+        let out_of_memory = self.node.executor.ended(self.id, supervised, &file).await;
         self.end_log(file.log_length);
         exit::report(&file, started(&self.dir).await, out_of_memory)
     }
@@ -229,17 +229,17 @@ async fn next(wishes: &mut watch::Receiver<Wishes>) -> Wishes {
 
 async fn removal(mut wishes: watch::Receiver<Wishes>) {
     if wishes.wait_for(|it| it.remove).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
-/// Passes on what was wished since. A supervisor that does not hear it is gone, which is told as its next event.
+/// Passes on what was wished since.
 async fn follow(supervised: &mut Supervised, followed: &mut Wishes, wishes: Wishes) {
     if let (Some(Millis(grace)), true) = (wishes.stop, followed.stop != wishes.stop) {
-        let _ = supervised.slot.stop(Duration::from_millis(grace)).await;
+        supervised.stop(Duration::from_millis(grace)).await;
     }
     if wishes.kill && !followed.kill {
-        let _ = supervised.slot.kill().await;
+        supervised.kill().await;
     }
     *followed = wishes;
 }

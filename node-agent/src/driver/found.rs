@@ -73,7 +73,8 @@ async fn held(
     let started = StartedFile::read(&control).ok().flatten().map(|it| Timestamp(it.at_ms));
     if let Some(supervised) = running {
         let report = started.map_or(Report::Starting, |at| Report::Started { at });
-        let running = Running { supervised, lease: node.leases.adopt(&control) };
+        let venv = fs::read_link(dir.venv()).ok().map(|it| node.venvs.hold(it));
+        let running = Running { supervised, lease: node.leases.adopt(&control), venv };
         return Some((report, State::Running { kept, running: Box::new(running) }));
     }
     match ExitFile::read(&control) {

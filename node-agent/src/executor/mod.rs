@@ -1,49 +1,68 @@
 //! How jobs run here: under a slot's supervisor on the machine itself, or under a supervisor in a container. From the moment
 //! a supervisor has a job, both are the same.
 
+mod docker;
 mod process;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use atlas_core::node::ExecutorKind;
 use atlas_core::{Cause, JobSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::logs::Prelude;
-use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
 use crate::slot::{self, Event, Slot};
 use crate::start::{Files, Launch, Places};
 use crate::supervisor::ExitFile;
+use crate::venv::{self, Venv};
 
+pub use docker::{Docker, Error as DockerError, Image};
 pub use process::Process;
 
 /// The executor of this node.
 pub enum Executor {
     Process(Process),
+    Docker(Box<Docker>),
 }
 
 /// What a job's environment is built on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Base {
     pub env: BTreeMap<String, String>,
     /// The image's own.
     pub entrypoint: Vec<String>,
     /// The interpreter for commands that want one.
     pub python: Option<String>,
+    /// Installed packages fit only where this is the same: the image's digest, or the interpreter.
+    pub key: String,
+    image: Option<Arc<Image>>,
 }
 
 /// A job that a supervisor has, and the connection to it.
 pub struct Supervised {
-    pub slot: Slot,
+    /// `None` = it was over before there was one.
+    slot: Option<Slot>,
     /// The answer to the job, where it was an event already.
     first: Option<Event>,
-    place: Place,
 }
 
-enum Place {
-    Slot,
+/// The building of a virtual environment.
+pub struct Build<'a> {
+    /// Of the environment and all that belongs to it.
+    pub folder: &'a Path,
+    pub base: &'a Base,
+}
+
+/// Paths as a build sees them.
+pub struct BuildPlaces {
+    pub venv: String,
+    pub home: String,
+    pub tmp: String,
+    pub source: String,
 }
 
 /// What can be said of a job whose supervisor is gone.
@@ -61,22 +80,24 @@ pub enum Error {
     Refused(String),
     #[error("the supervisor ended before it took the job")]
     Gone,
+    #[error(transparent)]
+    Docker(#[from] DockerError),
 }
 
-/// What a failed start means for the job.
-pub enum Verdict {
-    /// It ends with this cause.
-    Ends(Cause),
-    /// It is tried on another node; a strike is this node's fault whatever the job.
-    Elsewhere { cause: Cause, strike: bool },
+/// What a failed start means for a job: it is tried on another node. A strike is this node's fault whatever the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub cause: Cause,
+    pub strike: bool,
 }
 
 impl Error {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Supervisor(_) | Self::Refused(_) | Self::Gone => {
-                Verdict::Elsewhere { cause: Cause::Internal, strike: true }
+                Verdict { cause: Cause::Internal, strike: true }
             }
+            Self::Docker(error) => error.verdict(),
         }
     }
 }
@@ -85,6 +106,7 @@ impl Executor {
     pub fn kind(&self) -> ExecutorKind {
         match self {
             Self::Process(_) => ExecutorKind::Process,
+            Self::Docker(_) => ExecutorKind::Docker,
         }
     }
 
@@ -92,38 +114,78 @@ impl Executor {
     pub async fn base(
         &self,
         spec: &JobSpec,
-        _log: &mut Prelude,
-        _cancel: &CancellationToken,
+        log: &mut Prelude,
+        cancel: &CancellationToken,
     ) -> Result<Base, Error> {
         match self {
             Self::Process(process) => Ok(process.base(spec)),
+            Self::Docker(docker) => Ok(docker.base(spec, log, cancel).await?),
         }
     }
 
     /// Paths as the job sees them.
-    pub fn places(&self, dir: &JobDir, files: &Files) -> Places {
+    pub fn places(&self, dir: &JobDir, files: &Files, venv: Option<&Venv>) -> Places {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         match self {
             Self::Process(_) => Places {
+                work: dir.work(),
                 home: text(dir.home()),
                 tmp: text(dir.tmp()),
                 spool: text(dir.spool().join("events")),
                 checkpoints: text(files.checkpoints.clone()),
+                venv: venv.map(|it| text(it.path())),
             },
-        }
-    }
-
-    /// The job's directory as it sees it.
-    pub fn work(&self, dir: &JobDir) -> PathBuf {
-        match self {
-            Self::Process(_) => dir.work(),
+            Self::Docker(_) => Places {
+                work: docker::WORK.into(),
+                home: docker::HOME.into(),
+                tmp: docker::TMP.into(),
+                spool: format!("{}/spool/events", docker::CONTROL),
+                checkpoints: docker::CHECKPOINTS.into(),
+                venv: venv.map(|_| docker::VENV.into()),
+            },
         }
     }
 
     /// Hands a job whose `run.json` is written to a supervisor.
     pub async fn launch(&self, launch: Launch<'_>) -> Result<Supervised, Error> {
         match self {
-            Self::Process(process) => process.launch(launch.dir).await,
+            Self::Process(process) => process.launch(&launch.dir.control()).await,
+            Self::Docker(docker) => docker.launch(launch).await,
+        }
+    }
+
+    /// Paths as a build of a virtual environment sees them.
+    pub fn build_places(&self, build: &Build<'_>) -> BuildPlaces {
+        let text = |name: &str| build.folder.join(name).to_string_lossy().into_owned();
+        match self {
+            Self::Process(_) => BuildPlaces {
+                venv: text(venv::VENV),
+                home: text(venv::HOME),
+                tmp: text(venv::TMP),
+                source: text(venv::SOURCE),
+            },
+            Self::Docker(_) => BuildPlaces {
+                venv: docker::VENV.into(),
+                home: docker::HOME.into(),
+                tmp: docker::TMP.into(),
+                source: docker::WORK.into(),
+            },
+        }
+    }
+
+    /// Hands the building of a virtual environment to a supervisor.
+    pub async fn build(&self, build: &Build<'_>) -> Result<Supervised, Error> {
+        match self {
+            Self::Process(process) => process.launch(&build.folder.join(venv::CONTROL)).await,
+            Self::Docker(docker) => docker.build(build).await,
+        }
+    }
+
+    /// The building is over.
+    pub async fn end_build(&self, supervised: Supervised, build: &Build<'_>) {
+        match self {
+            Self::Process(process) => process.give_back(supervised),
+            Self::Docker(docker) => docker.end_build(build).await,
         }
     }
 
@@ -131,47 +193,67 @@ impl Executor {
     pub async fn adopt(&self, dirs: &[(AttemptId, JobDir)]) -> BTreeMap<AttemptId, Supervised> {
         match self {
             Self::Process(process) => process.adopt(dirs).await,
+            Self::Docker(docker) => docker.adopt(dirs).await,
+        }
+    }
+
+    /// A job has ended. Returns whether it had run out of memory.
+    pub async fn ended(&self, id: AttemptId, supervised: Supervised, exit: &ExitFile) -> bool {
+        match self {
+            Self::Process(process) => {
+                process.give_back(supervised);
+                false
+            }
+            Self::Docker(docker) => docker.ran_out_of_memory(id, exit).await,
         }
     }
 
     /// Whether a job that ended while no agent watched had run out of memory.
-    pub async fn ran_out_of_memory(&self, _id: AttemptId, _exit: &ExitFile) -> bool {
+    pub async fn ran_out_of_memory(&self, id: AttemptId, exit: &ExitFile) -> bool {
         match self {
             Self::Process(_) => false,
+            Self::Docker(docker) => docker.ran_out_of_memory(id, exit).await,
         }
     }
 
     /// A job that was started has no supervisor: what may be left of it is ended.
-    pub async fn abandoned(&self, _id: AttemptId, dir: &JobDir) -> Fate {
+    pub async fn abandoned(&self, id: AttemptId, dir: &JobDir) -> Fate {
         match self {
             Self::Process(_) => process::abandoned(dir).await,
+            Self::Docker(docker) => docker.abandoned(id).await,
         }
     }
 
     /// Nothing of the attempt is needed any more.
-    pub async fn forget(&self, _id: AttemptId) {
+    pub async fn forget(&self, id: AttemptId) {
         match self {
             Self::Process(_) => {}
+            Self::Docker(docker) => docker.forget(id).await,
         }
     }
 }
 
 impl Supervised {
-    /// What happens next to the job.
+    /// What happens next to the job. After [`Event::Lost`] nothing else comes.
     pub async fn next(&mut self) -> Event {
-        match self.first.take() {
-            Some(event) => event,
-            None => self.slot.next().await,
+        match (self.first.take(), &mut self.slot) {
+            (Some(event), _) => event,
+            (None, Some(slot)) => slot.next().await,
+            (None, None) => Event::Lost,
         }
     }
 
-    /// The job has ended. Returns whether it ran out of memory.
-    pub async fn release(self, node: &Node, _exit: &ExitFile) -> bool {
-        match (self.place, &node.executor) {
-            (Place::Slot, Executor::Process(process)) => {
-                process.give_back(self.slot);
-                false
-            }
+    /// SIGTERM now, SIGKILL after the grace. A supervisor that does not hear it is gone, which is told as its next event.
+    pub async fn stop(&mut self, grace: Duration) {
+        if let Some(slot) = &mut self.slot {
+            let _ = slot.stop(grace).await;
+        }
+    }
+
+    /// SIGKILL now.
+    pub async fn kill(&mut self) {
+        if let Some(slot) = &mut self.slot {
+            let _ = slot.kill().await;
         }
     }
 }

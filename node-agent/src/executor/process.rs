@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use atlas_core::JobSpec;
 
-use super::{Base, Error, Fate, Place, Supervised};
+use super::{Base, Error, Fate, Supervised};
 use crate::options::Settings;
 use crate::paths::{AttemptId, Data, JobDir};
 use crate::slot::{Event, Slot, end_orphan};
@@ -23,7 +23,7 @@ pub struct Process {
     supervisor: PathBuf,
     slots: PathBuf,
     /// Idle supervisors beyond this number are let go.
-    keep: usize,
+    most: usize,
     idle: Mutex<Vec<Slot>>,
     env: BTreeMap<String, String>,
     python: Option<String>,
@@ -41,7 +41,7 @@ impl Process {
         Self {
             supervisor: settings.supervisor.clone(),
             slots: data.slots(),
-            keep: usize::try_from(slots).unwrap_or(usize::MAX),
+            most: usize::try_from(slots).unwrap_or(usize::MAX),
             idle: Mutex::default(),
             python,
             env,
@@ -50,20 +50,21 @@ impl Process {
 
     pub(super) fn base(&self, spec: &JobSpec) -> Base {
         let python = spec.worker.python.clone().or_else(|| self.python.clone());
-        Base { env: self.env.clone(), entrypoint: Vec::new(), python }
+        let key =
+            python.as_deref().map(|it| interpreter(it, &self.env["PATH"])).unwrap_or_default();
+        Base { env: self.env.clone(), python, key, ..Base::default() }
     }
 
-    pub(super) async fn launch(&self, dir: &JobDir) -> Result<Supervised, Error> {
-        let control = dir.control();
+    pub(super) async fn launch(&self, control: &Path) -> Result<Supervised, Error> {
         while let Some(slot) = self.take() {
-            match hand_over(slot, &control).await {
+            match hand_over(slot, control).await {
                 // It ended while it was idle, or is not as idle as it seemed.
                 Err(Error::Gone | Error::Refused(_) | Error::Supervisor(_)) => {}
                 done => return done,
             }
         }
         let folder = self.slots.join(uuid::Uuid::new_v4().simple().to_string());
-        hand_over(Slot::start(&folder, &self.supervisor).await?, &control).await
+        hand_over(Slot::start(&folder, &self.supervisor).await?, control).await
     }
 
     pub(super) async fn adopt(
@@ -78,12 +79,12 @@ impl Process {
                 continue;
             };
             let Some(control) = slot.job().map(Path::to_owned) else {
-                self.give_back(slot);
+                self.keep(slot);
                 continue;
             };
             match dirs.iter().find(|(_, dir)| dir.control() == control) {
                 Some((id, _)) => {
-                    adopted.insert(*id, Supervised { slot, first: None, place: Place::Slot });
+                    adopted.insert(*id, Supervised { slot: Some(slot), first: None });
                 }
                 None => {
                     let control = control.display();
@@ -99,9 +100,16 @@ impl Process {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    pub(super) fn give_back(&self, slot: Slot) {
+    /// A slot whose job has ended takes the next one.
+    pub(super) fn give_back(&self, supervised: Supervised) {
+        if let Some(slot) = supervised.slot {
+            self.keep(slot);
+        }
+    }
+
+    fn keep(&self, slot: Slot) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.keep {
+        if idle.len() < self.most {
             idle.push(slot);
         }
     }
@@ -113,7 +121,7 @@ async fn hand_over(mut slot: Slot, control: &Path) -> Result<Supervised, Error> 
     match slot.next().await {
         Event::Refused { message } => Err(Error::Refused(message)),
         Event::Lost => Err(Error::Gone),
-        first => Ok(Supervised { slot, first: Some(first), place: Place::Slot }),
+        first => Ok(Supervised { slot: Some(slot), first: Some(first) }),
     }
 }
 
@@ -134,6 +142,15 @@ pub(super) async fn abandoned(dir: &JobDir) -> Fate {
 fn folders(parent: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
+}
+
+/// What packages are installed for: the very file that a name means now.
+fn interpreter(python: &str, path: &str) -> String {
+    let found = std::env::split_paths(path).map(|it| it.join(python)).find(|it| it.exists());
+    let file = found.unwrap_or_else(|| python.into());
+    let file = file.canonicalize().unwrap_or(file);
+    let modified = file.metadata().map(|it| it.mtime()).unwrap_or_default();
+    format!("{} {modified}", file.display())
 }
 
 /// The first `python` on the path, else the first `python3`.

@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_refused_with_the_name_of_its_flag() {
-        let cases: [(&str, fn(&mut Options)); 9] = [
+        type Change = fn(&mut Options);
+        let cases: [(&str, Change); 9] = [
             ("--executor", |it| it.executor = Some("podman".into())),
             ("--workers", |it| it.workers = Some(0)),
             ("--listen", |it| it.listen = Some("localhost".into())),

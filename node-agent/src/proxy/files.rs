@@ -96,18 +96,18 @@ fn walk(
         prefix.extend_from_slice(name);
         prefix.push(b'/');
     }
-    folder(here, &mut prefix, 0, &mut each)
+    folder(&here, &mut prefix, 0, &mut each)
 }
 
 /// `prefix` is empty or ends with a slash.
 fn folder(
-    folder: OwnedFd,
+    folder: &OwnedFd,
     prefix: &mut Vec<u8>,
     depth: usize,
     each: &mut impl FnMut(Found) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let mut names = Vec::new();
-    for item in Dir::read_from(&folder)? {
+    for item in Dir::read_from(folder)? {
         let name = item?.file_name().to_bytes().to_owned();
         if !matches!(name.as_slice(), b"." | b"..") {
             names.push(name);
@@ -115,12 +115,12 @@ fn folder(
     }
     names.sort_unstable();
     for name in names {
-        let meta = match rustix::fs::statat(&folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
+        let meta = match rustix::fs::statat(folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(meta) => meta,
             Err(Errno::NOENT) => continue, // gone since
             Err(error) => return Err(error.into()),
         };
-        match visit(&folder, &name, prefix, meta, depth, each) {
+        match visit(folder, &name, prefix, meta, depth, each) {
             Err(Stop::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
@@ -147,7 +147,7 @@ fn visit(
             let length = prefix.len();
             prefix.extend_from_slice(name);
             prefix.push(b'/');
-            let walked = folder(opened, prefix, depth + 1, each);
+            let walked = folder(&opened, prefix, depth + 1, each);
             prefix.truncate(length);
             walked
         }

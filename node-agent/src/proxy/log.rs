@@ -96,7 +96,6 @@ async fn open(
     }
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's Status")]
 fn since(request: &ReadLogRequest) -> Result<Since, Status> {
     match (request.since_offset, request.since_ms, request.tail_lines) {
         (None, None, None) => Ok(Since::Offset(0)),

@@ -64,7 +64,6 @@ impl Proxy {
     }
 
     /// Serves until the agent shuts down.
-    #[expect(clippy::result_large_err, reason = "tonic's interceptors return its Status")]
     pub async fn serve(self, listener: TcpListener, token: Token) -> Result<(), Error> {
         let tasks = self.tasks.clone();
         let shows_token = move |request: Request<()>| {
@@ -139,7 +138,6 @@ impl NodeProxy for Proxy {
 }
 
 /// A path that stays below where it begins.
-#[expect(clippy::result_large_err, reason = "tonic's Status")]
 fn below(path: &str) -> Result<PathBuf, Status> {
     let plain = |it: Component<'_>| matches!(it, Component::Normal(_) | Component::CurDir);
     if Path::new(path).components().all(plain) && !path.contains('\0') {

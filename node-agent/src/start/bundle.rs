@@ -36,9 +36,9 @@ enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("could not reach the master at {master} for bundle {bundle}")]
-    Connect { bundle: BundleId, master: Uri, source: tonic::transport::Error },
+    Connect { bundle: BundleId, master: String, source: tonic::transport::Error },
     #[error("the master did not give bundle {bundle}: {}", source.message())]
-    Fetch { bundle: BundleId, source: tonic::Status },
+    Fetch { bundle: BundleId, source: Box<tonic::Status> },
     #[error("could not keep bundle {bundle} in {}", path.display())]
     Keep { bundle: BundleId, path: PathBuf, source: io::Error },
     #[error("fetching bundle {0} was ended")]
@@ -91,11 +91,11 @@ impl Bundles {
 }
 
 async fn fetch(master: &Uri, token: &Token, bundle: BundleId, to: &Path) -> Result<(), Error> {
-    let refused = |source| Error::Fetch { bundle, source };
+    let refused = |source| Error::Fetch { bundle, source: Box::new(source) };
     let keep = |source| Error::Keep { bundle, path: to.to_owned(), source };
     let mut client = master::connect(master).await.map_err(|source| Error::Connect {
         bundle,
-        master: master.clone(),
+        master: master.to_string(),
         source,
     })?;
     let request = token.with(wire::FetchBundleRequest { bundle: bundle.to_string() });

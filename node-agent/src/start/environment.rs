@@ -1,6 +1,7 @@
 //! The environment of a job: the same names in both executors. Pure.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use atlas_core::{GpuId, JobSpec};
 
@@ -16,17 +17,18 @@ pub struct Facts<'a> {
     /// `--job-env` of this node.
     pub of_node: &'a BTreeMap<String, String>,
     pub places: Places,
-    /// The folder of the virtual environment with the job's requirements.
-    pub venv: Option<String>,
 }
 
 /// Paths as the job sees them.
 #[derive(Clone, Debug)]
 pub struct Places {
+    pub work: PathBuf,
     pub home: String,
     pub tmp: String,
     pub spool: String,
     pub checkpoints: String,
+    /// The virtual environment with the job's requirements.
+    pub venv: Option<String>,
 }
 
 /// What the job's process gets. Later ones win: image, node, what a user may change, the user, what nobody may change.
@@ -36,11 +38,9 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
     env.extend((*of_node).clone());
     env.extend(changeable(facts));
     env.extend(spec.worker.env.clone());
-    if env.get("PYTHONUNBUFFERED").is_none() {
-        env.insert("PYTHONUNBUFFERED".into(), "1".into());
-    }
+    env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     env.extend(fixed(facts));
-    if let Some(venv) = &facts.venv {
+    if let Some(venv) = &facts.places.venv {
         let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.into());
         env.insert("PATH".into(), format!("{venv}/bin:{path}"));
         env.insert("VIRTUAL_ENV".into(), venv.clone());
@@ -121,10 +121,12 @@ mod tests {
             it.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
         };
         let places = Places {
+            work: "/w".into(),
             home: "/h".into(),
             tmp: "/t".into(),
             spool: "/c/spool/events".into(),
             checkpoints: "/k".into(),
+            venv: venv.map(str::to_owned),
         };
         environment(&Facts {
             id: "45540b52-ffe2-44ab-9838-db467d3499c0.2".parse().unwrap(),
@@ -133,7 +135,6 @@ mod tests {
             base: &owned(base),
             of_node: &owned(&[("HTTP_PROXY", "proxy"), ("FROM", "node")]),
             places,
-            venv: venv.map(str::to_owned),
         })
     }
 

@@ -9,7 +9,7 @@ use atlas_runtime::Chain;
 use atlas_runtime::clock::Wall;
 
 use super::{bundle, rule, volumes};
-use crate::{driver, executor, logs, supervisor, unpack};
+use crate::{driver, executor, logs, supervisor, unpack, venv};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,6 +27,10 @@ pub enum Error {
     Bundle { path: PathBuf, source: io::Error },
     #[error("could not unpack the bundle")]
     Unpack(#[source] unpack::Error),
+    #[error("could not read requirements.txt")]
+    Requirements { source: io::Error },
+    #[error(transparent)]
+    Venv(#[from] venv::Error),
     #[error("could not make {} on the node's disk", path.display())]
     Disk { path: PathBuf, source: io::Error },
     #[error("could not make {} on the shared storage", path.display())]
@@ -53,10 +57,21 @@ impl Error {
             Self::Volume(_) => (Cause::Rejected, false),
             Self::Fetch(_) | Self::Bundle { .. } => (Cause::Bundle, true),
             Self::Unpack(error) => (Cause::Bundle, !error.is_of_the_bundle()),
-            Self::Executor(error) => match error.verdict() {
-                executor::Verdict::Ends(cause) => return exited(cause, message, log_length),
-                executor::Verdict::Elsewhere { cause, strike } => (cause, strike),
-            },
+            Self::Requirements { .. } => (Cause::Requirements, false),
+            // What pip said is in the log, and the log must be kept.
+            Self::Venv(venv::Error::Failed(_)) => {
+                return exited(Cause::Requirements, message, log_length);
+            }
+            Self::Venv(venv::Error::NoPython) => (Cause::Requirements, false),
+            Self::Venv(venv::Error::Unpack(error)) => (Cause::Bundle, !error.is_of_the_bundle()),
+            Self::Executor(error) | Self::Venv(venv::Error::Executor(error)) => {
+                let executor::Verdict { cause, strike } = error.verdict();
+                (cause, strike)
+            }
+            Self::Venv(
+                venv::Error::Disk { .. } | venv::Error::Supervisor(_) | venv::Error::Log(_),
+            ) => (Cause::Internal, true),
+            Self::Venv(venv::Error::Cancelled) => (Cause::Internal, false),
             Self::Cancelled => (Cause::Internal, false),
             Self::NoPython
             | Self::Disk { .. }

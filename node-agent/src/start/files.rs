@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::node::Node;
 use crate::options::JobUser;
 use crate::paths::{AttemptId, JobDir};
 use crate::unpack::{self, Owner, Snapshot};
+use crate::venv::Requirements;
 
 const PARAMETERS: &str = "foundations_job_parameters.json";
 const REQUIREMENTS: &str = "requirements.txt";
@@ -25,8 +27,8 @@ const REQUIREMENTS: &str = "requirements.txt";
 pub struct Files {
     pub checkpoints: PathBuf,
     pub mounts: Vec<Mount>,
-    /// Whether there is a requirements.txt.
-    pub requirements: bool,
+    /// Of requirements.txt, where there is one and it counts.
+    pub requirements: Option<Requirements>,
 }
 
 /// Makes the attempt's folders. Control is closed to the job, but for its spool.
@@ -67,10 +69,21 @@ impl Task {
         let path = self.dir.snapshot();
         let text = serde_json::to_vec(&snapshot).expect("times are always JSON");
         fs::write(&path, text).map_err(|source| Error::Disk { path, source })?;
-        let work = self.dir.work();
-        let found = fs::symlink_metadata(work.join(REQUIREMENTS));
-        let requirements = found.is_ok_and(|it| it.is_file());
+        let requirements = self.requirements()?;
         Ok(Files { checkpoints: self.checkpoints()?, mounts, requirements })
+    }
+
+    /// A link of that name counts too, as long as it stays in the tree.
+    fn requirements(&self) -> Result<Option<Requirements>, Error> {
+        let work = self.dir.work();
+        let path = work.join(REQUIREMENTS);
+        let Ok(real) = path.canonicalize() else { return Ok(None) };
+        let root = work.canonicalize().unwrap_or(work);
+        let Ok(inside) = real.strip_prefix(&root) else { return Ok(None) };
+        let read = File::open(&root)
+            .and_then(|root| unpack::open(root.as_fd(), inside))
+            .and_then(|file| Requirements::read(file, &self.bundle, self.spec.bundle));
+        read.map(Some).map_err(|source| Error::Requirements { source })
     }
 
     fn volumes(&self) -> Result<Vec<Mount>, Error> {

@@ -7,7 +7,7 @@ mod files;
 mod rule;
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -20,10 +20,11 @@ use crate::logs::{LogState, Prelude};
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
 use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
+use crate::venv::{Requirements, Venv, Want};
 use atlas_runtime::clock;
 
 pub use bundle::Bundles;
-pub use environment::{DEFAULT_PATH, Places};
+pub use environment::{DEFAULT_PATH, Places, from_lines};
 pub use error::Error;
 pub use files::Files;
 
@@ -56,16 +57,22 @@ impl Start {
         })?;
         let (base, mut log) = base;
         let plan = self.plan(&base)?;
-        log.write(rule::banner(&plan, files.requirements).as_bytes())?;
-        let places = self.node.executor.places(&self.dir, &files);
-        let env = self.environment(&base, places);
-        let lease = self.describe(plan, env).await?;
+        let wanted = files.requirements.as_ref().filter(|_| plan.requirements);
+        log.write(rule::banner(&plan, wanted.is_some()).as_bytes())?;
+        let venv = match wanted {
+            Some(requirements) => Some(self.venv(&base, requirements, &mut log).await?),
+            None => None,
+        };
+        let places = self.node.executor.places(&self.dir, &files, venv.as_ref());
+        let lease = self.describe(plan, &base, places).await?;
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let launch =
-            Launch { id: self.id, dir: &self.dir, kept: &self.kept, files: &files, base: &base };
-        Ok(Running { supervised: self.node.executor.launch(launch).await?, lease })
+        let Self { id, dir, kept, .. } = &self;
+        let venv_of = venv.as_ref();
+        let launch = Launch { id: *id, dir, kept, files: &files, base: &base, venv: venv_of };
+        let supervised = self.node.executor.launch(launch).await?;
+        Ok(Running { supervised, lease, venv })
     }
 
     /// The attempt's folders and the beginning of its log.
@@ -110,23 +117,41 @@ impl Start {
         }
     }
 
-    fn environment(&self, base: &Base, places: Places) -> BTreeMap<String, String> {
-        environment::environment(&Facts {
+    async fn venv(
+        &self,
+        base: &Base,
+        requirements: &Requirements,
+        log: &mut Prelude,
+    ) -> Result<Venv, Error> {
+        let venv = self.node.venvs.provide(Want {
+            node: &self.node,
+            base,
+            requirements,
+            fresh: self.kept.spec.fresh_requirements,
+            log,
+            cancel: &self.cancel,
+        });
+        let venv = venv.await?;
+        // So that an agent that starts again knows who uses it.
+        let (path, folder) = (self.dir.venv(), venv.folder().to_owned());
+        blocking(move || symlink(folder, &path).map_err(|source| Error::Disk { path, source }))
+            .await?;
+        Ok(venv)
+    }
+
+    /// Writes what the supervisor needs to know.
+    async fn describe(&self, plan: Plan, base: &Base, places: Places) -> Result<Held, Error> {
+        let settings = &self.node.settings;
+        let working_dir = self.kept.spec.worker.working_dir.clone().unwrap_or_default();
+        let cwd = places.work.join(working_dir);
+        let env = environment::environment(&Facts {
             id: self.id,
             spec: &self.kept.spec,
             gpus: &self.kept.gpus,
             base: &base.env,
-            of_node: &self.node.settings.job_env,
+            of_node: &settings.job_env,
             places,
-            venv: None,
-        })
-    }
-
-    /// Writes what the supervisor needs to know.
-    async fn describe(&self, plan: Plan, env: BTreeMap<String, String>) -> Result<Held, Error> {
-        let settings = &self.node.settings;
-        let working_dir = self.kept.spec.worker.working_dir.clone().unwrap_or_default();
-        let cwd = self.node.executor.work(&self.dir).join(working_dir);
+        });
         let run = RunFile {
             command: Command { argv: plan.argv, env, cwd },
             prepare: Vec::new(),
@@ -157,6 +182,8 @@ impl Start {
 pub struct Running {
     pub supervised: Supervised,
     pub lease: Held,
+    /// Held, so that it stays.
+    pub venv: Option<Venv>,
 }
 
 /// What an executor needs to start a job.
@@ -166,6 +193,7 @@ pub struct Launch<'a> {
     pub kept: &'a Kept,
     pub files: &'a Files,
     pub base: &'a Base,
+    pub venv: Option<&'a Venv>,
 }
 
 /// The grace must be shorter than the lease.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -72,13 +73,22 @@ impl Master {
     }
 
     /// Ends the session, as a master does that dies, and changes something before the next.
-    pub fn restart_as(&self, change: impl FnOnce(&mut Settled)) {
+    pub fn restart_as(&self, cluster: &str) {
         let mut state = self.state.lock().unwrap();
-        let State { cluster, lease_ms, answers, .. } = &mut *state;
-        change(&mut Settled { cluster, lease_ms, answers });
+        state.cluster = cluster.into();
         state.down = None;
         drop(state);
         self.tick();
+    }
+
+    /// Hears everything and says nothing more.
+    pub fn fall_silent(&self) {
+        self.state.lock().unwrap().answers = false;
+    }
+
+    /// From the next session on.
+    pub fn lease(&self, lease_ms: u64) {
+        self.state.lock().unwrap().lease_ms = lease_ms;
     }
 
     pub async fn assign(&self, assignment: Assignment) {
@@ -185,13 +195,6 @@ impl Master {
     }
 }
 
-/// What a test may change of a master.
-pub struct Settled<'a> {
-    pub cluster: &'a mut String,
-    pub lease_ms: &'a mut u64,
-    pub answers: &'a mut bool,
-}
-
 fn report(state: &mut State, held: Held) -> Vec<master_message::Message> {
     let id = (held.job, held.attempt);
     let place = state.wanted.iter().position(|it| (it.job, it.attempt) == id);
@@ -275,14 +278,14 @@ impl Nodes for Master {
 
 /// An agent and its folders, which outlive it.
 pub struct Node {
-    pub folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     pub master: Master,
     pub settings: Settings,
     tasks: Tasks,
 }
 
 impl Node {
-    pub async fn start() -> Self {
+    pub async fn start_process() -> Self {
         Self::start_with(ExecutorKind::Process, |_| {}).await
     }
 
@@ -311,7 +314,7 @@ impl Node {
             settings.job_user = atlas_node::options::JobUser::this_process();
         }
         change(&mut settings);
-        let mut node = Self { folder, master, settings, tasks: Tasks::new() };
+        let mut node = Self { _folder: folder, master, settings, tasks: Tasks::new() };
         node.run();
         node.master.joined(1).await;
         node
@@ -339,9 +342,22 @@ impl Node {
         self.tasks.shutdown(Duration::from_secs(10)).await.unwrap();
     }
 
-    /// Puts a bundle of these files into the shared storage, and assigns a job that runs this command there.
+    /// Puts a bundle of these files into the shared storage, and makes a job that runs this command there.
     pub fn job(&self, files: &[(&str, &str)], command: &[&str]) -> Assignment {
-        let (bytes, bundle) = bundle(files);
+        self.job_of(files, &[], command)
+    }
+
+    /// With files that are no text besides.
+    pub fn job_of(
+        &self,
+        files: &[(&str, &str)],
+        binaries: &[(&str, &[u8])],
+        command: &[&str],
+    ) -> Assignment {
+        let texts = files.iter().map(|(name, text)| (*name, text.as_bytes()));
+        let mut files: Vec<_> = texts.chain(binaries.iter().copied()).collect();
+        files.sort();
+        let (bytes, bundle) = bundle(&files);
         let id = bundle.id;
         let path = self.shared().join(format!("bundles/{}/{id}.tar.zst", id.shard()));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -385,17 +401,28 @@ impl Node {
 }
 
 impl Node {
-    pub fn kill_supervisors(&self) {
-        self.signal_supervisors(Signal::KILL);
-    }
-
-    fn signal_supervisors(&self, signal: Signal) {
+    /// Ends the supervisors of slots, and returns when they are gone.
+    pub fn kill_supervisors(&self, signal: Signal) {
         let slots = fs::read_dir(self.settings.data.join("slots")).into_iter().flatten().flatten();
         for slot in slots {
-            if let Ok(stream) = UnixStream::connect(slot.path().join("sock")) {
+            if let Ok(mut stream) = UnixStream::connect(slot.path().join("sock")) {
                 let peer = rustix::net::sockopt::socket_peercred(&stream).unwrap();
                 let _ = kill_process(peer.pid, signal); // it may have ended just now
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
             }
+        }
+    }
+
+    /// And the containers.
+    fn remove_containers(&self) {
+        let identity = fs::read_to_string(self.settings.data.join("identity")).unwrap_or_default();
+        let filter = format!("label=atlas.node={identity}");
+        let listed =
+            Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output().unwrap();
+        let ids = String::from_utf8(listed.stdout).unwrap();
+        if !ids.trim().is_empty() {
+            let _ = Command::new("docker").args(["rm", "-fv"]).args(ids.lines()).output();
         }
     }
 }
@@ -404,7 +431,10 @@ impl Drop for Node {
     /// Supervisors must not outlive a test, whatever became of it.
     fn drop(&mut self) {
         self.tasks.cancel();
-        self.signal_supervisors(Signal::TERM);
+        self.kill_supervisors(Signal::TERM);
+        if self.settings.executor == ExecutorKind::Docker {
+            self.remove_containers();
+        }
     }
 }
 
@@ -430,13 +460,13 @@ fn spec(bundle: Bundle, command: &[&str]) -> JobSpec {
     }
 }
 
-fn bundle(files: &[(&str, &str)]) -> (Vec<u8>, Bundle) {
+fn bundle(files: &[(&str, &[u8])]) -> (Vec<u8>, Bundle) {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+        tar.append_data(&mut header, name, *content).unwrap();
     }
     let mut bytes = tar.into_inner().unwrap();
     bytes.resize(bytes.len().next_multiple_of(10240), 0);

@@ -1,5 +1,7 @@
 //! The agent with real supervisors and a real connection to a small master.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod docker;
 mod harness;
 mod process;
+mod wheel;

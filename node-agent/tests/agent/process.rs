@@ -5,11 +5,13 @@ use std::fs;
 use atlas_core::Cause;
 use atlas_core::agent::{ExitKind, Report};
 
+use rustix::process::Signal;
+
 use crate::harness::{Node, eventually};
 
 #[tokio::test]
 async fn a_job_runs_to_its_end_is_archived_and_leaves_nothing() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let assignment = node.script("echo hello; echo result > out.txt; exit 3");
     let job = assignment.job;
     node.master.assign(assignment).await;
@@ -29,7 +31,7 @@ async fn a_job_runs_to_its_end_is_archived_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_job_that_is_stopped_says_so() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let assignment = node.script("trap 'echo bye; exit 0' TERM; echo up; sleep 1000 & wait");
     let job = assignment.job;
     node.master.assign(assignment).await;
@@ -51,7 +53,7 @@ async fn a_job_that_is_stopped_says_so() {
 
 #[tokio::test]
 async fn an_agent_that_starts_again_adopts_its_jobs() {
-    let mut node = Node::start().await;
+    let mut node = Node::start_process().await;
     let assignment =
         node.script("echo up; while ! test -e go; do sleep 0.05; done; echo end; exit 4");
     let job = assignment.job;
@@ -68,7 +70,7 @@ async fn an_agent_that_starts_again_adopts_its_jobs() {
 
 #[tokio::test]
 async fn a_job_that_ends_while_no_agent_watches_is_told_when_one_starts() {
-    let mut node = Node::start().await;
+    let mut node = Node::start_process().await;
     let assignment = node.script("while ! test -e go; do sleep 0.05; done; echo end; exit 5");
     let job = assignment.job;
     node.master.assign(assignment).await;
@@ -84,14 +86,14 @@ async fn a_job_that_ends_while_no_agent_watches_is_told_when_one_starts() {
 
 #[tokio::test]
 async fn a_master_of_another_cluster_touches_nothing() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let assignment = node.script("while ! test -e go; do sleep 0.05; done; exit 6");
     let job = assignment.job;
     node.master.assign(assignment).await;
     node.master.started(job).await;
     // Another cluster wants nothing of this job, and a node that obeyed it would end it.
     node.master.forget();
-    node.master.restart_as(|it| *it.cluster = "cluster-2".into());
+    node.master.restart_as("cluster-2");
     node.master.joined(4).await; // it refused twice at least
     assert!(!node.dir(job).join("control/exit").exists());
     fs::write(node.dir(job).join("work/go"), "").unwrap();
@@ -103,7 +105,7 @@ async fn a_master_of_another_cluster_touches_nothing() {
 
 #[tokio::test]
 async fn a_job_finds_its_environment_parameters_and_checkpoints() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let mut assignment = node.script(
         "cat foundations_job_parameters.json; echo; echo $ATLAS_JOB_ID $ATLAS_ATTEMPT $USER $CUDA_VISIBLE_DEVICES.; \
          echo 1 > $ATLAS_CHECKPOINT_DIR/last; touch $HOME/x $TMPDIR/x $(dirname $ATLAS_SPOOL)/events; pwd",
@@ -123,7 +125,7 @@ async fn a_job_finds_its_environment_parameters_and_checkpoints() {
 
 #[tokio::test]
 async fn a_command_that_does_not_exist_ends_as_in_a_shell() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let assignment = node.job(&[], &["no-such-program"]);
     let job = assignment.job;
     node.master.assign(assignment).await;
@@ -134,7 +136,7 @@ async fn a_command_that_does_not_exist_ends_as_in_a_shell() {
 
 #[tokio::test]
 async fn a_bundle_that_is_not_there_is_the_nodes_trouble() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let assignment = node.script("true");
     let job = assignment.job;
     fs::remove_dir_all(node.shared().join("bundles")).unwrap();
@@ -152,7 +154,7 @@ async fn a_bundle_that_is_not_there_is_the_nodes_trouble() {
 
 #[tokio::test]
 async fn a_killed_supervisor_loses_its_job_and_nothing_of_it_is_left() {
-    let node = Node::start().await;
+    let node = Node::start_process().await;
     let assignment = node.script("echo $$ > pid; sleep 1000");
     let job = assignment.job;
     node.master.assign(assignment).await;
@@ -161,8 +163,75 @@ async fn a_killed_supervisor_loses_its_job_and_nothing_of_it_is_left() {
         fs::read_to_string(node.dir(job).join("work/pid")).ok().filter(|it| it.ends_with('\n'))
     })
     .await;
-    node.kill_supervisors();
+    node.kill_supervisors(Signal::KILL);
     node.master.told(job, "lost", |it| matches!(it, Report::Lost { .. }).then_some(())).await;
     let alive = || std::path::Path::new("/proc").join(pid.trim()).join("cwd").read_link().is_ok();
     eventually("its process is gone", || (!alive()).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_ends_the_job_and_a_renewed_one_does_not() {
+    let node = Node::start_process().await;
+    node.master.lease(9_000);
+    node.master.restart_as("cluster-1");
+    node.master.joined(2).await;
+    let assignment = node.script("echo up; sleep 1000");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    let deadline = || {
+        let text = fs::read_to_string(node.dir(job).join("control/deadline")).ok()?;
+        text.parse::<u64>().ok()
+    };
+    let first = deadline().unwrap();
+    eventually("it is renewed", || deadline().filter(|it| *it > first)).await;
+    node.master.fall_silent();
+    // Nobody asked the supervisor to; it knows the deadline.
+    assert_eq!(node.master.exited(job).await.kind, ExitKind::LeaseEnded);
+}
+
+#[tokio::test]
+async fn requirements_are_installed_once_and_shared() {
+    let node = Node::start_process().await;
+    let wheel = crate::wheel::wheel("atlas_probe", "1.0");
+    let files = [
+        (
+            "main.py",
+            "import atlas_probe, sys; print(atlas_probe.VALUE, sys.prefix != sys.base_prefix)",
+        ),
+        ("requirements.txt", "./atlas_probe-1.0-py3-none-any.whl\n"),
+    ];
+    let mut logs = Vec::new();
+    for _ in 0..2 {
+        let mut assignment =
+            node.job_of(&files, &[("atlas_probe-1.0-py3-none-any.whl", &wheel)], &["main.py"]);
+        let spec = std::sync::Arc::make_mut(&mut assignment.spec);
+        spec.name = Some("probe".into());
+        let job = assignment.job;
+        node.master.assign(assignment).await;
+        assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(0));
+        assert_eq!(node.master.archived(job).await, None);
+        logs.push(node.log(job));
+    }
+    for log in &logs {
+        assert!(log.contains("\nINFO: Installing user requirements...\n"), "{log}");
+        assert!(log.ends_with("1.0 True\n"), "{log}");
+    }
+    assert!(logs[0].contains("Successfully installed atlas-probe-1.0"), "{}", logs[0]);
+    assert!(logs[1].contains("installed already"), "{}", logs[1]);
+}
+
+#[tokio::test]
+async fn requirements_that_cannot_be_installed_end_the_job_with_what_pip_said() {
+    let node = Node::start_process().await;
+    let files = [("main.py", "print(1)"), ("requirements.txt", "./no-such-file.whl\n")];
+    let assignment = node.job(&files, &["main.py"]);
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    let exit = node.master.exited(job).await;
+    assert_eq!(exit.kind, ExitKind::Failed(Cause::Requirements));
+    assert_eq!(node.master.archived(job).await, None);
+    assert!(node.log(job).contains("no-such-file.whl"), "{}", node.log(job));
+    assert_eq!(node.log(job).len() as u64, exit.log_length);
+    assert_eq!(fs::read_dir(node.settings.data.join("venvs")).unwrap().count(), 0);
 }

@@ -1,0 +1,139 @@
+//! Environments on the disk: `<key>.<generation>/`, complete when its file `ready` is there, which holds its size and whose
+//! time says when it was used last.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The environment itself, in its folder.
+pub const VENV: &str = "venv";
+const READY: &str = "ready";
+
+pub(super) fn folder(parent: &Path, key: &str, generation: u64) -> PathBuf {
+    parent.join(format!("{key}.{generation}"))
+}
+
+/// The last complete generation of an environment.
+pub(super) fn newest(parent: &Path, key: &str) -> Option<(u64, PathBuf)> {
+    let generation = |path: &Path| {
+        let (name, generation) = path.file_name()?.to_str()?.split_once('.')?;
+        if name == key { generation.parse::<u64>().ok() } else { None }
+    };
+    let complete = complete(parent).ok()?;
+    complete.into_iter().filter_map(|it| Some((generation(&it)?, it))).max()
+}
+
+/// Marks an environment as used now. False = it is not there any more.
+pub(super) fn touch(folder: &Path) -> bool {
+    let touched = File::options().append(true).open(folder.join(READY));
+    touched.and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+}
+
+/// The environment is complete.
+pub(super) fn finish(folder: &Path) -> io::Result<()> {
+    let size = size(&folder.join(VENV))?;
+    fs::write(folder.join(READY), size.to_string())
+}
+
+pub(super) fn remove_unfinished(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let path = entry?.path();
+        if !path.join(READY).exists() {
+            fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what was used longest ago until the rest fits, but nothing that is in use.
+pub(super) fn sweep(parent: &Path, most: u64, in_use: impl Fn(&Path) -> bool) -> io::Result<()> {
+    let mut all = Vec::new();
+    for path in complete(parent)? {
+        let ready = path.join(READY);
+        let size: u64 = fs::read_to_string(&ready)?.trim().parse().unwrap_or(0);
+        all.push((ready.metadata()?.modified()?, size, path));
+    }
+    all.sort();
+    let mut total: u64 = all.iter().map(|(_, size, _)| size).sum();
+    for (_, size, path) in all {
+        if total > most && !in_use(&path) {
+            // Not complete from here on, whatever happens.
+            fs::remove_file(path.join(READY))?;
+            fs::remove_dir_all(&path)?;
+            total -= size;
+        }
+    }
+    Ok(())
+}
+
+fn complete(parent: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(parent)? {
+        let path = entry?.path();
+        if path.join(READY).exists() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes on the disk.
+fn size(folder: &Path) -> io::Result<u64> {
+    let mut total = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let meta = entry.metadata()?; // of a link itself
+            total += meta.blocks() * 512;
+            if meta.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn environment(parent: &Path, key: &str, generation: u64, age: u64) -> PathBuf {
+        let folder = folder(parent, key, generation);
+        fs::create_dir_all(folder.join(VENV)).unwrap();
+        fs::write(folder.join(VENV).join("file"), [0; 8192]).unwrap();
+        finish(&folder).unwrap();
+        let time = SystemTime::now() - Duration::from_secs(age);
+        File::options().append(true).open(folder.join(READY)).unwrap().set_modified(time).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_newest_complete_generation_counts() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = parent.path();
+        environment(parent, "a", 9, 0);
+        let tenth = environment(parent, "a", 10, 0);
+        environment(parent, "b", 20, 0);
+        fs::create_dir(folder(parent, "a", 11)).unwrap();
+        assert_eq!(newest(parent, "a"), Some((10, tenth)));
+        assert_eq!(newest(parent, "c"), None);
+        remove_unfinished(parent).unwrap();
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_makes_room_but_for_what_is_in_use() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = parent.path();
+        let [used, old, new] =
+            [("u", 300), ("o", 200), ("n", 100)].map(|(key, age)| environment(parent, key, 1, age));
+        sweep(parent, 20_000, |it| it == used).unwrap();
+        assert_eq!([&used, &old, &new].map(|it| it.exists()), [true, false, true]);
+        assert!(touch(&new) && !touch(&old));
+    }
+}
