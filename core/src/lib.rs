@@ -8,6 +8,7 @@ pub mod agent;
 pub mod cluster;
 pub mod id;
 pub mod job;
+pub mod log_index;
 pub mod node;
 pub mod outcome;
 pub mod reason;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_core::log_index::Index;
 use atlas_core::{Attempt, JobId, Phase};
 use atlas_proto::wire::{LogChunk, ReadLogRequest};
 use atlas_runtime::backoff::{Backoff, Policy};
@@ -199,12 +200,19 @@ fn send_file(
     };
     let length = file.metadata()?.len();
     let end = end.unwrap_or(length).min(length);
-    let from = match (request.since_offset, request.tail_lines) {
-        (Some(offset), _) => offset.min(end),
-        (None, Some(lines)) => log::tail_start(&mut file, end, lines)?,
-        (None, None) => 0,
+    let wants_times = request.timestamps || request.since_ms.is_some();
+    let bytes = if wants_times { log::index(path) } else { Vec::new() };
+    let index = Index::new(&bytes);
+    let from = match (request.since_offset, request.since_ms, request.tail_lines) {
+        (Some(offset), _, _) => offset.min(end),
+        (None, Some(at), _) => index.offset_at(at).unwrap_or(end).min(end),
+        (None, None, Some(lines)) => log::tail_start(&mut file, end, lines)?,
+        (None, None, None) => 0,
     };
-    log::read(&mut file, from, end, &mut |offset, data| {
-        to.blocking_send(Ok(LogChunk { offset, data, at_ms: 0 })).is_ok()
+    // A piece has one time: that of its first byte.
+    let mut cuts = index.entries().map(|it| it.offset).filter(|_| request.timestamps);
+    log::read(&mut file, from, end, &mut cuts, &mut |offset, data| {
+        let at_ms = if request.timestamps { index.time_of(offset).unwrap_or_default() } else { 0 };
+        to.blocking_send(Ok(LogChunk { offset, data, at_ms })).is_ok()
     })
 }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::LogState;
 use crate::paths::JobDir;
-use crate::supervisor::{index, wall_now};
+use crate::supervisor::wall_now;
+use atlas_core::log_index as index;
 
 /// The beginning of a log. Local and short, so that it is written at once.
 pub struct Prelude {

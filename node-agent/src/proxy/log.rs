@@ -14,7 +14,7 @@ use tonic::Status;
 use crate::driver::View;
 use crate::logs::LogState;
 use crate::paths::{LOG, LOG_INDEX};
-use crate::supervisor::index::{Entry, RECORD};
+use atlas_core::log_index::{Entry, RECORD};
 
 /// Where a reader wants to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

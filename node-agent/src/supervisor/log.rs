@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::index::{self, Entry};
 use super::{Control, Error, wall_now};
+use atlas_core::log_index::{self as index, Entry};
 
 pub struct Log {
     file: OwnedFd,

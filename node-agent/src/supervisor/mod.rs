@@ -9,7 +9,7 @@
 //! | `run.json` | agent | what to run ([`RunFile`]) |
 //! | `deadline` | agent | the lease's end in CLOCK_BOOTTIME milliseconds; absent = no lease ([`write_deadline`]) |
 //! | `log` | agent, then supervisor | what the agent says while it prepares, then stdout and stderr as bytes, as they arrive |
-//! | `log.idx` | as `log` | which byte of the log came when ([`index`]) |
+//! | `log.idx` | as `log` | which byte of the log came when (`atlas_core::log_index`) |
 //! | `started` | supervisor | the first instruction of the job's own command ([`StartedFile`]) |
 //! | `exit` | supervisor, last | how it ended ([`ExitFile`]) |
 //! | `sock` | supervisor | the socket (`job` mode; `slot` mode listens at PATH) |
@@ -25,7 +25,6 @@ mod clock;
 mod control;
 mod exit;
 mod files;
-pub mod index;
 mod job;
 mod launch;
 mod lease;

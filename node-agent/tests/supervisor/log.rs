@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use atlas_node::supervisor::index::Index;
+use atlas_core::log_index::Index;
 use atlas_node::supervisor::{End, wall_now};
 
 use crate::harness::{Fixture, is_alive, number, sh};
