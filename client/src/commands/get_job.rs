@@ -115,7 +115,7 @@ impl Fetch<'_> {
         let folder = Beneath::open(self.into)?;
         let mut entries = self.master.list_files(self.id, self.source).await?;
         let mut missing = Missing::default();
-        while let Some(entry) = entries.message().await.map_err(|it| self.master.broken(it))? {
+        while let Some(entry) = entries.message().await.map_err(|it| self.master.broken(&it))? {
             if !is_there(&entry, &folder) {
                 missing.files += 1;
                 missing.bytes += entry.bytes;
@@ -179,9 +179,9 @@ fn connection(master: &Master, error: Error) -> Result<connect::Error, Error> {
     match error {
         Error::Master(error) => Ok(error),
         Error::Fetch(fetch::Error::Read(ref source)) => match status(source) {
-            Some(status) => Ok(master.broken(status.clone())),
+            Some(status) => Ok(master.broken(status)),
             None if source.kind() == io::ErrorKind::UnexpectedEof => {
-                Ok(master.broken(Status::unavailable("it ended the archive before its end")))
+                Ok(master.broken(&Status::unavailable("it ended the archive before its end")))
             }
             None => Err(error),
         },

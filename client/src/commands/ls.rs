@@ -55,7 +55,7 @@ async fn read(
     mut take: impl FnMut(FileEntry),
 ) -> Result<(), Error> {
     let mut entries = master.list_files(job, path).await?;
-    while let Some(entry) = entries.message().await.map_err(|it| master.broken(it))? {
+    while let Some(entry) = entries.message().await.map_err(|it| master.broken(&it))? {
         take(entry);
     }
     Ok(())

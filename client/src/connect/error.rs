@@ -10,10 +10,10 @@ pub enum Error {
     #[error("{url:?} is no address of a master")]
     Address { url: String, source: tonic::transport::Error },
     #[error(
-        "no Atlas master answers at {url}: start one on this machine with `atlas up`, or name another with --config \
+        "no Atlas master answers at {url} ({why}): start one on this machine with `atlas up`, or name another with --config \
          (`atlas info --env` lists them)"
     )]
-    Unreachable { url: String, source: Box<Status> },
+    Unreachable { url: String, why: String },
     #[error("the master at {url} did not answer within {} s", waited.as_secs())]
     Silent { url: String, waited: Duration },
     #[error(
@@ -35,11 +35,11 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn of(url: &str, status: Status) -> Self {
+    pub(super) fn of(url: &str, status: &Status) -> Self {
         let url = url.to_owned();
         // A status that the connection made, not the master.
-        if status.source().is_some() {
-            return Self::Unreachable { url, source: Box::new(status) };
+        if let Some(source) = status.source() {
+            return Self::Unreachable { url, why: root(source) };
         }
         let message = status.message().to_owned();
         match status.code() {
@@ -70,4 +70,12 @@ impl Error {
             | Self::Refused { .. } => false,
         }
     }
+}
+
+/// The first of a chain of causes; those above it say no more than that a connection failed.
+fn root(mut error: &(dyn std::error::Error + 'static)) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }

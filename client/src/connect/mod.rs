@@ -171,7 +171,7 @@ impl Master {
     }
 
     /// What a broken stream means.
-    pub fn broken(&self, status: Status) -> Error {
+    pub fn broken(&self, status: &Status) -> Error {
         Error::of(&self.url, status)
     }
 
@@ -187,7 +187,7 @@ impl Master {
     ) -> Result<T, Error> {
         match tokio::time::timeout(DEADLINE, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(Error::of(&self.url, status)),
+            Ok(Err(status)) => Err(Error::of(&self.url, &status)),
             Err(_) => Err(Error::Silent { url: self.url.to_string(), waited: DEADLINE }),
         }
     }

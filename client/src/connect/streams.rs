@@ -134,7 +134,7 @@ impl<T> Resumed<T> {
             Err(status) => status,
         };
         self.open = None;
-        self.patience.wait(self.master.broken(status)).await?;
+        self.patience.wait(self.master.broken(&status)).await?;
         Ok(None)
     }
 }

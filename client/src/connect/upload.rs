@@ -63,7 +63,7 @@ pub async fn upload(
                 if let Some(source) = taken(&failed) {
                     return Err(Error::Bundle { source });
                 }
-                patience.wait(master.broken(status)).await?;
+                patience.wait(master.broken(&status)).await?;
             }
         }
     }

@@ -65,11 +65,8 @@ pub async fn run(settings: Settings, say: Say) -> Result<Exit, Error> {
     let mut signal = pin!(signals().map_err(Error::Signals)?);
     let programs = Programs::beside_this_one()?;
     let data = Data::claim(&settings.data)?;
-    ports::check(&[
-        ("--http", settings.http),
-        ("--grpc", settings.grpc),
-        ("--node", settings.node),
-    ])?;
+    let node = settings.workers.map(|_| ("--node", settings.node));
+    ports::check([("--http", settings.http), ("--grpc", settings.grpc)].into_iter().chain(node))?;
     let executor = engine::choose(settings.executor, say).await?;
     let mut up = tokio::select! {
         up = start(&settings, &programs, data, executor, say) => up?,
@@ -95,6 +92,7 @@ async fn start(
     executor: Executor,
     say: Say,
 ) -> Result<Up, Error> {
+    ready::forget_endpoints(&data.master())?;
     let mut master = Child::start(&programs.master, &master_args(settings, &data), &data)?;
     let endpoints = master.or_ended(ready::endpoints(&data.master())).await??;
     let config = Config { url: endpoints.grpc.clone(), ..Config::default() };
@@ -122,6 +120,7 @@ fn master_args(settings: &Settings, data: &Data) -> Vec<String> {
         format!("--grpc={}", SocketAddr::from(settings.grpc)),
         // One machine: what runs ends with its boot, and never because of a slow moment.
         "--lease=until-reboot".into(),
+        "--log-format=text".into(),
     ];
     if settings.insecure_no_accounts {
         args.push("--insecure-no-accounts".into());
@@ -144,6 +143,7 @@ fn node_args(
         format!("--listen={}", SocketAddr::from(settings.node)),
         format!("--executor={}", executor.word()),
         "--allow-volume=/".into(),
+        "--log-format=text".into(),
     ];
     args.push(match workers {
         Workers::Number(workers) => format!("--workers={workers}"),

@@ -49,9 +49,9 @@ impl From<Listen> for SocketAddr {
 }
 
 /// Refuses addresses that are taken, by another process or by each other, and names who holds them.
-pub fn check(wanted: &[(&'static str, Listen)]) -> Result<(), Error> {
+pub fn check(wanted: impl IntoIterator<Item = (&'static str, Listen)>) -> Result<(), Error> {
     let mut held: Vec<(&str, TcpListener)> = Vec::new();
-    for (flag, Listen(address)) in wanted.iter().copied() {
+    for (flag, Listen(address)) in wanted {
         match TcpListener::bind(address) {
             Ok(listener) => held.push((flag, listener)),
             Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
@@ -99,7 +99,7 @@ mod tests {
     fn a_taken_port_names_who_holds_it() {
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = Listen(holder.local_addr().unwrap());
-        let error = check(&[("--http", listen("0")), ("--grpc", taken)]).unwrap_err().to_string();
+        let error = check([("--http", listen("0")), ("--grpc", taken)]).unwrap_err().to_string();
         let own = format!("--grpc {taken} is taken by ");
         assert!(
             error.starts_with(&own) && error.contains(&format!("(pid {})", std::process::id())),
@@ -111,8 +111,8 @@ mod tests {
     fn two_parts_cannot_have_the_same_port() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error =
-            check(&[("--http", Listen(free)), ("--grpc", Listen(free))]).unwrap_err().to_string();
+            check([("--http", Listen(free)), ("--grpc", Listen(free))]).unwrap_err().to_string();
         assert!(error.contains("is taken by --http"), "{error}");
-        check(&[("--http", listen("0")), ("--grpc", listen("0"))]).unwrap();
+        check([("--http", listen("0")), ("--grpc", listen("0"))]).unwrap();
     }
 }

@@ -25,13 +25,27 @@ pub struct Endpoints {
     pub grpc: String,
 }
 
-/// Waits for the master to say that it serves. What an earlier one said has to be removed before it starts.
+/// What the master writes once it serves.
+const ENDPOINTS: &str = "endpoints.json";
+
+/// Removes what an earlier master wrote.
+pub fn forget_endpoints(folder: &Path) -> Result<(), Error> {
+    let path = folder.join(ENDPOINTS);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Endpoints { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits for the master to say that it serves.
 pub async fn endpoints(folder: &Path) -> Result<Endpoints, Error> {
-    let path = folder.join("endpoints.json");
+    let path = folder.join(ENDPOINTS);
     let failed = |source| Error::Endpoints { path: path.clone(), source };
     let watched = folder.to_owned();
     // A master that ends instead leaves the thread to the end of this process.
-    let waiting = tokio::task::spawn_blocking(move || appears(&watched, "endpoints.json"));
+    let waiting = tokio::task::spawn_blocking(move || appears(&watched, ENDPOINTS));
     waiting.await.map_err(|it| failed(it.into()))?.map_err(failed)?;
     let text = std::fs::read(&path).map_err(failed)?;
     serde_json::from_slice(&text).map_err(|it| failed(it.into()))
@@ -94,5 +108,9 @@ mod tests {
         assert_eq!(found.unwrap().grpc, "http://127.0.0.1:2");
         // And at once when it is there before.
         assert!(endpoints(dir.path()).await.is_ok());
+        for _ in 0..2 {
+            forget_endpoints(dir.path()).unwrap();
+            assert!(!dir.path().join(ENDPOINTS).exists());
+        }
     }
 }

@@ -24,7 +24,8 @@ async fn a_master_that_is_not_there_is_named_with_what_to_do() {
         &["get", "job", "scheduler", "4554"],
     ] {
         let run = user.atlas(args).await.exits(126);
-        run.says(&format!("Atlas ERROR: no Atlas master answers at {url}: start one on this machine with `atlas up`"));
+        run.says(&format!("Atlas ERROR: no Atlas master answers at {url} (Connection refused (os error 111)): start one"));
+        run.says("with `atlas up`");
     }
 }
 

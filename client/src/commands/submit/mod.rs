@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use atlas_core::JobId;
 use atlas_proto::wire;
-use atlas_runtime::tasks::{Signal, signals};
+use atlas_runtime::tasks::signals;
 
 use crate::bundle::{Packed, Tree, pack_to_temp};
+use crate::config::DEFAULT;
 use crate::connect::{self, Master, upload};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -49,12 +50,15 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     let signal = signals().map_err(Error::io("listen for signals"))?;
     let stage = Cell::new(Stage::Preparing);
     tokio::select! {
-        exit = submit(&args, words, say, &stage) => exit,
-        signal = signal => Ok(interrupted(stage.get(), signal, say)),
+        exit = submit(&args, &words, say, &stage) => exit,
+        signal = signal => {
+            interrupted(stage.get(), words.config.as_deref(), say);
+            Ok(signal.into())
+        }
     }
 }
 
-async fn submit(args: &Args, words: Words, say: Say, stage: &Cell<Stage>) -> Result<Exit, Error> {
+async fn submit(args: &Args, words: &Words, say: Say, stage: &Cell<Stage>) -> Result<Exit, Error> {
     let id = JobId::from_random(*uuid::Uuid::new_v4().as_bytes());
     let overrides = overrides::build(args, &words.command)?;
     let job_config_yaml = folder::job_config(&words.dir)?;
@@ -133,17 +137,17 @@ async fn send_bundle(
     Ok(sent.map(|_| ())?)
 }
 
-fn interrupted(stage: Stage, signal: Signal, say: Say) -> Exit {
+fn interrupted(stage: Stage, config: Option<&str>, say: Say) {
+    let config = config.unwrap_or(DEFAULT);
     match stage {
         Stage::Preparing => say.info("Cancelled; nothing was submitted."),
         Stage::Sent(id) => say.warn(format_args!(
-            "Cancelled while the submission was on its way: `atlas show {id}` says whether it arrived."
+            "Cancelled while the submission was on its way: `atlas show --config {config} {id}` says whether it arrived."
         )),
         Stage::Submitted(id) => say.info(format_args!(
-            "Stopped streaming; the job goes on. `atlas get logs --follow scheduler {id}` streams again."
+            "Stopped streaming; the job goes on. `atlas get logs --follow {config} {id}` streams again."
         )),
     }
-    signal.into()
 }
 
 /// The project where nothing else names one.
