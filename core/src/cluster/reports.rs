@@ -154,9 +154,6 @@ fn end(exit: &Exit, outcome: Outcome) -> End {
 
 /// What the end of a process means for its job; `None` = the attempt was lost, not the job.
 fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
-    if exit.kind == ExitKind::LeaseEnded {
-        return None;
-    }
     if exit.stopped
         && let JobState::Stopping { by, .. } = state
     {

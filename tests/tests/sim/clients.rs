@@ -88,7 +88,7 @@ fn plan(rng: &mut Rng) -> Plan {
     Plan {
         unpacking: rng.between(0, 2_000),
         prepare: rng.pick(&[0, 0, 100, 8_000]),
-        runs: rng.pick(&[0, 50, 3_000, 20_000, 90_000]) + rng.below(1_000),
+        runs: rng.pick(&[0, 50, 3_000, 20_000, 90_000, 300_000]) + rng.below(1_000),
         archiving: rng.pick(&[10, 500, 15_000]),
         exit,
         obeys_after: rng.pick(&[Some(10), Some(2_000), None]),

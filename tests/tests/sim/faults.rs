@@ -52,10 +52,11 @@ const MINUTE: u64 = 60 * SECOND;
 
 impl Setup {
     pub fn of(seed: u64, rng: &mut Rng) -> Self {
-        match seed % 4 {
+        match seed % crate::KINDS {
             0 => Self::storm(rng),
             1 => Self::bad_network(rng),
             2 => Self::short_outages(rng),
+            3 => Self::planned_stops(rng),
             _ => Self::one_machine(rng),
         }
     }
@@ -140,6 +141,19 @@ impl Setup {
             // Several of them one upon the other stay below it.
             ..Self::base(rng, "short outages", Lease::Lasts(Millis(20 * MINUTE)))
         }
+    }
+
+    /// Nodes that count by a grant of an hour, while the master that is back counts by a short lease.
+    fn planned_stops(rng: &mut Rng) -> Self {
+        let faults = vec![
+            (Fault::PlannedStop, 40 * SECOND),
+            (Fault::MasterCrash, 40 * SECOND),
+            (Fault::CutNetwork, 15 * SECOND),
+            (Fault::BreakConnection, 15 * SECOND),
+            (Fault::SlowNetwork, MINUTE),
+        ];
+        let base = Self::base(rng, "planned stops", Lease::Lasts(Millis(30 * SECOND)));
+        Self { faults, planned_down: 20 * SECOND, master_down: 5 * SECOND, ..base }
     }
 
     /// `atlas up`: master and node live and die with their machine.

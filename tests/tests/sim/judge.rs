@@ -16,6 +16,7 @@ use crate::store::Store;
 pub struct Judge {
     /// Where a process of the job lives now.
     alive: BTreeMap<JobId, (Attempt, NodeId)>,
+    begun: BTreeSet<Key>,
     /// Processes that came to an end of their own or by a stop.
     exits: BTreeMap<Key, Exit>,
     /// Ends that no disk remembers; whoever had not heard of them by then never will.
@@ -29,6 +30,8 @@ pub struct Judge {
     ends: BTreeMap<JobId, End>,
     archives: BTreeMap<JobId, Attempt>,
     gone: BTreeSet<JobId>,
+    /// Queued again and not placed since.
+    given_up: BTreeSet<JobId>,
     /// Attempts that ended without the job's doing.
     pub lost: u64,
     /// How often something happened: a simulation that no longer reaches it must not look like one that passes.
@@ -43,6 +46,7 @@ impl Judge {
     pub fn process_begins(&mut self, key: Key, node: NodeId) {
         let before = self.alive.insert(key.0, (key.1, node));
         assert_eq!(before, None, "{} runs at two places: now {} at {node}", key.0, key.1);
+        assert!(self.begun.insert(key), "{}#{} begins a second time", key.0, key.1);
     }
 
     pub fn process_ends(&mut self, key: Key, node: NodeId) {
@@ -144,8 +148,21 @@ impl Judge {
     }
 
     fn changed(&mut self, id: JobId, event: JobEvent, status: &JobStatus, clients: &Clients) {
-        if event == JobEvent::Requeued {
-            self.saw("job queued again");
+        match event {
+            JobEvent::Requeued => {
+                self.given_up.insert(id);
+                self.saw("job queued again");
+            }
+            JobEvent::Placed => {
+                self.given_up.remove(&id);
+            }
+            JobEvent::Exited
+                if self.given_up.remove(&id)
+                    && matches!(status.state, JobState::Archiving { .. }) =>
+            {
+                self.saw("exit heard after the attempt was given up");
+            }
+            _ => {}
         }
         self.lost = self.lost.max(u64::from(status.lost));
         match (self.ends.get(&id), status.state.end()) {
@@ -195,9 +212,6 @@ impl Judge {
                 other => assert_eq!(natural, Some(Some(other.clone())), "{told}"),
             },
         }
-        if event_was_late(status) {
-            self.saw("exit heard after the attempt was given up");
-        }
     }
 
     /// At the end: every promise was kept.
@@ -217,14 +231,10 @@ impl Judge {
                 Outcome::Failed { cause, .. } => Some(cause.clone()),
             };
             // Nobody had heard of that end when the job was stopped, lost or left without a node that could run it.
-            let given_up = matches!(told, Some(Cause::StoppedBy(_) | Cause::NodeLost | Cause::Rejected))
-                || self.forgotten.contains(&(*id, status.attempt));
+            let given_up =
+                matches!(told, Some(Cause::StoppedBy(_) | Cause::NodeLost | Cause::Rejected))
+                    || self.forgotten.contains(&(*id, status.attempt));
             assert!(given_up || told == truth, "{id} ended as {truth:?}, recorded is {told:?}");
         }
     }
-}
-
-/// The attempt that ended was the one that had been given up: its job had been queued again.
-fn event_was_late(status: &JobStatus) -> bool {
-    matches!(&status.state, JobState::Archiving { placement, end } if placement.gpus.is_empty() && status.lost > 0 && end.started.is_some())
 }

@@ -45,8 +45,9 @@ pub struct Supervisor {
     started: bool,
     /// SIGTERM was sent: by the end of the lease, or by somebody who asked.
     stopping: Option<Stopping>,
-    /// Whether a check of the deadline is scheduled.
-    watched: bool,
+    /// When the deadline is looked at next. One that is brought forward is noticed at once: the lease after a planned stop is
+    /// shorter than the one that it replaces.
+    looks_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl World {
             self.judge.saw("supervisor refused a start after its deadline");
             return self.write_exit(node, key, ExitKind::LeaseEnded, false);
         }
-        let supervisor = Supervisor { started: false, stopping: None, watched: false };
+        let supervisor = Supervisor { started: false, stopping: None, looks_at: None };
         machine.supervisors.insert(key, supervisor);
         self.judge.process_begins(key, node);
         let prepare = self.clients.plan(key.0).prepare;
@@ -272,8 +273,11 @@ impl World {
         let Some(deadline) = machine.disk.get(&key).and_then(|it| it.deadline) else { return };
         let at = machine.true_time(deadline).max(now + 1);
         let boot = machine.boot.expect("something runs here");
-        let Some(it) = machine.supervisors.get_mut(&key).filter(|it| !it.watched) else { return };
-        it.watched = true;
+        let Some(it) = machine.supervisors.get_mut(&key) else { return };
+        if it.looks_at.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        it.looks_at = Some(at);
         self.schedule.at(at, Event::Deadline { node, boot, key });
     }
 
@@ -286,7 +290,9 @@ impl World {
         }
         let mono = machine.mono(now);
         let Some(it) = machine.supervisors.get_mut(&key) else { return };
-        it.watched = false;
+        if it.looks_at == Some(now) {
+            it.looks_at = None;
+        }
         let passed = machine.disk[&key].deadline.is_some_and(|it| it <= mono);
         if passed {
             self.terminate(node, key, Stopping::LeaseEnded, self.setup.grace);

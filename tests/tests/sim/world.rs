@@ -106,7 +106,7 @@ impl World {
             match self.stalled_until(event) {
                 Some(until) if until > self.now => {
                     // What waited on several connections is served in any order.
-                    let later = self.rng.below(50);
+                    let later = self.rng.below(500);
                     self.schedule.at(until + later, event);
                 }
                 _ => self.happens(event),
