@@ -43,6 +43,23 @@ impl Outcome {
 }
 
 impl Cause {
+    /// Every word that [`word`](Self::word) can give.
+    pub const WORDS: [&'static str; 13] = [
+        "exit-code",
+        "signal",
+        "stopped-by",
+        "timeout",
+        "out-of-memory",
+        "gpu-fault",
+        "image",
+        "bundle",
+        "requirements",
+        "rejected",
+        "node-lost",
+        "dependency",
+        "internal",
+    ];
+
     /// The stable word of `docs/errors/`, of listings and of metrics.
     pub fn word(&self) -> &'static str {
         match self {
@@ -70,6 +87,34 @@ impl fmt::Display for Cause {
             Self::Signal(signal) => write!(f, "signal {signal}"),
             Self::StoppedBy(user) => write!(f, "stopped-by {user}"),
             other => f.write_str(other.word()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_travels_as_its_word() {
+        let json = |cause: &Cause| serde_json::to_value(cause).unwrap()["kind"].clone();
+        let all = [
+            Cause::ExitCode(1),
+            Cause::Signal(9),
+            Cause::StoppedBy("ada".into()),
+            Cause::Timeout,
+            Cause::OutOfMemory,
+            Cause::GpuFault,
+            Cause::Image,
+            Cause::Bundle,
+            Cause::Requirements,
+            Cause::Rejected,
+            Cause::NodeLost,
+            Cause::Dependency,
+            Cause::Internal,
+        ];
+        for (cause, word) in all.iter().zip(Cause::WORDS) {
+            assert_eq!((cause.word(), json(cause)), (word, word.into()));
         }
     }
 }

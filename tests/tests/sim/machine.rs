@@ -215,7 +215,7 @@ impl World {
         self.process_gone(node, key);
         let kind = match (stopping, because) {
             (Some(Stopping::LeaseEnded), _) => ExitKind::LeaseEnded,
-            (_, Because::Done) => plan.exit.clone(),
+            (_, Because::Done) => plan.exit,
             (_, Because::Obeyed) => ExitKind::Code(0),
             (_, Because::Killed) => ExitKind::Signal(9),
         };

@@ -114,7 +114,9 @@ fn play(kind: u64) -> BTreeMap<&'static str, u64> {
         });
         match world {
             Ok(counts) => {
-                counts.into_iter().for_each(|(what, count)| *seen.entry(what).or_default() += count)
+                counts
+                    .into_iter()
+                    .for_each(|(what, count)| *seen.entry(what).or_default() += count);
             }
             Err(panic) => {
                 eprintln!(

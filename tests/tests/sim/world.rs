@@ -179,7 +179,7 @@ impl World {
             Event::Notice { node, life, key } => self.notice(node, life, key),
             Event::Prepared { node, boot, key } => self.prepared(node, boot, key),
             Event::Exits { node, boot, key, because } => {
-                self.process_exits(node, boot, key, because)
+                self.process_exits(node, boot, key, because);
             }
             Event::Deadline { node, boot, key } => self.deadline_passes(node, boot, key),
             Event::Submits { job } => self.submits(job),
