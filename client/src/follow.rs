@@ -79,7 +79,7 @@ pub fn tell_end(job: &wire::Job, say: Say) {
     } else {
         let cause = job.cause.as_ref().map_or_else(|| "unknown cause".to_owned(), cause_text);
         let detail =
-            if job.detail.is_empty() { String::new() } else { format!(" ({})", job.detail) };
+            if job.detail.is_empty() { String::new() } else { format!("\n  {}", job.detail) };
         say.error(format_args!("Job '{}' has failed: {cause}{detail}", job.id));
     }
 }

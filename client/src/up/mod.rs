@@ -98,16 +98,14 @@ async fn start(
     let config = Config { url: endpoints.grpc.clone(), ..Config::default() };
     let client = Master::connect(&config, say).await.map_err(Error::Connect)?;
     let mut node = None;
+    let mut joined = None;
     if let Some(workers) = settings.workers {
         let args = node_args(settings, &data, &endpoints, workers, executor);
         let child = node.insert(Child::start(&programs.node, &args, &data)?);
-        let ready = child.or_ended(ready::node(&client)).await??;
-        announce(&endpoints, Some((&ready, executor)), &data, say);
-        data.write_endpoints(&endpoints, Some(&ready.address))?;
-    } else {
-        announce(&endpoints, None, &data, say);
-        data.write_endpoints(&endpoints, None)?;
+        joined = Some(child.or_ended(ready::node(&client)).await??);
     }
+    data.write_endpoints(&endpoints, joined.as_ref().map(|it| it.address.as_str()))?;
+    announce(&endpoints, joined.as_ref().map(|it| (it, executor)), &data, say);
     Ok(Up { master, node, client, data })
 }
 

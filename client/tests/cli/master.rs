@@ -46,6 +46,7 @@ pub struct State {
 
     pub submissions: Vec<wire::SubmitRequest>,
     pub users: BTreeSet<String>,
+    pub traceparents: Vec<Option<String>>,
     pub uploads: Vec<wire::UploadStart>,
     pub arrived: Vec<u8>,
     pub log_requests: Vec<wire::ReadLogRequest>,
@@ -172,6 +173,9 @@ impl Jobs for Served {
 
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Answer<wire::SubmitReply> {
         let mut state = self.state();
+        let parent =
+            request.metadata().get("traceparent").map(|it| it.to_str().unwrap().to_owned());
+        state.traceparents.push(parent);
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
         }

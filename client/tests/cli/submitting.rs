@@ -303,6 +303,23 @@ async fn a_dry_run_needs_no_master_and_names_what_is_large() {
 }
 
 #[tokio::test]
+async fn a_submission_carries_its_trace_where_traces_are_wanted() {
+    let master = Master::start(completes()).await;
+    let user = User::of(&master.url);
+    project(&user);
+    user.atlas(&["submit", "scheduler", ".", "main.py"]).await.exits(0);
+    let mut command = user.command(&["submit", "scheduler", ".", "main.py"]);
+    // Nobody collects them there, which holds up nothing.
+    let run =
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").output().await.unwrap();
+    Run::of(run).exits(0);
+    let state = master.state();
+    assert_eq!(state.traceparents.first(), Some(&None));
+    let sent = state.traceparents.last().unwrap().as_deref().unwrap();
+    assert!(sent.starts_with("00-") && sent.len() == 55, "{sent}");
+}
+
+#[tokio::test]
 async fn a_command_that_is_not_there_is_worth_a_warning() {
     let master = Master::start(completes()).await;
     let user = User::of(&master.url);
