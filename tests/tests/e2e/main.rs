@@ -2,4 +2,6 @@
 
 mod failures;
 mod logs;
+mod lost_replies;
+mod rpc;
 mod the_way;
