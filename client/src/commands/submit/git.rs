@@ -14,16 +14,37 @@ const LONGEST: u64 = 64 << 10;
 
 /// `None` where there is no repository, no commit or no git.
 pub(super) async fn describe(dir: &Path) -> Option<Git> {
-    let commit = ask(dir, &["rev-parse", "--verify", "--quiet", "HEAD"]).await?;
-    let branch =
-        ask(dir, &["symbolic-ref", "--quiet", "--short", "HEAD"]).await.unwrap_or_default();
-    let changes = ask(dir, &["status", "--porcelain", "--untracked-files=normal", "--", "."]).await;
-    // Where it cannot be told, nobody should rely on the commit alone.
-    let dirty = changes.is_none_or(|it| !it.is_empty());
+    let status = [
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "--no-ahead-behind",
+        "--untracked-files=normal",
+        "--",
+        ".",
+    ];
+    match tokio::time::timeout(PATIENCE, answer(git(dir, &status))).await {
+        Ok(status) => parse(&status?),
+        // A huge tree: where changes cannot be told, nobody should rely on the commit alone.
+        Err(_) => {
+            let commit = answer(git(dir, &["rev-parse", "--verify", "--quiet", "HEAD"]));
+            let commit = tokio::time::timeout(PATIENCE, commit).await.ok()??;
+            Some(Git { commit, branch: String::new(), dirty: true })
+        }
+    }
+}
+
+/// `# branch.oid …`, `# branch.head …`, and a line for each change.
+fn parse(status: &str) -> Option<Git> {
+    let header =
+        |name| status.lines().find_map(|it| it.strip_prefix("# branch.")?.strip_prefix(name));
+    let commit = header("oid ").filter(|it| *it != "(initial)")?.to_owned();
+    let branch = header("head ").filter(|it| *it != "(detached)").unwrap_or_default().to_owned();
+    let dirty = status.lines().any(|it| !it.starts_with('#'));
     Some(Git { commit, branch, dirty })
 }
 
-async fn ask(dir: &Path, question: &[&str]) -> Option<String> {
+fn git(dir: &Path, question: &[&str]) -> Command {
     let mut git = Command::new("git");
     git.arg("-C")
         .arg(dir)
@@ -36,7 +57,7 @@ async fn ask(dir: &Path, question: &[&str]) -> Option<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    tokio::time::timeout(PATIENCE, answer(git)).await.ok()?
+    git
 }
 
 async fn answer(mut git: Command) -> Option<String> {
@@ -55,7 +76,7 @@ async fn answer(mut git: Command) -> Option<String> {
 mod tests {
     use super::*;
 
-    async fn git(dir: &Path, args: &[&str]) {
+    async fn run(dir: &Path, args: &[&str]) {
         let identity =
             ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
         let done = Command::new("git")
@@ -74,16 +95,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         assert_eq!(describe(path).await, None, "no repository");
-        git(path, &["init"]).await;
+        run(path, &["init"]).await;
         assert_eq!(describe(path).await, None, "no commit");
         std::fs::write(path.join("a"), "1").unwrap();
-        git(path, &["add", "a"]).await;
-        git(path, &["commit", "-m", "first"]).await;
+        run(path, &["add", "a"]).await;
+        run(path, &["commit", "-m", "first"]).await;
         let clean = describe(path).await.unwrap();
         assert_eq!((clean.commit.len(), clean.branch.as_str(), clean.dirty), (40, "main", false));
         std::fs::write(path.join("b"), "new").unwrap();
         assert!(describe(path).await.unwrap().dirty, "a new file is a change");
-        git(path, &["checkout", "--detach"]).await;
+        run(path, &["checkout", "--detach"]).await;
         assert_eq!(describe(path).await.unwrap().branch, "");
     }
 }
