@@ -4,4 +4,5 @@
 mod docker;
 mod harness;
 mod process;
+mod proxy;
 mod wheel;
