@@ -105,7 +105,7 @@ impl Cluster {
     }
 
     /// Refuses what no known node could ever run. While no node has ever joined, jobs wait.
-    pub(super) fn refuse_impossible(&self, spec: &JobSpec) -> Result<(), Rejection> {
+    pub fn refuse_impossible(&self, spec: &JobSpec) -> Result<(), Rejection> {
         let class = Class::of(spec, &[]);
         if self.nodes.is_empty() || spec.wait_for_capacity || self.could_run(&class) {
             return Ok(());

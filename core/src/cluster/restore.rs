@@ -27,7 +27,7 @@ pub struct Snapshot {
 impl Cluster {
     /// A cluster as it was at the last commit. Assignments are not among the effects: each node hears its list when it comes back.
     pub fn restore(policy: Policy, now: Now, snapshot: Snapshot) -> (Self, Vec<Effect>) {
-        let Snapshot { jobs, nodes, next_position, granted } = snapshot;
+        let Snapshot { mut jobs, nodes, next_position, granted } = snapshot;
         let mut cluster = Self::new(policy, now);
         cluster.next_position = next_position.max(Position(1));
         let granted = granted.unwrap_or_default();
@@ -43,6 +43,9 @@ impl Cluster {
             cluster.nodes.insert(node.record.spec.name.clone(), node);
         }
         let mut effects = Vec::new();
+        let mut live = Vec::with_capacity(jobs.len());
+        // In order, because a tree grows fastest at its end.
+        jobs.sort_unstable_by_key(|(_, _, status)| status.position);
         for (id, spec, status) in jobs {
             match &status.state {
                 JobState::Deleting { .. } => {
@@ -55,8 +58,9 @@ impl Cluster {
             }
             let job = Job { spec, status };
             cluster.put_back(id, &job);
-            cluster.jobs.insert(id, job);
+            live.push((id, job));
         }
+        cluster.jobs = live.into_iter().collect();
         let names: Vec<_> = cluster.nodes.keys().cloned().collect();
         for name in &names {
             cluster.recount(name);
