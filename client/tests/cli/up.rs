@@ -3,26 +3,32 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::run::{Run, User};
 
 /// The command in a folder of its own, with scripts in place of master and node.
-fn installed(user: &User, master: &str) -> PathBuf {
+fn installed(user: &User, script: &str) -> PathBuf {
     let bin = user.path("bin");
     fs::create_dir_all(&bin).unwrap();
-    for name in ["atlas-master", "atlas-node"] {
-        let path = bin.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{master}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    let source = user.path("part.sh");
+    fs::write(&source, format!("#!/bin/sh\n{script}\n")).unwrap();
+    install(&source, &bin.join("atlas-master"));
+    install(&source, &bin.join("atlas-node"));
     let atlas = bin.join("atlas");
-    fs::copy(env!("CARGO_BIN_EXE_atlas"), &atlas).unwrap();
+    install(Path::new(env!("CARGO_BIN_EXE_atlas")), &atlas);
     atlas
 }
 
-async fn up(user: &User, atlas: &std::path::Path, args: &[&str]) -> Run {
+/// By a process of its own: a program that this one has open for writing cannot be run while another test starts a child, which
+/// has it open too.
+fn install(from: &Path, to: &Path) {
+    let done = Command::new("install").arg("-m755").args([from, to]).status().unwrap();
+    assert!(done.success(), "{}", to.display());
+}
+
+async fn up(user: &User, atlas: &Path, args: &[&str]) -> Run {
     let data = user.path("data");
     let all = [&["up", "--executor", "process", "--data", data.to_str().unwrap()], args].concat();
     Run::of(user.program(atlas, &all).output().await.unwrap())
