@@ -1,9 +1,10 @@
 //! What everybody else holds of the reactor: plain async methods, no channel in sight.
 
-use atlas_core::Record;
+use std::sync::Arc;
+
 use atlas_core::cluster::{Held, Input, NodeView, Rejection, Session};
 use atlas_core::node::NodeSpec;
-use atlas_core::{JobId, NodeName, Reason};
+use atlas_core::{JobId, JobSpec, NodeName, Reason, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::links::Link;
@@ -42,6 +43,7 @@ pub(super) enum Ask {
     Waiting { limit: usize, to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)> },
     Reason { job: JobId, to: oneshot::Sender<Option<(Reason, usize)>> },
     Counts(oneshot::Sender<Counts>),
+    CouldRun { spec: Arc<JobSpec>, to: oneshot::Sender<Result<(), Rejection>> },
 }
 
 /// How many jobs the master holds.
@@ -135,6 +137,11 @@ impl Handle {
 
     pub async fn counts(&self) -> Result<Counts, Error> {
         self.ask(Ask::Counts).await
+    }
+
+    /// Refuses a job that no known node could ever run, before anybody goes to any trouble for it.
+    pub async fn could_run(&self, spec: Arc<JobSpec>) -> Result<(), Error> {
+        Ok(self.ask(|to| Ask::CouldRun { spec, to }).await??)
     }
 
     /// Why nothing can be changed at the moment.

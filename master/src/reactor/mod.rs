@@ -246,6 +246,7 @@ impl Reactor {
                     Counts { queued: self.cluster.queued_jobs(), live: self.cluster.live_jobs() };
                 drop(to.send(counts));
             }
+            Ask::CouldRun { spec, to } => drop(to.send(self.cluster.refuse_impossible(&spec))),
         }
     }
 }

@@ -33,10 +33,12 @@ impl Service {
         if let Some(job) = self.store.job(id).await? {
             return same(job, &spec, notices);
         }
+        let spec = Arc::new(spec);
         if !self.has_bundle(spec.bundle.id).await? {
+            // Gigabytes may be about to travel.
+            self.reactor.could_run(spec.clone()).await?;
             return Err(Error::NoBundle(spec.bundle.id));
         }
-        let spec = Arc::new(spec);
         let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone() }).await?;
         match last_status(&records, id) {
             Some(status) => Ok(Submitted {
