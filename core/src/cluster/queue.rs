@@ -39,9 +39,14 @@ impl Class {
     }
 }
 
+/// Positions that are counted together, so that nobody has to count a million jobs to say how many stand before one.
+const BUCKET: u64 = 1024;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     all: BTreeMap<Position, JobId>,
+    /// How many of them have positions in each bucket that has any.
+    buckets: BTreeMap<u64, usize>,
     lines: BTreeMap<Arc<Class>, Line>,
     /// The first job of each line that is not set aside.
     heads: BTreeMap<Position, Arc<Class>>,
@@ -57,7 +62,9 @@ struct Line {
 
 impl Queue {
     pub fn insert(&mut self, position: Position, job: JobId, class: Class) {
-        self.all.insert(position, job);
+        if self.all.insert(position, job).is_none() {
+            *self.buckets.entry(position.0 / BUCKET).or_default() += 1;
+        }
         let class = match self.lines.get_key_value(&class) {
             Some((known, _)) => known.clone(),
             None => Arc::new(class),
@@ -78,7 +85,9 @@ impl Queue {
     }
 
     pub fn remove(&mut self, position: Position, class: &Class) {
-        self.all.remove(&position);
+        if self.all.remove(&position).is_some() {
+            self.uncount(position);
+        }
         let Some(line) = self.lines.get_mut(class) else { return };
         line.waiting.remove(&position);
         let next = line.waiting.first().copied();
@@ -92,6 +101,16 @@ impl Queue {
         }
         if next.is_none() {
             self.lines.remove(class);
+        }
+    }
+
+    fn uncount(&mut self, position: Position) {
+        let bucket = position.0 / BUCKET;
+        if let Some(count) = self.buckets.get_mut(&bucket) {
+            *count -= 1;
+            if *count == 0 {
+                self.buckets.remove(&bucket);
+            }
         }
     }
 
@@ -164,7 +183,9 @@ impl Queue {
 
     /// The waiting jobs before this position.
     pub fn ahead_of(&self, position: Position) -> usize {
-        self.all.range(..position).count()
+        let bucket = position.0 / BUCKET;
+        let before: usize = self.buckets.range(..bucket).map(|(_, count)| count).sum();
+        before + self.all.range(Position(bucket * BUCKET)..position).count()
     }
 
     /// Whether lines and heads say the same as the one order. For the invariant check.
@@ -178,7 +199,79 @@ impl Queue {
         let heads: BTreeMap<Position, Arc<Class>> =
             self.lines.iter().filter_map(expected).collect();
         lined.iter().eq(self.all.keys())
+            && self.buckets.values().sum::<usize>() == self.all.len()
             && heads == self.heads
             && self.lines.values().all(|line| !line.waiting.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn class(gpus: u32) -> Class {
+        let demand = Demand { gpus, ..Demand::default() };
+        Class { demand, volumes: Vec::new(), excluded: Vec::new(), wait_for_capacity: false }
+    }
+
+    fn job(number: u8) -> JobId {
+        JobId::from_random([number; 16])
+    }
+
+    /// What the queue should say, without any cleverness.
+    #[derive(Default)]
+    struct Plain {
+        all: BTreeMap<Position, (JobId, u32)>,
+        aside: BTreeSet<u32>,
+    }
+
+    impl Plain {
+        fn head(&self) -> Option<(Position, JobId)> {
+            let is_head = |it: &(&Position, &(JobId, u32))| !self.aside.contains(&it.1.1);
+            self.all.iter().find(is_head).map(|(position, (job, _))| (*position, *job))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_of_lines_is_a_queue(
+            steps in prop::collection::vec((0..5u8, 0..6000u64, 0..3u32, any::<u8>()), 0..80)
+        ) {
+            let (mut queue, mut plain) = (Queue::default(), Plain::default());
+            for (what, position, kind, number) in steps {
+                let position = Position(position);
+                match what {
+                    0..=1 if !plain.all.contains_key(&position) => {
+                        queue.insert(position, job(number), class(kind));
+                        plain.all.insert(position, (job(number), kind));
+                    }
+                    2 => {
+                        if let Some((at, (_, kind))) = plain.all.range(position..).next() {
+                            let (at, kind) = (*at, *kind);
+                            queue.remove(at, &class(kind));
+                            plain.all.remove(&at);
+                            // A line that is empty is forgotten, and with it that it was set aside.
+                            if !plain.all.values().any(|it| it.1 == kind) {
+                                plain.aside.remove(&kind);
+                            }
+                        }
+                    }
+                    3 if plain.all.values().any(|it| it.1 == kind) => {
+                        queue.set_aside(&class(kind));
+                        plain.aside.insert(kind);
+                    }
+                    4 => {
+                        queue.reconsider();
+                        plain.aside.clear();
+                    }
+                    _ => {}
+                }
+                prop_assert!(queue.is_consistent());
+                prop_assert_eq!(queue.head(), plain.head());
+                prop_assert_eq!(queue.ahead_of(position), plain.all.range(..position).count());
+            }
+        }
     }
 }

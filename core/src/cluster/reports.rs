@@ -8,9 +8,13 @@ use crate::outcome::{Cause, Outcome};
 use crate::record::{JobEvent, Record};
 use crate::time::Now;
 
+/// Bytes of a node's own words about one attempt.
+const LONGEST_MESSAGE: usize = 4096;
+
 impl Cluster {
     pub(super) fn report(&mut self, now: Now, name: &NodeName, held: Held, step: &mut Step) {
-        let Held { job: id, attempt, report } = held;
+        let Held { job: id, attempt, mut report } = held;
+        cut(&mut report);
         let forget = Effect::Release { node: name.clone(), job: id, attempt };
         let Some(job) = self.jobs.get(&id) else {
             step.effects.push(forget);
@@ -147,6 +151,22 @@ impl Cluster {
     }
 }
 
+/// What a node says becomes part of records and of every listing, so it has an end.
+fn cut(report: &mut Report) {
+    let text = match report {
+        Report::NotStarted { message, .. } | Report::Lost { message } => message,
+        Report::Exited(exit) => &mut exit.detail,
+        Report::Archived { left_behind: Some(text) } => text,
+        Report::Archived { left_behind: None } | Report::Starting | Report::Started { .. } => {
+            return;
+        }
+    };
+    if text.len() > LONGEST_MESSAGE {
+        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
+        text.push('…');
+    }
+}
+
 fn end(exit: &Exit, outcome: Outcome) -> End {
     let Exit { at, started, log_length, spool_length, .. } = *exit;
     End { outcome, at, started, log_length, spool_length }
@@ -171,4 +191,19 @@ fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
         ExitKind::LeaseEnded => return None,
     };
     Some(Outcome::failed(cause, exit.detail.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let mut report = Report::Lost { message: "ä".repeat(10_000) };
+        cut(&mut report);
+        assert_eq!(report, Report::Lost { message: "ä".repeat(2048) + "…" });
+        let mut report = Report::Lost { message: "gone".into() };
+        cut(&mut report);
+        assert_eq!(report, Report::Lost { message: "gone".into() });
+    }
 }
