@@ -16,11 +16,22 @@ pub struct Settings {
     pub workers: u32,
     pub lease: &'static str,
     pub log: &'static str,
+    /// What jobs may mount.
+    pub volumes: String,
+    /// More options of the master.
+    pub master: &'static [&'static str],
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { executor: "process", workers: 1, lease: "5m", log: "debug" }
+        Self {
+            executor: "process",
+            workers: 1,
+            lease: "5m",
+            log: "debug",
+            volumes: "/".into(),
+            master: &[],
+        }
     }
 }
 
@@ -57,7 +68,8 @@ impl Cluster {
             .arg("--data")
             .arg(self.path("master"))
             .arg("--shared")
-            .arg(self.path("shared"));
+            .arg(self.path("shared"))
+            .args(self.settings.master);
         self.master = Some(self.spawn(command, "master.log"));
         let text = eventually("the master serves", || fs::read_to_string(&endpoints).ok());
         let endpoints: Value = serde_json::from_str(&text).unwrap();
@@ -91,7 +103,8 @@ impl Cluster {
                 "--executor",
                 self.settings.executor,
             ])
-            .args(["--allow-volume", "/", "--job-user", "root", "--worker-image", &image()])
+            .args(["--allow-volume", &self.settings.volumes])
+            .args(["--job-user", "root", "--worker-image", &image()])
             .arg("--data")
             .arg(self.path("node"))
             .arg("--shared")
@@ -241,7 +254,7 @@ pub struct Run {
 }
 
 impl Run {
-    fn of(args: &[&str], output: &Output) -> Self {
+    pub fn of(args: &[&str], output: &Output) -> Self {
         Self {
             args: args.iter().map(ToString::to_string).collect(),
             code: output.status.code().unwrap_or(-1),
@@ -254,6 +267,13 @@ impl Run {
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    /// These words stand in what was said on stderr.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(self.stderr.contains(words), "not said: {words:?}\n{self:#?}");
         self
     }
 }
@@ -280,7 +300,7 @@ pub fn image() -> String {
 }
 
 /// Beside the test's own binary.
-fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     own.parent().and_then(Path::parent).unwrap().join(name)
 }

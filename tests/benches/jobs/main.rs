@@ -119,7 +119,7 @@ fn throughput() {
     match peers::hyperqueue(10_000) {
         Some(took) => figure("HyperQueue, the same as an array", rate(10_000, took), "jobs/s"),
         None => {
-            println!("HyperQueue: not measured, ATLAS_BENCH_HQ_PYTHON names no Python that has it")
+            println!("HyperQueue: not measured, ATLAS_BENCH_HQ_PYTHON names no Python that has it");
         }
     }
 }

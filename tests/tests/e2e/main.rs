@@ -1,5 +1,7 @@
 //! Real masters, nodes, supervisors, containers. Each test is a sentence about what a user can rely on.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in its helpers")]
 
+mod bad_input;
 mod failures;
 mod logs;
 mod lost_replies;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use atlas_proto::USER_HEADER;
 use atlas_proto::wire::jobs_client::JobsClient;
+use atlas_proto::wire::nodes_client::NodesClient;
 use atlas_proto::wire::{self, JobOverrides, JobRef, SubmitRequest};
 use atlas_tests::harness::Cluster;
 use tokio::runtime::Runtime;
@@ -26,6 +27,10 @@ impl Rpc {
 
     pub fn jobs(&self) -> JobsClient<Channel> {
         JobsClient::new(self.channel.clone())
+    }
+
+    pub fn nodes(&self) -> NodesClient<Channel> {
+        NodesClient::new(self.channel.clone())
     }
 
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
