@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use atlas_core::Epoch;
@@ -18,7 +19,7 @@ use crate::inventory;
 use crate::leases::Leases;
 use crate::master::Token;
 use crate::node::Node;
-use crate::options::Settings;
+use crate::options::{JobUser, Settings};
 use crate::paths::{Data, Shared};
 use crate::proxy::{self, Proxy};
 use crate::session::Session;
@@ -38,6 +39,8 @@ pub enum Error {
     Network { path: PathBuf, kind: &'static str },
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error("jobs run as user {user}, who cannot enter {}: give --data a folder below which all may pass (chmod o+x), such as /var/lib/atlas", path.display())]
+    Closed { user: JobUser, path: PathBuf },
     #[error(transparent)]
     Identity(#[from] identity::Error),
     #[error(transparent)]
@@ -58,6 +61,9 @@ pub enum Error {
 pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let data = Data::new(settings.data.clone());
     let lock = prepare(&data)?;
+    if settings.executor == ExecutorKind::Process {
+        check_reach(&data, &settings.job_user)?;
+    }
     let identity = Identity::load(&data)?;
     let capacity = inventory::capacity(settings.slots)?;
     let token = Token::new(&settings.token).ok_or(Error::Token)?;
@@ -120,6 +126,24 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     tasks.cancelled().await;
     drop(lock);
     Ok(())
+}
+
+/// Without a container a job must be able to walk to its own directory.
+fn check_reach(data: &Data, user: &JobUser) -> Result<(), Error> {
+    let enters = |path: &Path| {
+        let Ok(meta) = path.metadata() else { return false };
+        let mode = meta.permissions().mode();
+        (meta.uid() == user.uid && mode & 0o100 != 0)
+            || ((meta.gid() == user.gid || user.groups.contains(&meta.gid())) && mode & 0o010 != 0)
+            || mode & 0o001 != 0
+    };
+    if user.uid == 0 || user.is_this_process() {
+        return Ok(());
+    }
+    match data.jobs().ancestors().find(|path| !enters(path)) {
+        Some(path) => Err(Error::Closed { user: user.clone(), path: path.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// The node's own folders, used by this process alone.

@@ -3,25 +3,33 @@
 //! It may be dropped at any moment, when the agent shuts down: everything it knows stands on the disk, and its job is its
 //! supervisor's.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::Timestamp;
 use atlas_core::agent::{Assignment, Report};
 use atlas_core::time::Millis;
+use atlas_runtime::telemetry::TraceParent;
 use tokio::sync::{oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument, Span};
 
 use super::kept::Kept;
 use super::{Handle, Wishes, exit};
 use crate::executor::Supervised;
 use crate::logs::{self, LogState};
 use crate::node::Node;
-use crate::paths::{AttemptId, JobDir};
+use crate::paths::{AttemptId, JobDir, LOG};
 use crate::slot::Event;
 use crate::start::Running;
 use crate::supervisor::{ExitFile, StartedFile};
 use crate::{archive, start};
+
+/// A start that was asked to end, or a job that was killed, is not waited for any longer than this.
+const GIVE_UP: Duration = Duration::from_secs(20);
+/// A storage that takes a log takes the end of it in this time.
+const LAST_LOG: Duration = Duration::from_secs(10);
 
 pub(super) struct Attempt {
     pub node: Arc<Node>,
@@ -30,6 +38,10 @@ pub(super) struct Attempt {
     pub dir: JobDir,
     pub wishes: watch::Receiver<Wishes>,
     pub log: watch::Sender<LogState>,
+    /// An earlier attempt of the same job, which must be gone before this one begins.
+    pub before: Option<CancellationToken>,
+    /// Cancelled when no process of this attempt is left.
+    pub gone: Option<DropGuard>,
 }
 
 /// Where an attempt's task begins.
@@ -50,25 +62,32 @@ pub enum State {
 
 impl Attempt {
     pub(super) async fn run(mut self, origin: Origin) {
-        let (kept, ended) = match origin {
+        if let Some(before) = self.before.take() {
+            before.cancelled().await;
+        }
+        let ended = match origin {
             Origin::Assigned(assignment) => {
                 let kept = self.kept(&assignment);
                 let copier = self.copy_log();
-                (Some(kept.clone()), self.start_and_watch(kept).await.then_some(copier))
+                let span = span(self.id, &kept);
+                let watched = self.start_and_watch(kept.clone()).instrument(span).await;
+                watched.then_some((kept, copier))
             }
             Origin::Found(State::Running { kept, running }) => {
                 let copier = self.copy_log();
-                (Some(kept), self.watch(*running).await.then_some(copier))
+                self.grow_log(length(&self.dir));
+                self.watch(*running).await.then_some((kept, copier))
             }
             Origin::Found(State::Exited { kept }) => {
                 let copier = self.copy_log();
                 let exit = exit_file(&self.dir).await;
                 self.end_log(exit.map_or(0, |it| it.log_length));
-                (Some(kept), Some(copier))
+                Some((kept, copier))
             }
-            Origin::Found(State::Over) => (None, None),
+            Origin::Found(State::Over) => None,
         };
-        self.keep_until_released(kept, ended).await;
+        drop(self.gone.take());
+        self.keep_until_released(ended).await;
         self.remove().await;
     }
 
@@ -92,7 +111,8 @@ impl Attempt {
         }
     }
 
-    /// The start is never dropped half way: it is asked to give up, and says when it has.
+    /// The start is not dropped half way, but asked to give up; only one that hangs, in a storage that is away, is left behind,
+    /// and then it has come to no supervisor yet.
     async fn start(&mut self, kept: Kept) -> Result<Running, start::Error> {
         let cancel = CancellationToken::new();
         let task = start::Start {
@@ -107,6 +127,7 @@ impl Attempt {
         loop {
             tokio::select! {
                 done = &mut start => return done,
+                () = given_up(&cancel) => return Err(start::Error::Cancelled),
                 Wishes { stop, kill, remove, .. } = next(&mut self.wishes) => {
                     if stop.is_some() || kill || remove {
                         cancel.cancel();
@@ -120,6 +141,7 @@ impl Attempt {
     async fn watch(&mut self, running: Running) -> bool {
         let Running { mut supervised, lease, venv } = running;
         let mut followed = Wishes::default();
+        let killed = CancellationToken::new();
         self.wishes.mark_changed(); // some may have come during the start
         let report = loop {
             tokio::select! {
@@ -135,7 +157,12 @@ impl Attempt {
                 },
                 wishes = next(&mut self.wishes) => {
                     follow(&mut supervised, &mut followed, wishes).await;
+                    if wishes.kill {
+                        killed.cancel();
+                    }
                 }
+                // A supervisor that does not do it is no use: then it is done without it.
+                () = given_up(&killed) => break self.lost().await,
             }
         };
         drop((lease, venv));
@@ -178,30 +205,22 @@ impl Attempt {
     }
 
     /// Archives when that is wished, and waits for the release.
-    async fn keep_until_released(
-        &mut self,
-        kept: Option<Kept>,
-        log: Option<oneshot::Receiver<()>>,
-    ) {
-        let mut job = kept.zip(log);
+    async fn keep_until_released(&mut self, ended: Option<(Kept, oneshot::Receiver<()>)>) {
+        let mut ended = ended;
+        let mut archived = false;
         self.wishes.mark_changed();
         loop {
             let wishes = next(&mut self.wishes).await;
             if wishes.remove {
+                // An attempt that was lost is not archived, but its log is worth having.
+                if let Some((_, log)) = ended {
+                    let _ = tokio::time::timeout(LAST_LOG, log).await;
+                }
                 return;
             }
-            if let Some((kept, log)) = job.take_if(|_| wishes.archive) {
-                let cancel = CancellationToken::new();
-                let archive = archive::Archive {
-                    node: self.node.clone(),
-                    id: self.id,
-                    dir: self.dir.clone(),
-                    kept,
-                    cancel: cancel.clone(),
-                };
-                let _stop = cancel.drop_guard();
+            if wishes.archive && !std::mem::replace(&mut archived, true) {
                 tokio::select! {
-                    left_behind = archive.run(log) => {
+                    left_behind = self.archive(ended.take()) => {
                         let report = Report::Archived { left_behind };
                         self.driver.report(self.id, report).await;
                     }
@@ -210,6 +229,23 @@ impl Attempt {
                 self.wishes.mark_changed();
             }
         }
+    }
+
+    /// Returns what stayed behind.
+    async fn archive(&self, ended: Option<(Kept, oneshot::Receiver<()>)>) -> Option<String> {
+        let Some((kept, log)) = ended else {
+            return Some("the node no longer has anything of this job".into());
+        };
+        let cancel = CancellationToken::new();
+        let archive = archive::Archive {
+            node: self.node.clone(),
+            id: self.id,
+            dir: self.dir.clone(),
+            kept,
+            cancel: cancel.clone(),
+        };
+        let _stop = cancel.drop_guard();
+        archive.run(log).await
     }
 
     /// Nothing of it is needed any more.
@@ -231,6 +267,26 @@ async fn removal(mut wishes: watch::Receiver<Wishes>) {
     if wishes.wait_for(|it| it.remove).await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Continues the trace that the submission began.
+fn span(id: AttemptId, kept: &Kept) -> Span {
+    let span = tracing::info_span!("attempt", job.id = %id.job, job.attempt = id.attempt.0);
+    if let Some(Ok(parent)) = kept.spec.traceparent.as_deref().map(str::parse::<TraceParent>) {
+        parent.adopt(&span);
+    }
+    span
+}
+
+/// Returns some time after what was cancelled.
+async fn given_up(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(GIVE_UP).await;
+}
+
+/// Bytes in the log of a job that an agent before this one started.
+fn length(dir: &JobDir) -> u64 {
+    dir.open(Path::new(LOG)).and_then(|log| log.metadata()).map_or(0, |it| it.len())
 }
 
 /// Passes on what was wished since.

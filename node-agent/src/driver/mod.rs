@@ -9,10 +9,10 @@ mod kept;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use atlas_core::Epoch;
 use atlas_core::agent::{Action, Agent, Assignment, Input, Report, Stale};
 use atlas_core::cluster::Held;
 use atlas_core::time::Millis;
+use atlas_core::{Epoch, JobId};
 use atlas_proto::wire::{self, node_message};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +115,8 @@ pub struct Driver {
     node: Arc<Node>,
     agent: Agent,
     attempts: BTreeMap<AttemptId, Entry>,
+    /// Of jobs that were begun here, the last attempt: cancelled when no process of it is left.
+    alive: BTreeMap<JobId, CancellationToken>,
     /// The present session's stream.
     up: Option<Up>,
     inbox: mpsc::Receiver<Message>,
@@ -137,6 +139,7 @@ impl Driver {
             node,
             agent: Agent::new(held),
             attempts: BTreeMap::new(),
+            alive: BTreeMap::new(),
             up: None,
             inbox,
             handle: handle.clone(),
@@ -235,6 +238,9 @@ impl Driver {
         let (wishes, wished) = watch::channel(Wishes::default());
         let (log, seen) = watch::channel(LogState::default());
         let dir = self.node.data.job(id);
+        let gone = CancellationToken::new();
+        self.alive.retain(|_, gone| !gone.is_cancelled());
+        let before = self.alive.insert(id.job, gone.clone());
         self.attempts.insert(id, Entry { wishes, view: View { dir: dir.clone(), log: seen } });
         let attempt = Attempt {
             node: self.node.clone(),
@@ -243,6 +249,8 @@ impl Driver {
             dir,
             wishes: wished,
             log,
+            before,
+            gone: Some(gone.drop_guard()),
         };
         let tasks = self.node.tasks.clone();
         self.node.tasks.spawn(&format!("job {id}"), async move {

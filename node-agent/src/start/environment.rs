@@ -17,6 +17,8 @@ pub struct Facts<'a> {
     /// `--job-env` of this node.
     pub of_node: &'a BTreeMap<String, String>,
     pub places: Places,
+    /// The trace that this attempt is part of.
+    pub trace: Option<String>,
 }
 
 /// Paths as the job sees them.
@@ -64,7 +66,7 @@ fn changeable(facts: &Facts<'_>) -> BTreeMap<String, String> {
 }
 
 fn fixed(facts: &Facts<'_>) -> BTreeMap<String, String> {
-    let Facts { id, spec, gpus, places, .. } = facts;
+    let Facts { id, spec, gpus, places, trace, .. } = facts;
     let gpus: Vec<&str> = gpus.iter().map(GpuId::as_str).collect();
     let mut env = table([
         ("ATLAS_JOB_ID", id.job.to_string()),
@@ -80,7 +82,7 @@ fn fixed(facts: &Facts<'_>) -> BTreeMap<String, String> {
         ("CUDA_VISIBLE_DEVICES", gpus.join(",")),
         ("NVIDIA_VISIBLE_DEVICES", if gpus.is_empty() { "void".into() } else { gpus.join(",") }),
     ]);
-    if let Some(trace) = &spec.traceparent {
+    if let Some(trace) = trace {
         env.insert("TRACEPARENT".into(), trace.clone());
     }
     env
@@ -135,6 +137,7 @@ mod tests {
             base: &owned(base),
             of_node: &owned(&[("HTTP_PROXY", "proxy"), ("FROM", "node")]),
             places,
+            trace: spec.traceparent.clone(),
         })
     }
 

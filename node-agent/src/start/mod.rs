@@ -22,6 +22,7 @@ use crate::paths::{AttemptId, JobDir};
 use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
 use crate::venv::{Requirements, Venv, Want};
 use atlas_runtime::clock;
+use atlas_runtime::telemetry::TraceParent;
 
 pub use bundle::Bundles;
 pub use environment::{DEFAULT_PATH, Places, from_lines};
@@ -151,6 +152,9 @@ impl Start {
             base: &base.env,
             of_node: &settings.job_env,
             places,
+            trace: TraceParent::current()
+                .map(|it| it.to_string())
+                .or_else(|| self.kept.spec.traceparent.clone()),
         });
         let run = RunFile {
             command: Command { argv: plan.argv, env, cwd },

@@ -35,6 +35,7 @@ pub struct Master {
     pub address: String,
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
+    tasks: Tasks,
 }
 
 struct State {
@@ -62,9 +63,11 @@ impl Master {
                 down: None,
             })),
             changed: watch::Sender::new(0),
+            tasks: Tasks::new(),
         };
         let service = NodesServer::new(master.clone());
-        tokio::spawn(
+        master.tasks.spawn(
+            "master",
             tonic::transport::Server::builder()
                 .add_service(service)
                 .serve_with_incoming(TcpListenerStream::new(listener)),
@@ -247,7 +250,7 @@ impl Nodes for Master {
         let (down, stream) = mpsc::channel(64);
         self.state.lock().unwrap().down = Some(down.clone());
         let (master, mut up) = (self.clone(), request.into_inner());
-        tokio::spawn(async move {
+        self.tasks.spawn("session", async move {
             let mut changed = master.changed.subscribe();
             loop {
                 let message = tokio::select! {
@@ -323,9 +326,9 @@ impl Node {
     fn run(&mut self) {
         self.tasks = Tasks::new();
         let (settings, tasks) = (self.settings.clone(), self.tasks.clone());
-        tokio::spawn(async move {
+        self.tasks.spawn("agent", async move {
             if let Err(error) = atlas_node::run(settings, tasks).await {
-                panic!("the agent did not start: {}", atlas_runtime::Chain(&error));
+                eprintln!("the agent did not start: {}", atlas_runtime::Chain(&error));
             }
         });
     }

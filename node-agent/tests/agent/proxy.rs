@@ -58,7 +58,10 @@ async fn talking(node: &Node) -> JobId {
     node.master.assign(assignment).await;
     node.master.started(job).await;
     eventually("it talks", || {
-        fs::read_to_string(node.dir(job).join("control/log")).unwrap().ends_with("two\n").then_some(())
+        fs::read_to_string(node.dir(job).join("control/log"))
+            .unwrap()
+            .ends_with("two\n")
+            .then_some(())
     })
     .await;
     job
@@ -70,10 +73,7 @@ async fn a_log_is_followed_to_its_end() {
     let job = talking(&node).await;
     let mut client = Client::of(&node).await;
     // The length of the log comes to the agent a moment after the log itself.
-    let mut chunks = client
-        .read_log(ReadLogRequest { follow: true, ..whole(job) })
-        .await
-        .unwrap();
+    let mut chunks = client.read_log(ReadLogRequest { follow: true, ..whole(job) }).await.unwrap();
     let (mut text, mut gone) = (Vec::new(), false);
     while let Some(chunk) = chunks.message().await.unwrap() {
         assert_eq!(chunk.offset, text.len() as u64);
@@ -168,7 +168,8 @@ async fn who_does_not_show_the_token_gets_nothing() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_costs_a_few_chunks_and_no_more() {
     let node = Node::start_process().await;
-    let assignment = node.script("head -c 100000000 /dev/zero; while ! test -e go; do sleep 0.05; done");
+    let assignment =
+        node.script("head -c 100000000 /dev/zero; while ! test -e go; do sleep 0.05; done");
     let job = assignment.job;
     node.master.assign(assignment).await;
     node.master.started(job).await;
@@ -179,7 +180,10 @@ async fn a_reader_that_does_not_read_costs_a_few_chunks_and_no_more() {
         streams.push(client.read_log(ReadLogRequest { follow: true, ..whole(job) }).await.unwrap());
     }
     let log = node.dir(job).join("control/log");
-    eventually("it has said all", || (fs::metadata(&log).unwrap().len() > 100_000_000).then_some(())).await;
+    eventually("it has said all", || {
+        (fs::metadata(&log).unwrap().len() > 100_000_000).then_some(())
+    })
+    .await;
     for stream in &mut streams {
         stream.message().await.unwrap().unwrap();
     }

@@ -4,6 +4,9 @@ use atlas_core::Cause;
 
 use crate::executor::Verdict;
 
+/// What is asked of the engine first.
+pub(super) const CREATE: &str = "create";
+
 /// Why a container or an image is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +26,8 @@ pub enum Error {
     NoSuch { image: String, source: bollard::errors::Error },
     #[error("could not pull image {image}")]
     Pull { image: String, source: bollard::errors::Error },
+    #[error("container {name} ended before its supervisor was up: {why}")]
+    Stillborn { name: String, why: String },
     #[error("the job has no image")]
     NoImage,
     #[error("could not write the job's log")]
@@ -56,11 +61,14 @@ impl Error {
             Self::Name(_) | Self::NotHere { .. } | Self::NoSuch { .. } => (Cause::Image, false),
             Self::Pull { .. } => (Cause::Image, true),
             // The engine understood what the job asks for, and will not have it: too little memory, a strange path.
-            Self::Refused { source, .. } if status(source) == Some(400) => (Cause::Rejected, false),
+            Self::Refused { what: CREATE, source, .. } if status(source) == Some(400) => {
+                (Cause::Rejected, false)
+            }
             Self::Cancelled => (Cause::Internal, false),
             Self::Absent(_)
             | Self::Engine { .. }
             | Self::Refused { .. }
+            | Self::Stillborn { .. }
             | Self::NoImage
             | Self::Log(_) => (Cause::Internal, true),
         };
@@ -132,7 +140,9 @@ mod tests {
     fn an_engine_that_says_nothing_is_the_nodes_fault() {
         let error = Error::of("create", "c", bollard::errors::Error::RequestTimeoutError);
         assert_eq!(verdict(&error), (Cause::Internal, true));
-        let error = Error::of("create", "c", answer(400, "Minimum memory limit allowed is 6MB"));
+        let error = Error::of("start", "c", answer(400, "exec: not found"));
+        assert_eq!(verdict(&error), (Cause::Internal, true), "its entrypoint is the node's own");
+        let error = Error::of(CREATE, "c", answer(400, "Minimum memory limit allowed is 6MB"));
         assert_eq!(verdict(&error), (Cause::Rejected, false));
     }
 }

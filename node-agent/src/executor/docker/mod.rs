@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use atlas_core::JobSpec;
-use bollard::models::{ContainerCreateBody, ContainerSummaryStateEnum};
+use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, WaitContainerOptions,
 };
@@ -26,7 +26,7 @@ use crate::identity::Identity;
 use crate::logs::Prelude;
 use crate::options::{JobUser, Settings};
 use crate::paths::{AttemptId, Data, JobDir};
-use crate::slot::{self, Event, Slot};
+use crate::slot::{Event, Slot};
 use crate::start::Launch;
 use crate::supervisor::{End, ExitFile};
 
@@ -39,6 +39,8 @@ use image::Images;
 
 /// A supervisor that is not up by then, though its container started, never will be.
 const COMES_UP: Duration = Duration::from_secs(30);
+/// So often it is looked at meanwhile whether the container is still there.
+const LOOKS: u32 = 10;
 /// One that runs already answers at once.
 const ANSWERS: Duration = Duration::from_secs(5);
 /// How long a container may take to be gone after its supervisor said that the job has ended.
@@ -132,18 +134,37 @@ impl Docker {
         control: &Path,
     ) -> Result<Supervised, ExecutorError> {
         let started = async { Ok(self.create_and_start(name, body).await?) };
-        let attached = async {
-            match Slot::attach(control, COMES_UP).await {
-                Ok(slot) => Ok(Some(slot)),
-                // It was quicker than we are.
-                Err(slot::Error::Connect { .. }) if control.join("exit").exists() => Ok(None),
-                Err(error) => Err(ExecutorError::from(error)),
-            }
-        };
-        let (slot, ()) = tokio::try_join!(attached, started)?;
+        let (slot, ()) = tokio::try_join!(self.attach(name, control), started)?;
         let over = || ExitFile::read(control).ok().flatten().map(Event::Exited);
         let first = if slot.is_none() { over() } else { None };
         Ok(Supervised { slot, first })
+    }
+
+    /// Waits for the supervisor of a container, as long as there is hope. `None` = it was quicker than we are.
+    async fn attach(&self, name: &str, control: &Path) -> Result<Option<Slot>, ExecutorError> {
+        let mut left = LOOKS;
+        loop {
+            let error = match Slot::attach(control, COMES_UP / LOOKS).await {
+                Ok(slot) => return Ok(Some(slot)),
+                Err(error) => error,
+            };
+            if control.join("exit").exists() {
+                return Ok(None);
+            }
+            left -= 1;
+            let state =
+                self.engine.inspect_container(name, None).await.ok().and_then(|it| it.state);
+            match state {
+                Some(state) if state.status == Some(ContainerStateStatusEnum::EXITED) => {
+                    let why = state.error.filter(|it| !it.is_empty());
+                    let code = state.exit_code.unwrap_or_default();
+                    let why = why.unwrap_or_else(|| format!("exit code {code}"));
+                    return Err(Error::Stillborn { name: name.to_owned(), why }.into());
+                }
+                _ if left == 0 => return Err(error.into()),
+                _ => {}
+            }
+        }
     }
 
     /// An engine that was not given the right to lift limits says so only at the start; then its own limits have to do.
@@ -180,9 +201,9 @@ impl Docker {
             Err(source) if error::status(&source) == Some(409) => {
                 self.remove(name).await?;
                 let created = self.engine.create_container(options(), body).await;
-                created.map(|_| ()).map_err(|source| Error::of("create", name, source))
+                created.map(|_| ()).map_err(|source| Error::of(error::CREATE, name, source))
             }
-            done => done.map(|_| ()).map_err(|source| Error::of("create", name, source)),
+            done => done.map(|_| ()).map_err(|source| Error::of(error::CREATE, name, source)),
         }
     }
 
