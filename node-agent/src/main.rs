@@ -33,8 +33,7 @@ const LAST_TRACES: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime =
-        tokio::runtime::Runtime::new().expect("a machine that runs jobs can start threads");
+    let runtime = tokio::runtime::Runtime::new().expect("a machine can start threads");
     let code = runtime.block_on(agent(arguments));
     // A thread that hangs in a storage that is away must not keep the agent.
     runtime.shutdown_timeout(Duration::from_millis(100));

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use atlas_core::NodeName;
 use atlas_core::cluster::{Held, Input, Session};
 use atlas_core::node::NodeSpec;
-use atlas_proto::convert::master;
 use atlas_proto::wire::{self, master_message, node_message::Message};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::status::status;
+use crate::reactor::Link;
 use crate::service::{Error, Service};
 
 /// Messages on their way to one node; a node that lets more pile up is disconnected.
@@ -33,7 +33,7 @@ pub async fn open(
         .try_into()
         .map_err(|it: atlas_proto::Invalid| Status::invalid_argument(it.to_string()))?;
     let name = spec.name.clone();
-    let (link, mut from_reactor) = mpsc::channel(LINK);
+    let (link, mut from_reactor) = Link::new(LINK);
     let joined = service.reactor.join(spec, session, held, link.clone()).await;
     joined.map_err(|it| status(&Error::from(it)))?;
     tracing::info!(node.name = %name, "node {name} joined");
@@ -60,11 +60,12 @@ async fn serve(
     name: &NodeName,
     session: Session,
     up: &mut Streaming<wire::NodeMessage>,
-    link: &mpsc::Sender<wire::MasterMessage>,
+    link: &Link,
 ) -> Status {
     loop {
         let message = tokio::select! {
             message = up.message() => message,
+            () = link.is_cut() => return Status::resource_exhausted("it did not read, or came anew"),
             () = service.tasks.cancelled() => return Status::unavailable("the master is stopping"),
         };
         let message = match message {
@@ -84,15 +85,15 @@ async fn handle(
     name: &NodeName,
     session: Session,
     message: Message,
-    link: &mpsc::Sender<wire::MasterMessage>,
+    link: &Link,
 ) -> Result<(), Error> {
     match message {
         Message::Heartbeat(wire::Heartbeat { number }) => {
             service.reactor.heartbeat(name.clone(), session).await?;
             let ack = master_message::Message::Heartbeat(wire::HeartbeatAck { number });
-            link.send(master(ack))
-                .await
-                .map_err(|_| Error::Unavailable("the node does not read".into()))
+            // Cut or not: the next turn of the session sees it.
+            link.send(ack);
+            Ok(())
         }
         Message::Report(held) => {
             let held = Held::try_from(held).map_err(|it| Error::invalid(it.field, it.why))?;

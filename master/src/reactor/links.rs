@@ -5,11 +5,39 @@ use std::collections::BTreeMap;
 use atlas_core::cluster::{Effect, Session};
 use atlas_core::{ClusterId, Epoch, NodeName};
 use atlas_proto::convert::master;
-use atlas_proto::wire::{self, master_message::Message};
+use atlas_proto::wire;
+use atlas_proto::wire::master_message::{self, Message};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-/// Messages on their way to one node; bounded.
-pub type Link = mpsc::Sender<wire::MasterMessage>;
+/// Messages on their way to one node; bounded. A link that is cut ends its session.
+#[derive(Clone)]
+pub struct Link {
+    messages: mpsc::Sender<wire::MasterMessage>,
+    cut: CancellationToken,
+}
+
+impl Link {
+    /// A link on which so many messages may wait.
+    pub fn new(most: usize) -> (Self, mpsc::Receiver<wire::MasterMessage>) {
+        let (messages, from) = mpsc::channel(most);
+        (Self { messages, cut: CancellationToken::new() }, from)
+    }
+
+    /// A message that must not be lost is one that ends the session when it does not fit.
+    pub fn send(&self, message: master_message::Message) -> bool {
+        let sent = self.messages.try_send(master(message)).is_ok();
+        if !sent {
+            self.cut.cancel();
+        }
+        sent
+    }
+
+    /// Returns when the session has to end.
+    pub async fn is_cut(&self) {
+        self.cut.cancelled().await;
+    }
+}
 
 /// What every welcome says.
 #[derive(Clone, Debug)]
@@ -35,7 +63,9 @@ impl Links {
 
     /// The older connection of this node ends here; what was on its way is in the list that the new one begins with.
     pub fn open(&mut self, node: NodeName, session: Session, link: Link) {
-        self.open.remove(&node);
+        if let Some(older) = self.open.remove(&node) {
+            older.cut.cancel();
+        }
         self.opening.insert(node, (session, link));
     }
 
@@ -78,9 +108,9 @@ impl Links {
             Effect::Trash { .. } => unreachable!("the reactor sends it to the archive"),
         };
         if let Some(link) = self.open.get(&node)
-            && link.try_send(master(message)).is_err()
+            && !link.send(message)
         {
-            tracing::warn!("node {node} does not read its messages; its connection is dropped");
+            tracing::warn!("node {node} does not read its messages; its connection is cut");
             self.open.remove(&node);
         }
     }

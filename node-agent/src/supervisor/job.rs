@@ -141,6 +141,12 @@ impl Job {
         }
     }
 
+    /// The agent has written a new deadline, or something else: one that cannot be read is one that nobody moved.
+    pub fn on_renewal(&mut self) {
+        let Work { control, deadline, .. } = &mut self.work;
+        *deadline = read_deadline(control).ok().flatten().or(*deadline);
+    }
+
     /// When `on_alarm` is wanted.
     pub fn next_alarm(&self) -> Option<u64> {
         match self.phase {

@@ -33,6 +33,7 @@ mod output;
 mod peers;
 pub mod protocol;
 mod reap;
+mod renewals;
 mod serve;
 mod signals;
 pub mod socket;

@@ -16,6 +16,7 @@ use super::launch::Launcher;
 use super::output::BUFFER;
 use super::peers::{MAX_PEERS, Peers};
 use super::protocol::{Event, Request};
+use super::renewals::Renewals;
 use super::signals::Signals;
 use super::{Cause, Control, End, Error, ExitFile, boottime_now, exit, reap, socket, wall_now};
 
@@ -45,12 +46,9 @@ pub fn slot(path: &Path) -> Result<ExitCode, Error> {
 pub fn job(control: &Path) -> Result<ExitCode, Error> {
     let listener = listen(&control.join("sock"))?;
     let mut server = Server::new(listener, Mode::Job)?;
-    match Job::start(control, &mut server.launcher) {
-        Ok(job) => server.job = Some(job),
-        Err(error) => {
-            tell_failure(control, &error);
-            return Err(error);
-        }
+    if let Err(error) = server.start(control) {
+        tell_failure(control, &error);
+        return Err(error);
     }
     while !server.is_done() {
         server.turn()?;
@@ -70,6 +68,7 @@ struct Server {
     listener: UnixListener,
     signals: Signals,
     alarm: Alarm,
+    renewals: Renewals,
     launcher: Launcher,
     peers: Peers,
     job: Option<Job>,
@@ -86,6 +85,7 @@ struct Server {
 struct Ready {
     signals: bool,
     alarm: bool,
+    renewals: bool,
     listener: bool,
     output: bool,
     peers: [PeerReady; MAX_PEERS],
@@ -105,11 +105,14 @@ impl Server {
             Signals::new().map_err(|source| Error::System { what: "catch signals", source })?;
         let alarm =
             Alarm::new().map_err(|source| Error::System { what: "make a timer", source })?;
+        let renewals =
+            Renewals::new().map_err(|source| Error::System { what: "watch deadlines", source })?;
         Ok(Self {
             mode,
             listener,
             signals,
             alarm,
+            renewals,
             launcher: Launcher::new()?,
             peers: Peers::default(),
             job: None,
@@ -153,6 +156,12 @@ impl Server {
         }
         if ready.alarm {
             self.alarm.rang();
+        }
+        if ready.renewals {
+            self.renewals.take();
+            if let Some(job) = &mut self.job {
+                job.on_renewal();
+            }
         }
         if let Some(job) = &mut self.job
             && job.next_alarm().is_some_and(|due| due <= now)
@@ -205,10 +214,11 @@ impl Server {
         let due = self.next_alarm();
         self.alarm.set(due).map_err(|source| Error::System { what: "set a timer", source })?;
         let output = self.job.as_ref().and_then(Job::output);
-        let mut fds = Vec::with_capacity(4 + MAX_PEERS);
+        let mut fds = Vec::with_capacity(5 + MAX_PEERS);
         fds.push(PollFd::new(&self.signals, PollFlags::IN));
         fds.push(PollFd::new(&self.alarm, PollFlags::IN));
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        fds.push(PollFd::new(&self.renewals, PollFlags::IN));
         for peer in self.peers.iter() {
             let write = if peer.has_output() { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(peer.as_fd(), PollFlags::IN | write));
@@ -223,7 +233,7 @@ impl Server {
         // Errors and hang-ups count as readable: reading is what tells which.
         let readable = |fd: &PollFd<'_>| fd.revents().intersects(!PollFlags::OUT);
         let mut peers = [PeerReady::default(); MAX_PEERS];
-        for (peer, fd) in peers.iter_mut().zip(&fds[3..peers_end]) {
+        for (peer, fd) in peers.iter_mut().zip(&fds[4..peers_end]) {
             let write = fd.revents().contains(PollFlags::OUT);
             *peer = PeerReady { read: readable(fd), write };
         }
@@ -231,6 +241,7 @@ impl Server {
             signals: readable(&fds[0]),
             alarm: readable(&fds[1]),
             listener: readable(&fds[2]),
+            renewals: readable(&fds[3]),
             output: fds.get(peers_end).is_some_and(readable),
             peers,
         })
@@ -258,13 +269,23 @@ impl Server {
                 let message = "this supervisor was asked to end".to_owned();
                 self.peers.tell(peer, &Event::Refused { message });
             }
-            (Request::Run { control }, None) => match Job::start(&control, &mut self.launcher) {
-                Ok(job) => self.job = Some(job),
-                Err(error) => {
+            (Request::Run { control }, None) => {
+                if let Err(error) = self.start(&control) {
                     self.peers.tell(peer, &Event::Refused { message: error.chain() });
                 }
-            },
+            }
         }
+    }
+
+    fn start(&mut self, control: &Path) -> Result<(), Error> {
+        let failed = |source| Error::File {
+            what: "open the control directory",
+            path: control.to_owned(),
+            source,
+        };
+        self.renewals.follow(control).map_err(failed)?;
+        self.job = Some(Job::start(control, &mut self.launcher)?);
+        Ok(())
     }
 }
 

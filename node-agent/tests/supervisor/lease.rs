@@ -42,6 +42,20 @@ async fn a_deadline_that_is_moved_in_time_disturbs_nothing() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_is_brought_forward_counts_at_once() {
+    let mut fixture = Fixture::new();
+    let mut run = sh("echo up; sleep 1000");
+    run.grace_ms = 100;
+    let control = fixture.job(&run);
+    let mut slot = fixture.slot().await;
+    write_deadline(&control, boottime_now() + 3_600_000).unwrap();
+    slot.run(&control).await.unwrap();
+    spoke(&mut slot).await;
+    write_deadline(&control, boottime_now() + 3000).unwrap();
+    assert_eq!(exited(&mut slot, &control).await.exit.end, End::LeaseEnded);
+}
+
+#[tokio::test]
 async fn a_deadline_that_is_taken_away_was_not_moved() {
     let mut fixture = Fixture::new();
     let mut run = sh("echo up; sleep 1000");
