@@ -1,7 +1,6 @@
-//! The way to the node that owns a job: one lasting connection per node, used for logs and files.
+//! The way to the node that owns a job: a connection for each stream of logs or files. Streams that share one also share its
+//! window, so that a reader who does not read would stop all others of that node.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use atlas_core::{Attempt, JobId, NodeName};
@@ -14,11 +13,12 @@ use tonic::{Request, Status, Streaming};
 
 /// A node that does not answer by then is away.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Bytes on their way to one reader: what they add up to is what many who do not read cost.
+const WINDOW: u32 = 1 << 20;
 
-/// Connections to nodes, by address; made when needed, kept by the transport.
+/// Calls nodes with the cluster's token.
 pub struct Proxy {
     token: MetadataValue<Ascii>,
-    channels: Mutex<HashMap<String, Channel>>,
 }
 
 /// A request that did not reach the node, or that it refused.
@@ -43,7 +43,7 @@ pub struct Host {
 
 impl Proxy {
     pub fn new(token: MetadataValue<Ascii>) -> Self {
-        Self { token, channels: Mutex::default() }
+        Self { token }
     }
 
     pub async fn read_log(
@@ -53,7 +53,7 @@ impl Proxy {
     ) -> Result<Streaming<LogChunk>, Error> {
         request.job = host.job.to_string();
         request.attempt = host.attempt.0;
-        let mut client = self.client(host)?;
+        let mut client = Self::client(host)?;
         client
             .read_log(self.signed(request))
             .await
@@ -63,7 +63,7 @@ impl Proxy {
 
     pub async fn list_files(&self, host: &Host, path: &str) -> Result<Streaming<FileEntry>, Error> {
         let request = self.signed(files(host, path));
-        let mut client = self.client(host)?;
+        let mut client = Self::client(host)?;
         client
             .list_files(request)
             .await
@@ -77,7 +77,7 @@ impl Proxy {
         path: &str,
     ) -> Result<Streaming<FilesChunk>, Error> {
         let request = self.signed(files(host, path));
-        let mut client = self.client(host)?;
+        let mut client = Self::client(host)?;
         client
             .read_files(request)
             .await
@@ -85,17 +85,17 @@ impl Proxy {
             .map_err(|it| failed(host, it))
     }
 
-    fn client(&self, host: &Host) -> Result<NodeProxyClient<Channel>, Error> {
+    /// Connects with the first request.
+    fn client(host: &Host) -> Result<NodeProxyClient<Channel>, Error> {
         let Host { node, address, .. } = host;
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(address) {
-            return Ok(NodeProxyClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE));
-        }
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|source| {
             Error::Address { node: node.clone(), address: address.clone(), source }
         })?;
-        let channel = endpoint.connect_timeout(CONNECT).connect_lazy();
-        channels.insert(address.clone(), channel.clone());
+        let channel = endpoint
+            .connect_timeout(CONNECT)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .connect_lazy();
         Ok(NodeProxyClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
     }
 
