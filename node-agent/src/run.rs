@@ -65,7 +65,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         check_reach(&data, &settings.job_user)?;
     }
     let identity = Identity::load(&data)?;
-    let capacity = inventory::capacity(settings.slots)?;
+    let capacity = inventory::capacity(settings.inventory)?;
     let token = Token::new(&settings.token).ok_or(Error::Token)?;
     let (listener, address) = proxy::listen(settings.listen).await?;
     let shared = settings.shared.clone().map(Shared::new);

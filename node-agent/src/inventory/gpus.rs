@@ -20,10 +20,10 @@ pub enum Error {
     Start(#[source] NvmlError),
     #[error("NVML could not count the GPUs")]
     Count(#[source] NvmlError),
-    #[error(
-        "there is none: {0} of {0} GPUs that the driver counts cannot be used, or it counts none; nvidia-smi tells why"
-    )]
-    None(u32),
+    #[error("the driver sees no GPU on this machine (nvidia-smi shows what it sees)")]
+    None,
+    #[error("none of the {0} GPU(s) of this machine can be used (nvidia-smi tells why)")]
+    Unusable(u32),
 }
 
 /// The GPUs that can be used. One that fell off the bus is left out with a warning: the others are worth having.
@@ -40,7 +40,11 @@ pub fn list() -> Result<Vec<Gpu>, Error> {
             Err(why) => tracing::warn!(gpu = index, "GPU {index} is left out: {why}"),
         }
     }
-    if gpus.is_empty() { Err(Error::None(count)) } else { Ok(gpus) }
+    match (gpus.is_empty(), count) {
+        (false, _) => Ok(gpus),
+        (true, 0) => Err(Error::None),
+        (true, count) => Err(Error::Unusable(count)),
+    }
 }
 
 fn gpu(nvml: &Nvml, index: u32) -> Result<Gpu, String> {

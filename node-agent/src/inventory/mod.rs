@@ -20,25 +20,21 @@ pub enum Error {
     Gpus(#[source] GpuError),
 }
 
-/// How slots are counted.
+/// What is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slots {
-    /// `--workers N`
-    Workers(u32),
-    /// `--gpus`: as many as there are GPUs.
-    PerGpu,
+pub struct Wanted {
+    /// `--workers N`; `None` = one, or as many as there are GPUs.
+    pub workers: Option<u32>,
+    /// `--gpus`
+    pub gpus: bool,
 }
 
 /// Looks at the machine.
-pub fn capacity(slots: Slots) -> Result<Capacity, Error> {
+pub fn capacity(wanted: Wanted) -> Result<Capacity, Error> {
     let processors = std::thread::available_parallelism().map_err(Error::Processors)?.get();
-    let (slots, gpus) = match slots {
-        Slots::Workers(workers) => (workers, Vec::new()),
-        Slots::PerGpu => {
-            let gpus = gpus::list().map_err(Error::Gpus)?;
-            (u32::try_from(gpus.len()).expect("NVML counts in 32 bits"), gpus)
-        }
-    };
+    let gpus = if wanted.gpus { gpus::list().map_err(Error::Gpus)? } else { Vec::new() };
+    let per_gpu = u32::try_from(gpus.len().max(1)).expect("NVML counts in 32 bits");
+    let slots = wanted.workers.unwrap_or(per_gpu);
     let cpu_milli = processors as u64 * 1000;
     Ok(Capacity { slots, gpus, cpu_milli, memory: memory().map_err(Error::Memory)? })
 }
@@ -69,8 +65,9 @@ mod tests {
 
     #[test]
     fn slots_are_the_workers_that_were_asked_for() {
-        let capacity = capacity(Slots::Workers(3)).unwrap();
-        assert_eq!((capacity.slots, capacity.gpus.len()), (3, 0));
+        let of = |workers| capacity(Wanted { workers, gpus: false }).unwrap();
+        assert_eq!((of(Some(3)).slots, of(None).slots, of(None).gpus.len()), (3, 1, 0));
+        let capacity = of(None);
         assert!(capacity.cpu_milli >= 1000 && capacity.memory > 0);
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use user::JobUser;
 
-use crate::inventory::Slots;
+use crate::inventory::Wanted;
 
 /// The options as they are given.
 #[derive(Debug, Default, clap::Args, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub struct Settings {
     pub shared: Option<PathBuf>,
     /// Absolute.
     pub data: PathBuf,
-    pub slots: Slots,
+    pub inventory: Wanted,
     pub executor: ExecutorKind,
     pub address: Option<String>,
     pub listen: SocketAddr,
@@ -160,7 +160,7 @@ impl Settings {
                 .transpose()
                 .map_err(refuse("shared"))?,
             data: values::absolute(data).map_err(refuse("data"))?,
-            slots: values::slots(it.workers, it.gpus).map_err(refuse("workers"))?,
+            inventory: values::inventory(it.workers, it.gpus).map_err(refuse("workers"))?,
             executor,
             address: it.address.clone(),
             listen: values::listen(it.listen.as_deref().unwrap_or_default())
@@ -202,7 +202,7 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let settings = build(|_| {}).unwrap();
         assert_eq!(settings.executor, ExecutorKind::Docker);
-        assert_eq!(settings.slots, Slots::Workers(1));
+        assert_eq!(settings.inventory, Wanted { workers: None, gpus: false });
         assert_eq!(settings.listen.to_string(), "127.0.0.1:5000");
         assert_eq!(settings.max_output, 20_000_000_000);
     }

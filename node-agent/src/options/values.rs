@@ -11,7 +11,7 @@ use atlas_runtime::config::Secret;
 use tonic::transport::Uri;
 
 use super::JobUser;
-use crate::inventory::Slots;
+use crate::inventory::Wanted;
 
 /// No token is longer; what is longer is the wrong file.
 const LONGEST_TOKEN: u64 = 4096;
@@ -49,15 +49,10 @@ pub(super) fn name(given: Option<&str>) -> Result<NodeName, String> {
     text.parse().map_err(|error: atlas_core::id::Invalid| error.to_string())
 }
 
-pub(super) fn slots(workers: Option<u32>, gpus: Option<bool>) -> Result<Slots, String> {
-    match (workers, gpus.unwrap_or(false)) {
-        (Some(0), _) => Err("a node has at least one worker".into()),
-        (Some(_), true) => {
-            Err("with --gpus there are as many workers as GPUs; leave --workers out".into())
-        }
-        (Some(workers), false) => Ok(Slots::Workers(workers)),
-        (None, true) => Ok(Slots::PerGpu),
-        (None, false) => Ok(Slots::Workers(1)),
+pub(super) fn inventory(workers: Option<u32>, gpus: Option<bool>) -> Result<Wanted, String> {
+    match workers {
+        Some(0) => Err("a node has at least one worker".into()),
+        workers => Ok(Wanted { workers, gpus: gpus.unwrap_or(false) }),
     }
 }
 
@@ -175,12 +170,6 @@ mod tests {
         for text in ["", "ftp://m", "http://"] {
             assert!(master(text).is_err(), "{text} was taken");
         }
-    }
-
-    #[test]
-    fn workers_and_gpus_exclude_each_other() {
-        assert_eq!(slots(None, Some(true)), Ok(Slots::PerGpu));
-        assert!(slots(Some(2), Some(true)).is_err());
     }
 
     #[test]

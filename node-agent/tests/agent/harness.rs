@@ -13,7 +13,7 @@ use atlas_core::node::ExecutorKind;
 use atlas_core::spec::{Bundle, JobSpec, Outputs, Worker};
 use atlas_core::{Attempt, BundleId, Demand, JobId};
 use atlas_node::Settings;
-use atlas_node::inventory::Slots;
+use atlas_node::inventory::Wanted;
 use atlas_proto::JOIN_TOKEN_HEADER;
 use atlas_proto::wire::nodes_server::{Nodes, NodesServer};
 use atlas_proto::wire::{self, master_message, node_message};
@@ -299,7 +299,7 @@ impl Node {
             master: format!("http://{}", master.address).parse().unwrap(),
             shared: Some(folder.path().join("shared")),
             data: folder.path().join("data"),
-            slots: Slots::Workers(2),
+            inventory: Wanted { workers: Some(2), gpus: false },
             executor,
             address: None,
             listen: "127.0.0.1:0".parse().unwrap(),

@@ -6,6 +6,7 @@
 mod container;
 mod error;
 mod image;
+mod login;
 mod pull;
 
 use std::collections::{BTreeMap, HashMap};

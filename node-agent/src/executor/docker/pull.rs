@@ -8,6 +8,7 @@ use bollard::query_parameters::CreateImageOptions;
 use futures::StreamExt;
 
 use super::error::Error;
+use super::login;
 use crate::logs::Prelude;
 
 /// Lines of progress are at least so far apart.
@@ -21,9 +22,10 @@ pub(super) async fn pull(
     name: &str,
     log: &mut Prelude,
 ) -> Result<(), Error> {
+    let login = login::of(name).await;
     log.write(format!("Pulling image {name} ...\n").as_bytes())?;
     let options = CreateImageOptions { from_image: Some(name.to_owned()), ..Default::default() };
-    let mut steps = std::pin::pin!(engine.create_image(Some(options), None, None));
+    let mut steps = std::pin::pin!(engine.create_image(Some(options), None, login));
     let mut progress = Progress::default();
     let mut said = Instant::now();
     while let Some(step) = steps.next().await {
