@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in its helpers")]
 
 mod bad_input;
+mod bounds;
 mod failures;
 mod logs;
 mod lost_replies;
