@@ -4,6 +4,7 @@
 mod bad_input;
 mod bounds;
 mod failures;
+mod found;
 mod logs;
 mod lost_replies;
 mod rpc;
