@@ -13,6 +13,8 @@ use tonic::{Request, Status, Streaming};
 
 /// A node that does not answer by then is away.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How often a node that streams is asked whether it is still there: one that lost its power says nothing.
+const STILL_THERE: Duration = Duration::from_secs(10);
 /// Bytes on their way to one reader: what they add up to is what many who do not read cost.
 const WINDOW: u32 = 1 << 20;
 
@@ -93,6 +95,8 @@ impl Proxy {
         })?;
         let channel = endpoint
             .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(STILL_THERE)
+            .keep_alive_timeout(CONNECT)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .connect_lazy();

@@ -54,8 +54,11 @@ impl Archive {
             for thing in entries(&epoch)?.unwrap_or_default() {
                 // Renaming does not touch a folder's own times, but its ctime: when it was moved here.
                 let moved = changed(&fs::symlink_metadata(&thing)?);
-                if now.duration_since(moved).is_ok_and(|age| age >= KEPT_IN_TRASH) {
-                    remove(&thing)?;
+                if now.duration_since(moved).is_ok_and(|age| age >= KEPT_IN_TRASH)
+                    && let Err(error) = remove(&thing)
+                {
+                    // One thing that cannot be removed keeps nothing else.
+                    tracing::warn!("could not remove {} from the trash: {error}", thing.display());
                 }
             }
             // Fails while there is something in it, which is right.

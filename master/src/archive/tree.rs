@@ -73,7 +73,11 @@ fn folder(
     names.sort();
     for name in names {
         let name = OsStr::from_bytes(&name);
-        one(dir, name, &path.join(name), depth, visit)?;
+        match one(dir, name, &path.join(name), depth, visit) {
+            // A job that runs may have removed or renamed it since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
     }
     Ok(())
 }

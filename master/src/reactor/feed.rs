@@ -16,7 +16,12 @@ impl Feed {
     /// Changes of this job from now on. Read the store after this, not before.
     pub fn follow(&self, job: JobId) -> watch::Receiver<()> {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        followers.entry(job).or_insert_with(|| watch::channel(()).0).subscribe()
+        let follower = followers.entry(job).or_insert_with(|| watch::channel(()).0).subscribe();
+        // Jobs that ended while nobody followed any more; looked for each time the number has doubled.
+        if followers.len().is_power_of_two() {
+            followers.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        follower
     }
 
     /// After the record is kept.

@@ -31,6 +31,8 @@ pub use links::{Link, WelcomeFacts};
 const REQUESTS: usize = 4096;
 /// Records of one group commit, beyond which no further request is taken into it.
 const BATCH_RECORDS: usize = 2048;
+/// Requests that are taken at a time, before heartbeats are looked at again.
+const BATCH_REQUESTS: usize = 512;
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -184,7 +186,10 @@ impl Reactor {
 
     fn request_and_more(&mut self, first: Request) {
         self.request(first);
-        while self.gathering.records.len() < BATCH_RECORDS {
+        for _ in 1..BATCH_REQUESTS {
+            if self.gathering.records.len() >= BATCH_RECORDS {
+                return;
+            }
             let Ok(request) = self.requests.try_recv() else { return };
             self.request(request);
         }

@@ -77,7 +77,11 @@ impl Service {
         let known = match wanted.first() {
             None | Some(SOURCE) => true,
             Some(WORK) => wanted.host.is_some(),
-            Some(_) => wanted.kept.join(&wanted.path).symlink_metadata().is_ok(),
+            Some(_) => {
+                let path = wanted.kept.join(&wanted.path);
+                let look = tokio::task::spawn_blocking(move || path.symlink_metadata().is_ok());
+                look.await.map_err(|it| Error::Unavailable(it.to_string()))?
+            }
         };
         if known {
             Ok(wanted)

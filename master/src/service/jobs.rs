@@ -1,5 +1,7 @@
 //! Jobs: look up, list, follow, stop, delete.
 
+use std::time::Duration;
+
 use atlas_core::access::{Verb, allow};
 use atlas_core::cluster::Input;
 use atlas_core::{Identity, JobId, Phase, Position};
@@ -12,6 +14,8 @@ use crate::store::{Filter, Page, StoredJob};
 const MOST: usize = 1000;
 /// Queued jobs that one step of clearing ends.
 const CLEARED_AT_ONCE: usize = 500;
+/// Moving a folder to the trash is one rename; a share that hangs takes longer.
+const REMOVAL: Duration = Duration::from_secs(30);
 
 /// A part of a listing, newest first.
 pub struct JobPage {
@@ -81,12 +85,20 @@ impl Service {
         let StoredJob { id, status, .. } = self.find(text).await?;
         let mut news = self.feed.follow(id);
         self.reactor.ask_for(Input::Delete { job: id, status }).await?;
-        while self.store.job(id).await?.is_some() {
-            if news.changed().await.is_err() {
-                break;
+        let removed = async {
+            while self.store.job(id).await?.is_some() {
+                if news.changed().await.is_err() {
+                    break;
+                }
             }
-        }
-        Ok(id)
+            Ok(id)
+        };
+        let late = || {
+            Error::Unavailable(format!(
+                "the files of {id} could not be moved to the trash yet; the log of the master says why. Delete it again later"
+            ))
+        };
+        tokio::time::timeout(REMOVAL, removed).await.map_err(|_| late())?
     }
 
     /// Ends all queued jobs; says how many.

@@ -79,6 +79,9 @@ impl Service {
             let Some(job) = self.store.job(reader.id).await? else { return Ok(()) };
             let ended = match job.status.phase() {
                 Phase::Done => return self.send_archived(&job, reader).await,
+                _ if reader.wants_an_earlier_attempt(&job) => {
+                    return self.send_archived(&job, reader).await;
+                }
                 Phase::Queued if !reader.request.follow => {
                     return self.send_archived(&job, reader).await;
                 }
@@ -166,6 +169,10 @@ impl Service {
 }
 
 impl Reader {
+    fn wants_an_earlier_attempt(&self, job: &StoredJob) -> bool {
+        self.request.attempt != 0 && Attempt(self.request.attempt) < job.status.attempt
+    }
+
     /// The first request as it was made; later ones from the next byte on. Another attempt begins anew.
     fn next_request(&self, attempt: Attempt) -> ReadLogRequest {
         match self.at {
