@@ -53,7 +53,9 @@ impl Error {
         let message = Chain(self).to_string();
         let (cause, strike) = match self {
             Self::Nothing(_) => (Cause::Rejected, false),
-            Self::Volume(volumes::Error::Look { .. }) => (Cause::Rejected, true),
+            Self::Volume(volumes::Error::Look { source, .. }) => {
+                (Cause::Rejected, is_of_the_node(source))
+            }
             Self::Volume(_) => (Cause::Rejected, false),
             Self::Fetch(_) | Self::Bundle { .. } => (Cause::Bundle, true),
             Self::Unpack(error) => (Cause::Bundle, !error.is_of_the_bundle()),
@@ -95,4 +97,9 @@ fn exited(cause: Cause, detail: String, log_length: u64) -> Report {
         spool_length: 0,
         detail,
     })
+}
+
+/// A path that may not be entered, or is no folder, is the job's mistake; a disk that does not answer is the node's.
+fn is_of_the_node(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory)
 }

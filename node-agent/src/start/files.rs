@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) fn lay_out(dir: &JobDir, user: &JobUser) -> Result<(), Error> {
 }
 
 fn give(path: &Path, user: &JobUser) -> io::Result<()> {
-    if user.is_this_process() { Ok(()) } else { chown(path, Some(user.uid), Some(user.gid)) }
+    if user.is_this_process() { Ok(()) } else { lchown(path, Some(user.uid), Some(user.gid)) }
 }
 
 /// The part that waits for storage.
@@ -124,8 +124,12 @@ impl Task {
             }
             let mut file = File::options().write(true).create_new(true).mode(0o644).open(&path)?;
             file.write_all(text.as_bytes())?;
+            let user = &self.node.settings.job_user;
+            if !user.is_this_process() {
+                // The open file, whatever the job's user has put in its place since.
+                fchown(&file, Some(user.uid), Some(user.gid))?;
+            }
             drop(file);
-            give(&path, &self.node.settings.job_user)?;
             snapshot.adopt(&self.dir.work(), Path::new(PARAMETERS))
         };
         let mut write = write;

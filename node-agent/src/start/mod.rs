@@ -8,6 +8,7 @@ mod rule;
 mod volumes;
 
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -143,8 +144,7 @@ impl Start {
     /// Writes what the supervisor needs to know.
     async fn describe(&self, plan: Plan, base: &Base, places: Places) -> Result<Held, Error> {
         let settings = &self.node.settings;
-        let working_dir = self.kept.spec.worker.working_dir.clone().unwrap_or_default();
-        let cwd = places.work.join(working_dir);
+        let cwd = cwd(&places.work, self.kept.spec.worker.working_dir.as_deref());
         let env = environment::environment(&Facts {
             id: self.id,
             spec: &self.kept.spec,
@@ -213,4 +213,26 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     // Only a panic, which is logged, or the end of the agent keeps it from coming back.
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Cancelled))
+}
+
+/// Where the command runs. `/job` is the bundle's folder, wherever that lies on this node.
+fn cwd(work: &Path, asked: Option<&str>) -> PathBuf {
+    let asked = Path::new(asked.unwrap_or_default());
+    match asked.strip_prefix("/job") {
+        Ok(below) => work.join(below),
+        Err(_) => work.join(asked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_the_job_is_where_its_files_are() {
+        let at = |asked| cwd(Path::new("/data/work"), asked).display().to_string();
+        assert_eq!(at(None), "/data/work/");
+        assert_eq!(at(Some("/job/src")), "/data/work/src");
+        assert_eq!(at(Some("/elsewhere")), "/elsewhere");
+    }
 }

@@ -177,8 +177,14 @@ fn spawn(child: &mut process::Command, command: &Command, output: &OwnedFd) -> i
 
 fn enter(cwd: &Path) -> Result<(), Failure> {
     rustix::process::chdir(cwd).map_err(|error| {
-        let error = io::Error::from(error);
-        internal(format!("cannot enter the working directory {}: {error}", cwd.display()))
+        let message = format!(
+            "cannot enter the working directory {}: {}",
+            cwd.display(),
+            io::Error::from(error)
+        );
+        // Named by the job; anything else is the disk's.
+        let named_wrong = matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS);
+        if named_wrong { exec(message) } else { internal(message) }
     })
 }
 

@@ -87,9 +87,12 @@ async fn lay_out(want: &Want<'_>, folder: &Path) -> Result<(), Error> {
             unpack::unpack(file, bundle, &source, owner).map_err(Error::Unpack)?;
             return Ok(());
         }
-        make(&source, 0o755, Some(&user))?;
+        // Written before the folder is the user's: nobody else can put a link there.
+        make(&source, 0o755, None)?;
         let path = source.join(LIST);
-        fs::write(&path, &requirements.text).map_err(|source| Error::Disk { path, source })
+        let disk = |source| Error::Disk { path: path.clone(), source };
+        fs::write(&path, &requirements.text).map_err(disk)?;
+        give(&source, &user).map_err(disk)
     })
     .await
 }
@@ -99,12 +102,13 @@ const LIST: &str = "requirements.txt";
 fn make(path: &Path, mode: u32, owner: Option<&JobUser>) -> Result<(), Error> {
     let made = DirBuilder::new().mode(mode).create(path).and_then(|()| {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
-        match owner.filter(|it| !it.is_this_process()) {
-            Some(user) => lchown(path, Some(user.uid), Some(user.gid)),
-            None => Ok(()),
-        }
+        owner.map_or(Ok(()), |user| give(path, user))
     });
     made.map_err(|source| Error::Disk { path: path.to_owned(), source })
+}
+
+fn give(path: &Path, user: &JobUser) -> io::Result<()> {
+    if user.is_this_process() { Ok(()) } else { lchown(path, Some(user.uid), Some(user.gid)) }
 }
 
 fn run_file(want: &Want<'_>, places: &BuildPlaces, python: &str) -> RunFile {

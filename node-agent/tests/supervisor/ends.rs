@@ -114,7 +114,7 @@ async fn what_cannot_be_executed_says_why_in_log_and_exit_file() {
     let mut run = sh("true");
     run.command.cwd = "/absent/dir".into();
     let ended = fixture.run(&run).await;
-    let message = failed(&ended, Cause::Internal);
+    let message = failed(&ended, Cause::Exec);
     assert!(message.contains("working directory /absent/dir"), "{message}");
     assert_eq!(fixture.run(&sh("true")).await.exit.end, End::Code { code: 0 }, "the slot goes on");
 }
