@@ -3,6 +3,7 @@
 
 mod docker;
 mod process;
+mod seats;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::venv::{self, Venv};
 
 pub use docker::{Docker, Error as DockerError, Image};
 pub use process::Process;
+use seats::Seat;
 
 /// The executor of this node.
 pub enum Executor {
@@ -48,6 +50,8 @@ pub struct Supervised {
     slot: Option<Slot>,
     /// The answer to the job, where it was an event already.
     first: Option<Event>,
+    /// The slot, where it is one of this machine's.
+    seat: Option<Seat>,
 }
 
 /// The building of a virtual environment.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use atlas_core::JobSpec;
 
+use super::seats::{Seat, Seats};
 use super::{Base, Error, Fate, Supervised};
 use crate::options::Settings;
 use crate::paths::{AttemptId, Data, JobDir};
@@ -18,13 +19,17 @@ use crate::supervisor::StartedFile;
 /// What a job gets of the agent's own environment.
 const INHERITED: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
 
+/// So many slots that are busy though nobody knows of their job are passed over.
+const BUSY: usize = 64;
+
 /// The slots of this node.
 pub struct Process {
     supervisor: PathBuf,
     slots: PathBuf,
     /// Idle supervisors beyond this number are let go.
     most: usize,
-    idle: Mutex<Vec<Slot>>,
+    idle: Mutex<Vec<(Slot, Seat)>>,
+    seats: Seats,
     env: BTreeMap<String, String>,
     python: Option<String>,
 }
@@ -43,6 +48,7 @@ impl Process {
             slots: data.slots(),
             most: usize::try_from(slots).unwrap_or(usize::MAX),
             idle: Mutex::default(),
+            seats: Seats::default(),
             python,
             env,
         }
@@ -56,15 +62,27 @@ impl Process {
     }
 
     pub(super) async fn launch(&self, control: &Path) -> Result<Supervised, Error> {
-        while let Some(slot) = self.take() {
-            match hand_over(slot, control).await {
+        while let Some((slot, seat)) = self.take() {
+            match hand_over(slot, seat, control).await {
                 // It ended while it was idle, or is not as idle as it seemed.
                 Err(Error::Gone | Error::Refused(_) | Error::Supervisor(_)) => {}
                 done => return done,
             }
         }
-        let folder = self.slots.join(uuid::Uuid::new_v4().simple().to_string());
-        hand_over(Slot::start(&folder, &self.supervisor).await?, control).await
+        // A job that was ended may still be on its way out; its slot is not waited for.
+        let mut busy = Vec::new();
+        while busy.len() < BUSY {
+            let seat = self.seats.take();
+            match Slot::start(&self.folder(&seat), &self.supervisor).await {
+                Ok(slot) if slot.job().is_none() => return hand_over(slot, seat, control).await,
+                Ok(_) => {}
+                // One that ends just now still has the slot.
+                Err(_) if busy.is_empty() => {}
+                Err(error) => return Err(error.into()),
+            }
+            busy.push(seat);
+        }
+        Err(Error::Refused(format!("{BUSY} supervisors do not let go of jobs that were ended")))
     }
 
     pub(super) async fn adopt(
@@ -72,19 +90,19 @@ impl Process {
         dirs: &[(AttemptId, JobDir)],
     ) -> BTreeMap<AttemptId, Supervised> {
         let mut adopted = BTreeMap::new();
-        for folder in folders(&self.slots) {
-            let Ok(mut slot) = Slot::connect(&folder.join("sock")).await else {
-                // Its supervisor is gone, and so is what the folder was for.
-                let _ = fs::remove_dir_all(&folder);
-                continue;
+        for number in self.numbers() {
+            let Some(seat) = self.seats.take_this(number) else { continue };
+            let Ok(mut slot) = Slot::connect(&self.folder(&seat).join("sock")).await else {
+                continue; // its supervisor is gone; the next one of this number cleans up
             };
             let Some(control) = slot.job().map(Path::to_owned) else {
-                self.keep(slot);
+                self.keep(slot, seat);
                 continue;
             };
             match dirs.iter().find(|(_, dir)| dir.control() == control) {
                 Some((id, _)) => {
-                    adopted.insert(*id, Supervised { slot: Some(slot), first: None });
+                    let seat = Some(seat);
+                    adopted.insert(*id, Supervised { slot: Some(slot), first: None, seat });
                 }
                 None => {
                     let control = control.display();
@@ -96,32 +114,42 @@ impl Process {
         adopted
     }
 
-    fn take(&self) -> Option<Slot> {
+    /// A slot whose job has ended takes the next one.
+    pub(super) fn give_back(&self, supervised: Supervised) {
+        if let Supervised { slot: Some(slot), seat: Some(seat), .. } = supervised {
+            self.keep(slot, seat);
+        }
+    }
+
+    fn take(&self) -> Option<(Slot, Seat)> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// A slot whose job has ended takes the next one.
-    pub(super) fn give_back(&self, supervised: Supervised) {
-        if let Some(slot) = supervised.slot {
-            self.keep(slot);
+    /// One that is let go ends by itself after a while, or is taken again before.
+    fn keep(&self, slot: Slot, seat: Seat) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.most {
+            idle.push((slot, seat));
         }
     }
 
-    fn keep(&self, slot: Slot) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.most {
-            idle.push(slot);
-        }
+    fn folder(&self, seat: &Seat) -> PathBuf {
+        self.slots.join(seat.number().to_string())
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        let entries = fs::read_dir(&self.slots).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 }
 
 /// Gives a slot its job and waits for the answer.
-async fn hand_over(mut slot: Slot, control: &Path) -> Result<Supervised, Error> {
+async fn hand_over(mut slot: Slot, seat: Seat, control: &Path) -> Result<Supervised, Error> {
     slot.run(control).await?;
     match slot.next().await {
         Event::Refused { message } => Err(Error::Refused(message)),
         Event::Lost => Err(Error::Gone),
-        first => Ok(Supervised { slot: Some(slot), first: Some(first) }),
+        first => Ok(Supervised { slot: Some(slot), first: Some(first), seat: Some(seat) }),
     }
 }
 
@@ -137,11 +165,6 @@ pub(super) async fn abandoned(dir: &JobDir) -> Fate {
         Ok(false) | Err(_) => "its supervisor is gone",
     };
     Fate { message: message.into(), out_of_memory: false }
-}
-
-fn folders(parent: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
 }
 
 /// What packages are installed for: the very file that a name means now.

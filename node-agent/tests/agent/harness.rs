@@ -281,7 +281,7 @@ impl Nodes for Master {
 
 /// An agent and its folders, which outlive it.
 pub struct Node {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub master: Master,
     pub settings: Settings,
     tasks: Tasks,
@@ -317,7 +317,7 @@ impl Node {
             settings.job_user = atlas_node::options::JobUser::this_process();
         }
         change(&mut settings);
-        let mut node = Self { _folder: folder, master, settings, tasks: Tasks::new() };
+        let mut node = Self { folder, master, settings, tasks: Tasks::new() };
         node.run();
         node.master.joined(1).await;
         node
@@ -404,6 +404,16 @@ impl Node {
 }
 
 impl Node {
+    /// The processes of the slots' supervisors.
+    pub fn supervisors(&self) -> Vec<i32> {
+        let slots = fs::read_dir(self.settings.data.join("slots")).into_iter().flatten().flatten();
+        let peers = slots.filter_map(|slot| {
+            let stream = UnixStream::connect(slot.path().join("sock")).ok()?;
+            Some(rustix::net::sockopt::socket_peercred(&stream).unwrap())
+        });
+        peers.map(|peer| peer.pid.as_raw_nonzero().get()).collect()
+    }
+
     /// Ends the supervisors of slots, and returns when they are gone.
     pub fn kill_supervisors(&self, signal: Signal) {
         let slots = fs::read_dir(self.settings.data.join("slots")).into_iter().flatten().flatten();
@@ -437,6 +447,10 @@ impl Drop for Node {
         self.kill_supervisors(Signal::TERM);
         if self.settings.executor == ExecutorKind::Docker {
             self.remove_containers();
+        }
+        // Threads of the agent may be writing still, and then there is something new in a folder that was just emptied.
+        while fs::remove_dir_all(self.folder.path()).is_err() && self.folder.path().exists() {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod docker;
 mod harness;
+mod measure;
 mod process;
 mod proxy;
 mod wheel;

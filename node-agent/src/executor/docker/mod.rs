@@ -138,7 +138,7 @@ impl Docker {
         let (slot, ()) = tokio::try_join!(self.attach(name, control), started)?;
         let over = || ExitFile::read(control).ok().flatten().map(Event::Exited);
         let first = if slot.is_none() { over() } else { None };
-        Ok(Supervised { slot, first })
+        Ok(Supervised { slot, first, seat: None })
     }
 
     /// Waits for the supervisor of a container, as long as there is hope. `None` = it was quicker than we are.
@@ -228,7 +228,7 @@ impl Docker {
                 continue;
             };
             if let (true, Ok(slot)) = (running, Slot::attach(&dir.control(), ANSWERS).await) {
-                adopted.insert(*id, Supervised { slot: Some(slot), first: None });
+                adopted.insert(*id, Supervised { slot: Some(slot), first: None, seat: None });
             }
         }
         adopted
