@@ -230,9 +230,9 @@ mod tests {
 
     #[test]
     fn the_folder_of_the_job_is_where_its_files_are() {
-        let at = |asked| cwd(Path::new("/data/work"), asked).display().to_string();
-        assert_eq!(at(None), "/data/work/");
-        assert_eq!(at(Some("/job/src")), "/data/work/src");
+        let at = |asked| cwd(Path::new("/data/files"), asked).display().to_string();
+        assert_eq!(at(None), "/data/files/");
+        assert_eq!(at(Some("/job/src")), "/data/files/src");
         assert_eq!(at(Some("/elsewhere")), "/elsewhere");
     }
 }
