@@ -26,7 +26,7 @@ pub struct Options {
     /// Address of gRPC and REST [default: 127.0.0.1:5558]
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<String>,
-    /// How long a node may go unheard before its jobs are queued again, or `until-reboot` [default: 5m]
+    /// How long a node may go unheard before its jobs are queued again, or `until-reboot` [default: 5m, at least 40s]
     #[arg(long, value_name = "DURATION")]
     pub lease: Option<LeaseOption>,
     /// File with the token that nodes must show; made if it is not there [default: join-token in the data folder]
@@ -63,8 +63,10 @@ pub struct Config {
     pub max_bundle: u64,
 }
 
-/// A lease must outlast some heartbeats and the grace of a stop.
-const SHORTEST_LEASE: Millis = Millis::from_secs(20);
+/// Below it a node would stop its jobs before anybody counts it as away, and an outage of seconds would end them: the grace of a
+/// stop and the margin between two clocks go off a lease, and what is left has to cover [`UNREACHABLE_AFTER`] and the way back
+/// (`docs/operating/leases.md`; a test here adds it up).
+const SHORTEST_LEASE: Millis = Millis::from_secs(40);
 
 impl Options {
     /// What holds when nobody says anything.
@@ -106,8 +108,12 @@ impl Config {
         };
         let LeaseOption(_, lease) = options.lease.expect("it has a default");
         if matches!(lease, Lease::Lasts(span) if span < SHORTEST_LEASE) {
-            return Err(effective
-                .invalid("lease", format!("it is shorter than {} s", SHORTEST_LEASE.0 / 1000)));
+            let why = format!(
+                "it is shorter than {} s. A node stops its jobs 15 s before its lease ends, and needs the rest to notice that \
+                 its connection is gone and to come back: with less, an outage of a few seconds would end jobs",
+                SHORTEST_LEASE.0 / 1000
+            );
+            return Err(effective.invalid("lease", why));
         }
         Ok(Self {
             http: listen("http", options.http)?,
@@ -155,4 +161,40 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use atlas_core::agent::MARGIN;
+    use atlas_core::cluster::UNREACHABLE_AFTER;
+    use atlas_runtime::config::Layers;
+
+    use super::*;
+
+    fn build(lease: &str) -> Result<Config, String> {
+        let data = Some(PathBuf::from("/nowhere"));
+        let flags = Options { data, lease: Some(lease.parse().unwrap()), ..Options::default() };
+        let effective =
+            Layers::new(&Options::defaults()).unwrap().flags(&flags).unwrap().build().unwrap();
+        Config::build(&effective).map_err(|it| it.to_string())
+    }
+
+    #[test]
+    fn a_lease_that_leaves_no_time_to_come_back_is_refused_with_the_reason() {
+        let error = build("39s").unwrap_err();
+        assert!(error.contains("--lease") && error.contains("shorter than 40 s"), "{error}");
+        assert_eq!(build("40s").unwrap().policy.lease, Lease::Lasts(SHORTEST_LEASE));
+        assert_eq!(build("until-reboot").unwrap().policy.lease, Lease::UntilReboot);
+    }
+
+    #[test]
+    fn with_the_shortest_lease_an_outage_that_makes_a_node_unreachable_ends_no_job() {
+        // The last heartbeat that was answered may be as old as this when the outage begins.
+        let heartbeat = crate::start::HEARTBEAT;
+        // The longest pause of a node between two tries to reach its master.
+        let retry = std::time::Duration::from_secs(5);
+        let back = heartbeat + std::time::Duration::from_millis(UNREACHABLE_AFTER.0) + retry;
+        let usable = SHORTEST_LEASE.0 - Policy::default().grace.0 - MARGIN.0;
+        assert!(u128::from(usable) > back.as_millis());
+    }
 }

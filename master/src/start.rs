@@ -29,7 +29,7 @@ use crate::service::{FINISHING, Service};
 use crate::store::{self, Embedded, Store};
 
 /// How often a node says that it is there.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How often trash, unused bundles and broken uploads are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 

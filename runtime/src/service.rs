@@ -10,6 +10,8 @@ use crate::Chain;
 use crate::tasks::{Signal, Tasks, signals};
 use crate::telemetry::{self, TelemetryOptions};
 
+/// It could not start, or something that it cannot do without ended. The table is `docs/using/exit-codes.md`.
+const UNABLE: u8 = 126;
 /// The last spans get this long; an unreachable collector must not hold up a shutdown.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -26,8 +28,8 @@ pub struct Service {
 
 impl Service {
     /// Runs the process. `start` opens what it needs, spawns its tasks and returns once it serves; then a signal, an
-    /// essential task's end or `tasks.cancel()` begins the shutdown. Exit code 0 after a clean one, else 1 with
-    /// the reason in the log. Threads that hang on a dead file system are left to the kernel.
+    /// essential task's end or `tasks.cancel()` begins the shutdown. Exit code 0 after a clean one, else 126 with
+    /// the reason in the log, as every command of Atlas ends that could not do its work. Threads that hang on a dead file system are left to the kernel.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -65,7 +67,7 @@ impl Service {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!("{}", Chain(error.as_ref()));
-                    ExitCode::FAILURE
+                    ExitCode::from(UNABLE)
                 }
             };
             telemetry.shutdown(FLUSH).await;
@@ -111,5 +113,5 @@ fn announce(signal: Signal) {
 /// For what goes wrong before there are logs.
 fn unable(name: &str, error: &dyn fmt::Display) -> ExitCode {
     eprintln!("{name}: could not start: {error}");
-    ExitCode::FAILURE
+    ExitCode::from(UNABLE)
 }

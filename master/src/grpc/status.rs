@@ -9,8 +9,12 @@ use crate::service::Error;
 
 pub fn status(error: &Error) -> Status {
     let code = match error {
-        Error::Invalid { .. } | Error::Ambiguous { .. } => Code::InvalidArgument,
-        Error::NoJob(_) | Error::NoSuchPath { .. } => Code::NotFound,
+        Error::Invalid { .. } => Code::InvalidArgument,
+        // What was named is no job, or no single one.
+        Error::NoJob(_)
+        | Error::NotAnId { .. }
+        | Error::Ambiguous { .. }
+        | Error::NoSuchPath { .. } => Code::NotFound,
         Error::NoLogYet(_) | Error::NoBundle(_) => Code::FailedPrecondition,
         Error::SpecDiffers(_) => Code::AlreadyExists,
         Error::Denied(_) => Code::PermissionDenied,

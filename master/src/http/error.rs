@@ -48,8 +48,11 @@ fn problem(code: StatusCode, detail: &str) -> Response {
 
 fn code(error: &Error) -> StatusCode {
     match error {
-        Error::Invalid { .. } | Error::Ambiguous { .. } => StatusCode::BAD_REQUEST,
-        Error::NoJob(_) | Error::NoSuchPath { .. } => StatusCode::NOT_FOUND,
+        Error::Invalid { .. } => StatusCode::BAD_REQUEST,
+        Error::NoJob(_)
+        | Error::NotAnId { .. }
+        | Error::Ambiguous { .. }
+        | Error::NoSuchPath { .. } => StatusCode::NOT_FOUND,
         Error::NoLogYet(_) | Error::NoBundle(_) | Error::SpecDiffers(_) => StatusCode::CONFLICT,
         Error::Denied(_) => StatusCode::FORBIDDEN,
         Error::Rejected(rejection) => rejected(rejection),

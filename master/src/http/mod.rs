@@ -3,6 +3,7 @@
 mod api;
 mod error;
 mod health;
+mod root;
 mod views;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub struct App {
 
 pub fn routes(app: App) -> Router {
     Router::new()
+        .route("/", get(root::page))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

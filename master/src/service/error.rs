@@ -11,6 +11,10 @@ pub enum Error {
     Invalid { field: String, why: String },
     #[error("there is no job {0}")]
     NoJob(String),
+    #[error(
+        "there is no job {text:?}: it is neither a job's id nor {fewest} or more of its first digits"
+    )]
+    NotAnId { text: String, fewest: usize },
     #[error("{prefix} is the beginning of several jobs: {}; give more digits", list(jobs))]
     Ambiguous { prefix: String, jobs: Vec<JobId> },
     #[error("job {0} is queued and has not produced any logs")]

@@ -66,12 +66,7 @@ impl Service {
         let digits = prefix.bytes().filter(u8::is_ascii_hexdigit).count();
         if !prefix.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-') || digits < FEWEST_DIGITS
         {
-            return Err(Error::invalid(
-                "job",
-                format!(
-                    "{text:?} is neither a job's id nor {FEWEST_DIGITS} or more of its first digits"
-                ),
-            ));
+            return Err(Error::NotAnId { text: text.into(), fewest: FEWEST_DIGITS });
         }
         match self.store.jobs_with_prefix(&prefix, 5).await?.as_slice() {
             [] => Err(Error::NoJob(text.into())),

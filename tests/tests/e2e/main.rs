@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bounds;
+mod browser;
 mod failures;
 mod found;
 mod logs;

@@ -162,9 +162,7 @@ fn a_taken_port_or_folder_names_who_holds_it() {
         let data = cluster.path("second");
         let args = ["--http", http, "--grpc", grpc, "--data", data.to_str().unwrap()];
         let output = Command::new(binary("atlas-master")).args(args).output().unwrap();
-        let run = Run::of(&args, &output);
-        assert_ne!(run.code, 0, "{run:#?}");
-        run.says(&taken).says(&me);
+        Run::of(&args, &output).exits(126).says(&taken).says(&me);
         assert!(!data.join("endpoints.json").exists());
 
         let args = [&["up", "--executor", "process", "--node", "0"], &args[..]].concat();
@@ -175,8 +173,7 @@ fn a_taken_port_or_folder_names_who_holds_it() {
     let args = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", data.to_str().unwrap()];
     let output = Command::new(binary("atlas-master")).args(args).output().unwrap();
     let [master, _] = cluster.pids();
-    let run = Run::of(&args, &output).says("is in use by").says(&master.to_string());
-    assert_ne!(run.code, 0, "{run:#?}");
+    Run::of(&args, &output).exits(126).says("is in use by").says(&master.to_string());
     assert!(data.join("endpoints.json").exists(), "what the first one wrote is gone");
 }
 
