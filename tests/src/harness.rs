@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Only what hangs takes this long, on a machine that is busy with other things, too.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// How a cluster under test differs from the plain one.
 pub struct Settings {
     pub executor: &'static str,
@@ -20,6 +23,8 @@ pub struct Settings {
     pub volumes: String,
     /// More options of the master.
     pub master: &'static [&'static str],
+    /// Variables of every process.
+    pub env: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {
@@ -31,6 +36,7 @@ impl Default for Settings {
             log: "debug",
             volumes: "/".into(),
             master: &[],
+            env: Vec::new(),
         }
     }
 }
@@ -124,7 +130,8 @@ impl Cluster {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
-            .env("ATLAS_LOG", self.settings.log);
+            .env("ATLAS_LOG", self.settings.log)
+            .envs(self.settings.env.iter().cloned());
         command.spawn().unwrap_or_else(|error| {
             panic!("{command:?} did not start ({error}); run `make build` first")
         })
@@ -144,6 +151,20 @@ impl Cluster {
         [self.master.as_ref().unwrap().id(), self.node.as_ref().unwrap().id()]
     }
 
+    /// The supervisors of jobs that are plain processes.
+    pub fn supervisors(&self) -> Vec<u32> {
+        let sockets = self.path("node").display().to_string();
+        let numbers = fs::read_dir("/proc").unwrap().flatten();
+        let numbers = numbers.filter_map(|it| it.file_name().to_str()?.parse().ok());
+        numbers
+            .filter(|pid: &u32| {
+                // It may end while it is looked at.
+                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                words.contains("atlas-supervisor") && words.contains(&sockets)
+            })
+            .collect()
+    }
+
     /// Where gRPC is served, as a URL.
     pub fn grpc(&self) -> String {
         format!("http://{}", self.grpc)
@@ -152,6 +173,18 @@ impl Cluster {
     /// Where HTTP is served, as HOST:PORT.
     pub fn http(&self) -> &str {
         &self.http
+    }
+
+    /// SIGKILL to the supervisor of this attempt of a job; what it held goes with it or is left to the agent.
+    pub fn kill_supervisor(&self, id: &str, attempt: u32) {
+        match self.settings.executor {
+            "docker" => {
+                let container = format!("atlas-{id}.{attempt}");
+                let killed = Command::new("docker").args(["kill", &container]).output().unwrap();
+                assert!(killed.status.success(), "{killed:?}");
+            }
+            _ => self.supervisors().into_iter().for_each(|it| send(it, "KILL")),
+        }
     }
 
     pub fn signal_master(&self, signal: &str) {
@@ -179,6 +212,7 @@ impl Cluster {
         let mut command = Command::new(binary("atlas"));
         command
             .args(args)
+            .envs(self.settings.env.iter().cloned())
             .env("ATLAS_HOME", self.path("home"))
             .env_remove("ATLAS_CONFIG")
             .stdin(Stdio::null());
@@ -278,7 +312,7 @@ impl Run {
     }
 }
 
-/// The one place that sleeps. Waits up to a minute for what is bound to happen.
+/// The one place that sleeps. Waits for what is bound to happen.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
@@ -286,10 +320,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "it did not happen within a minute: {what}"
-        );
+        assert!(began.elapsed() < PATIENCE, "it did not happen within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(50));
     }
 }

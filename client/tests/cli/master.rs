@@ -381,4 +381,4 @@ impl Jobs for Served {
 }
 
 /// Long enough for anything that is bound to happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(180);

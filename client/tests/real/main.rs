@@ -133,7 +133,7 @@ fn wait_for_end(pid: &Value) {
     let pid = Pid::from_raw(i32::try_from(pid.as_i64().unwrap()).unwrap()).unwrap();
     // Gone already is what is wanted.
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return };
-    let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let patience = Timespec { tv_sec: 180, tv_nsec: 0 };
     assert_eq!(
         poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience)),
         Ok(1),

@@ -118,7 +118,7 @@ async fn a_supervisor_that_was_told_to_end_does_not_outlive_its_job() {
     assert_eq!(exited(&mut slot, &control).await.exit.end, End::Signal { signal: 15 });
     let begun = Instant::now();
     assert_eq!(next(&mut slot).await, Event::Lost);
-    assert!(begun.elapsed() < Duration::from_secs(5), "it waited until it was idle for long");
+    assert!(begun.elapsed() < Duration::from_secs(9), "it waited until it was idle for long");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use atlas_node::supervisor::{Command, ExitFile, Limits, RunFile};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Fixture {
     pub dir: TempDir,

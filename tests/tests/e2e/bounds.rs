@@ -46,15 +46,7 @@ impl Process {
 fn processes(cluster: &Cluster) -> Vec<(&'static str, Process)> {
     let [master, agent] = cluster.pids();
     let mut all = vec![("master", Process(master)), ("agent", Process(agent))];
-    let sockets = cluster.path("node").display().to_string();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
-        // It may end while it is looked at.
-        let words = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-        if words.contains("atlas-supervisor") && words.contains(&sockets) {
-            all.push(("supervisor", Process(pid)));
-        }
-    }
+    all.extend(cluster.supervisors().into_iter().map(|it| ("supervisor", Process(it))));
     assert!(all.len() > 2, "no supervisor was found");
     all
 }

@@ -33,12 +33,12 @@ fn a_worker_is_free_at_the_exit_while_a_gigabyte_is_still_being_archived() {
     let dir = cluster.project("outputs", &[("main.py", "")]);
     let write = "head -c 1500000000 /dev/zero > large";
     let large = cluster.submit(&dir, &["sh", "-c", write]);
-    let next = cluster.submit(&dir, &["true"]);
-    let phase = eventually("the next job has begun", || {
-        (cluster.job(&next)["started_at"] != Value::Null)
-            .then(|| cluster.job(&large)["phase"].clone())
-    });
-    assert_eq!(phase, "archiving", "the worker was not free before the archive was done");
+    let archived = cluster.path("shared/jobs").join(&large[..2]).join(&large).join("outputs/large");
+    // It looks with its first instruction, and nobody has to be quick.
+    let look = format!("! test -e {}", archived.display());
+    let next = cluster.submit(&dir, &["sh", "-c", &look]);
+    let ended = cluster.atlas(&["wait", &next]).code;
+    assert_eq!(ended, 0, "the worker was not free before the archive was done");
     assert_eq!(cluster.job(&large)["status"], "completed");
     eventually("it is archived", || (cluster.job(&large)["phase"] == "done").then_some(()));
     let listed = cluster.json(&["ls", &large, "outputs"]);
