@@ -5,6 +5,7 @@ use std::sync::Arc;
 use atlas_core::Position;
 use atlas_proto::convert::job_view;
 use atlas_proto::wire::{self, jobs_server};
+use atlas_runtime::telemetry::TraceParent;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -40,8 +41,7 @@ impl jobs_server::Jobs for Jobs {
 
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Answer<wire::SubmitReply> {
         let who = identity(request.metadata());
-        let traceparent =
-            request.metadata().get("traceparent").and_then(|it| it.to_str().ok()).map(Into::into);
+        let traceparent = TraceParent::from_metadata(request.metadata()).map(|it| it.to_string());
         let done = self
             .0
             .submit(&who, request.into_inner(), traceparent)

@@ -11,15 +11,11 @@ use atlas_proto::wire;
 use atlas_tests::harness::{Cluster, Settings, eventually};
 use tonic::Code;
 
-use crate::rpc::{Rpc, signed, submission};
+use crate::rpc::{Rpc, new_id, signed, submission};
 
 /// How often this job is in the listing.
 fn count(cluster: &Cluster, id: &str) -> usize {
     cluster.json(&["jobs"]).as_array().unwrap().iter().filter(|it| it["id"] == id).count()
-}
-
-fn new_id() -> String {
-    uuid::Uuid::new_v4().to_string()
 }
 
 #[test]

@@ -51,6 +51,10 @@ impl Rpc {
     }
 }
 
+pub fn new_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 /// A submission of this command.
 pub fn submission(id: &str, bundle: &wire::Bundle, command: &[&str]) -> SubmitRequest {
     SubmitRequest {
