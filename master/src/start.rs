@@ -121,15 +121,15 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
 
 /// Folders, and that nobody else uses them.
 fn prepare(config: &Config) -> Result<InstanceLock, Error> {
-    for path in [&config.data, &config.shared] {
-        std::fs::create_dir_all(path)
-            .map_err(|source| Error::Folder { path: path.clone(), source })?;
-    }
     let path = config.data.clone();
     match is_network_filesystem(&path) {
         Ok(None) => {}
         Ok(Some(kind)) => return Err(Error::Network { path, kind }),
         Err(source) => return Err(Error::Folder { path, source }),
+    }
+    for path in [&config.data, &config.shared] {
+        std::fs::create_dir_all(path)
+            .map_err(|source| Error::Folder { path: path.clone(), source })?;
     }
     Ok(InstanceLock::acquire(&config.data, "atlas-master")?)
 }

@@ -1,6 +1,8 @@
 //! Real masters, nodes, supervisors, containers. Each test is a sentence about what a user can rely on.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in its helpers")]
 
+mod archiving;
+mod attempts;
 mod bad_input;
 mod bounds;
 mod browser;
@@ -10,3 +12,4 @@ mod logs;
 mod lost_replies;
 mod rpc;
 mod the_way;
+mod trace;

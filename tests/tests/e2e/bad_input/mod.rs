@@ -2,6 +2,7 @@
 
 mod bundles;
 mod machines;
+mod network;
 mod words;
 
 use std::fs;
