@@ -38,12 +38,23 @@ impl Target {
         if !jobs.is_empty() {
             return Ok((config, jobs));
         }
-        // The one word is more likely a job than a configuration.
-        let default = config::variable("ATLAS_CONFIG").unwrap_or_else(|| config::DEFAULT.into());
-        Err(Error::Usage(format!(
-            "CONFIG or JOB is missing; for a job {config}: `atlas {command} {default} {config}`"
-        )))
+        Err(Error::Usage(if is_a_job(&config) {
+            let default = default_name();
+            format!("CONFIG is missing: `atlas {command} {default} {config}`")
+        } else {
+            format!("JOB is missing: `atlas {command} {config} JOB` (`atlas jobs` lists them)")
+        }))
     }
+}
+
+/// The configuration to suggest where none is named.
+pub fn default_name() -> String {
+    config::variable("ATLAS_CONFIG").unwrap_or_else(|| config::DEFAULT.into())
+}
+
+/// Whether the word is a job's id or the beginning of one, rather than a name.
+fn is_a_job(word: &str) -> bool {
+    word.len() >= 4 && word.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-')
 }
 
 /// Connects to the master of a configuration.
@@ -75,6 +86,12 @@ mod tests {
     #[test]
     fn a_job_alone_is_told_how_to_say_it() {
         let error = split(None, &["4554"]).unwrap_err();
-        assert!(error.ends_with("`atlas stop scheduler 4554`"), "{error}");
+        assert!(error.ends_with("CONFIG is missing: `atlas stop scheduler 4554`"), "{error}");
+    }
+
+    #[test]
+    fn a_configuration_alone_is_told_that_the_job_is_missing() {
+        let error = split(None, &["lab"]).unwrap_err();
+        assert!(error.contains("JOB is missing: `atlas stop lab JOB`"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! What can be said to `atlas submit`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use atlas_runtime::config::nearest;
 use clap::{Args as _, Command};
@@ -8,7 +8,7 @@ use clap::{Args as _, Command};
 use super::job_dir;
 use crate::config::variable;
 use crate::error::Error;
-use crate::target::Target;
+use crate::target::{Target, default_name};
 
 /// Send a folder to the cluster, run a command in it, and follow its log to the end
 ///
@@ -135,7 +135,19 @@ impl Args {
             refuse_misspelt(first)?;
         }
         let dir = rest.pop().expect("one word is left");
-        Ok(Words { config, dir: job_dir(dir.into())?, command })
+        let dir = job_dir(dir.into()).map_err(|error| self.without_config().unwrap_or(error))?;
+        Ok(Words { config, dir, command })
+    }
+
+    /// A folder in the place of CONFIG is JOB_DIR, and what seemed to be JOB_DIR is COMMAND.
+    fn without_config(&self) -> Option<Error> {
+        let (first, second) = (&self.first, self.second.as_ref()?);
+        Path::new(first).is_dir().then(|| {
+            Error::Usage(format!(
+                "CONFIG is missing: `atlas submit {} {first} {second}`",
+                default_name()
+            ))
+        })
     }
 
     /// Whether the job is followed to its end.
@@ -268,5 +280,10 @@ mod tests {
         assert!(words("lab").unwrap_err().contains("JOB_DIR is missing"));
         assert!(words("lab /no/where main.py").unwrap_err().contains("/no/where does not exist"));
         assert!(words("lab /dev/null main.py").unwrap_err().contains("is not a directory"));
+        let error = words(". main.py").unwrap_err();
+        assert!(
+            error.ends_with("CONFIG is missing: `atlas submit scheduler . main.py`"),
+            "{error}"
+        );
     }
 }

@@ -166,7 +166,10 @@ fn job_dir(dir: PathBuf) -> Result<PathBuf, Error> {
     match std::fs::metadata(&dir) {
         Ok(found) if found.is_dir() => Ok(dir),
         Ok(_) => {
-            Err(Error::Usage(format!("the job directory {} is not a directory", dir.display())))
+            let path = dir.display();
+            Err(Error::Usage(format!(
+                "the job directory {path} is not a directory: it stands before COMMAND, as in `atlas submit scheduler . {path}`"
+            )))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(&dir)),
         Err(error) => Err(Error::Usage(format!(
