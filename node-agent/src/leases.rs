@@ -44,6 +44,16 @@ impl Leases {
         self.state().deadline
     }
 
+    /// What begins from now on begins with this deadline. What runs keeps the one it has until [`set`](Self::set).
+    pub fn announce(&self, deadline: Deadline) {
+        self.state().deadline = deadline;
+    }
+
+    /// A job that is not wanted any more: its lease is never renewed, whenever it is gone.
+    pub fn end(&self, control: &Path) {
+        self.state().jobs.remove(control);
+    }
+
     /// Writes the new deadline down for every job. One that cannot be written leaves its job with the old one, and is logged.
     pub fn set(&self, deadline: Deadline) {
         let mut state = self.state();
@@ -115,6 +125,22 @@ mod tests {
         leases.set(Deadline::At(Mono(400)));
         assert_eq!(written(second.path()).as_deref(), Some("400"));
         assert_eq!(written(over.path()), None);
+    }
+
+    #[test]
+    fn a_job_that_is_to_be_killed_is_not_renewed_and_one_that_begins_has_the_new_deadline() {
+        let leases = Leases::default();
+        let [wanted, unwanted, new] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let _wanted = leases.adopt(wanted.path());
+        let _unwanted = leases.adopt(unwanted.path());
+        leases.announce(Deadline::At(Mono(500)));
+        leases.end(unwanted.path());
+        let _new = leases.begin(new.path()).unwrap();
+        assert_eq!(written(new.path()).as_deref(), Some("500"));
+        assert_eq!(written(wanted.path()), None, "renewed before the list was gone through");
+        leases.set(Deadline::At(Mono(500)));
+        assert_eq!(written(wanted.path()).as_deref(), Some("500"));
+        assert_eq!(written(unwanted.path()), None);
     }
 
     #[test]

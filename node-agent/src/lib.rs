@@ -4,6 +4,7 @@ mod archive;
 mod driver;
 mod executor;
 mod identity;
+mod insist;
 pub mod inventory;
 mod keyed;
 mod leases;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use atlas_core::Epoch;
 use atlas_core::node::{ExecutorKind, NodeSpec};
+use atlas_core::resources::Capacity;
 use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem};
 use atlas_runtime::tasks::Tasks;
 use tokio::sync::{Semaphore, watch};
@@ -69,13 +70,11 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let token = Token::new(&settings.token).ok_or(Error::Token)?;
     let (listener, address) = proxy::listen(settings.listen).await?;
     let shared = settings.shared.clone().map(Shared::new);
-    let executor = match settings.executor {
-        ExecutorKind::Process => Executor::Process(Process::new(&settings, &data, capacity.slots)),
-        ExecutorKind::Docker => {
-            let docker = Docker::connect(&settings, &data, &identity, capacity.memory).await?;
-            Executor::Docker(Box::new(docker))
-        }
+    let executor = executor(&settings, &data, &identity, &capacity);
+    let Some(executor) = tasks.token().run_until_cancelled(executor).await else {
+        return Ok(());
     };
+    let executor = executor?;
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
     let spec = NodeSpec {
@@ -101,8 +100,10 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         emptying: Semaphore::new(EMPTYING),
         settings,
     });
-    let found =
-        driver::find(&node).await.map_err(|source| Error::Look { path: data.jobs(), source })?;
+    let Some(found) = tasks.token().run_until_cancelled(driver::find(&node)).await else {
+        return Ok(());
+    };
+    let found = found.map_err(|source| Error::Look { path: data.jobs(), source })?;
     // After the supervisors of unfinished builds were ended.
     node.venvs.clean().map_err(|source| Error::Clean { path: data.environments(), source })?;
     let cluster = identity::cluster(&data)?;
@@ -126,6 +127,22 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     tasks.cancelled().await;
     drop(lock);
     Ok(())
+}
+
+/// Docker's waits for its engine.
+async fn executor(
+    settings: &Settings,
+    data: &Data,
+    identity: &Identity,
+    capacity: &Capacity,
+) -> Result<Executor, Error> {
+    Ok(match settings.executor {
+        ExecutorKind::Process => Executor::Process(Process::new(settings, data, capacity.slots)),
+        ExecutorKind::Docker => {
+            let docker = Docker::connect(settings, data, identity, capacity.memory).await?;
+            Executor::Docker(Box::new(docker))
+        }
+    })
 }
 
 /// Without a container a job must be able to walk to its own directory.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use atlas_core::Timestamp;
 use atlas_core::agent::{Assignment, Report};
 use atlas_core::time::Millis;
+use atlas_runtime::clock::Wall;
 use atlas_runtime::telemetry::TraceParent;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,7 +18,8 @@ use tracing::{Instrument, Span};
 
 use super::kept::Kept;
 use super::{Handle, Wishes, exit};
-use crate::executor::Supervised;
+use crate::executor::{Fate, Standing, Supervised};
+use crate::insist::Insist;
 use crate::logs::{self, LogState};
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir, LOG};
@@ -28,6 +30,8 @@ use crate::{archive, start};
 
 /// A start that was asked to end, or a job that was killed, is not waited for any longer than this.
 const GIVE_UP: Duration = Duration::from_secs(20);
+/// A supervisor that ends every connection must not keep its agent busy.
+const AGAIN: Duration = Duration::from_millis(100);
 /// A storage that takes a log takes the end of it in this time.
 const LAST_LOG: Duration = Duration::from_secs(10);
 
@@ -52,12 +56,21 @@ pub(super) enum Origin {
 
 /// What was found of an attempt when the agent started.
 pub enum State {
-    /// It is running; adopted.
+    /// It is running, as far as is known.
     Running { kept: Kept, running: Box<Running> },
     /// It has ended and may have to be archived.
     Exited { kept: Kept },
     /// There is nothing to do but to remove it when the master says so.
     Over,
+}
+
+/// How listening to a supervisor ended.
+enum Heard {
+    End(Report),
+    /// The connection is over.
+    Nothing,
+    /// It did not do what it was told.
+    NoUse,
 }
 
 impl Attempt {
@@ -81,7 +94,7 @@ impl Attempt {
             Origin::Found(State::Exited { kept }) => {
                 let copier = self.copy_log();
                 let exit = exit_file(&self.dir).await;
-                self.end_log(exit.map_or(0, |it| it.log_length));
+                self.end_log(exit.map_or_else(|| length(&self.dir), |it| it.log_length));
                 Some((kept, copier))
             }
             Origin::Found(State::Over) => None,
@@ -111,10 +124,10 @@ impl Attempt {
         }
     }
 
-    /// The start is not dropped half way, but asked to give up; only one that hangs, in a storage that is away, is left behind,
-    /// and then it has come to no supervisor yet.
+    /// The start is not dropped half way, but asked to give up; one that hangs, in a storage that is away, is left to itself as
+    /// long as it has not come to an executor: it cannot get there any more.
     async fn start(&mut self, kept: Kept) -> Result<Running, start::Error> {
-        let cancel = CancellationToken::new();
+        let (cancel, launching) = (CancellationToken::new(), CancellationToken::new());
         let task = start::Start {
             node: self.node.clone(),
             id: self.id,
@@ -122,12 +135,25 @@ impl Attempt {
             kept,
             log: self.log.clone(),
             cancel: cancel.clone(),
+            launching: launching.clone(),
         };
-        let mut start = Box::pin(task.run());
+        let (done, mut result) = oneshot::channel();
+        let tasks = self.node.tasks.clone();
+        let start = async move {
+            if let Some(started) = tasks.token().run_until_cancelled(Box::pin(task.run())).await {
+                let _ = done.send(started); // nobody listens to one that was given up
+            }
+        };
+        self.node.tasks.spawn(&format!("start {}", self.id), start.in_current_span());
         loop {
             tokio::select! {
-                done = &mut start => return done,
-                () = given_up(&cancel) => return Err(start::Error::Cancelled),
+                done = &mut result => return done.unwrap_or(Err(start::Error::Cancelled)),
+                () = given_up(&cancel), if !launching.is_cancelled() => {
+                    // Looked at once more: it may have got there meanwhile.
+                    if !launching.is_cancelled() {
+                        return Err(start::Error::Cancelled);
+                    }
+                }
                 Wishes { stop, kill, remove, .. } = next(&mut self.wishes) => {
                     if stop.is_some() || kill || remove {
                         cancel.cancel();
@@ -140,29 +166,23 @@ impl Attempt {
     /// Watches a job to its end. True when there is a log to keep.
     async fn watch(&mut self, running: Running) -> bool {
         let Running { mut supervised, lease, venv } = running;
-        let mut followed = Wishes::default();
-        let killed = CancellationToken::new();
         self.wishes.mark_changed(); // some may have come during the start
         let report = loop {
-            tokio::select! {
-                event = supervised.next() => match event {
-                    Event::Started(StartedFile { at_ms, .. }) => {
-                        let at = Timestamp(at_ms);
-                        self.driver.report(self.id, Report::Started { at }).await;
-                    }
-                    Event::LogGrew { length } => self.grow_log(length),
-                    Event::Exited(file) => break self.exited(supervised, file).await,
-                    Event::Refused { message } => tracing::error!(job = %self.id, "{message}"),
-                    Event::Lost => break self.lost().await,
+            let fate = match supervised.take() {
+                Some(watched) => match self.listen(watched).await {
+                    Heard::End(report) => break report,
+                    Heard::Nothing => self.settle(false).await,
+                    Heard::NoUse => self.settle(true).await,
                 },
-                wishes = next(&mut self.wishes) => {
-                    follow(&mut supervised, &mut followed, wishes).await;
-                    if wishes.kill {
-                        killed.cancel();
-                    }
+                None => self.settle(false).await,
+            };
+            match fate {
+                Standing::Runs(again) => {
+                    tokio::time::sleep(AGAIN).await;
+                    self.wishes.mark_changed(); // it has not heard them
+                    supervised = Some(*again);
                 }
-                // A supervisor that does not do it is no use: then it is done without it.
-                () = given_up(&killed) => break self.lost().await,
+                Standing::Gone(fate) => break self.gone(fate).await,
             }
         };
         drop((lease, venv));
@@ -171,25 +191,83 @@ impl Attempt {
         exited
     }
 
+    /// Hears a supervisor to its last word.
+    async fn listen(&mut self, mut supervised: Supervised) -> Heard {
+        let mut followed = Wishes::default();
+        let killed = CancellationToken::new();
+        loop {
+            tokio::select! {
+                event = supervised.next() => match event {
+                    Event::Started(StartedFile { at_ms, .. }) => {
+                        let at = Timestamp(at_ms);
+                        self.driver.report(self.id, Report::Started { at }).await;
+                    }
+                    Event::LogGrew { length } => self.grow_log(length),
+                    Event::Exited(file) => return Heard::End(self.exited(supervised, file).await),
+                    Event::Refused { message } => tracing::error!(job = %self.id, "{message}"),
+                    Event::Lost => {
+                        self.node.executor.lost(supervised).await;
+                        return Heard::Nothing;
+                    }
+                },
+                wishes = next(&mut self.wishes) => {
+                    follow(&mut supervised, &mut followed, wishes).await;
+                    if wishes.kill {
+                        killed.cancel();
+                    }
+                }
+                // A supervisor that does not do it is no use: then it is done without it.
+                () = given_up(&killed) => {
+                    self.node.executor.lost(supervised).await;
+                    return Heard::NoUse;
+                }
+            }
+        }
+    }
+
+    /// Asks what has become of a job whose supervisor is not heard, for as long as it takes: until that is known, it is held.
+    async fn settle(&mut self, kill: bool) -> Standing {
+        let mut insist = Insist::new();
+        loop {
+            let (executor, kill) = (&self.node.executor, kill || self.wishes.borrow().kill);
+            let known = if kill {
+                executor.end(self.id, &self.dir).await.map(Standing::Gone)
+            } else {
+                executor.look(self.id, &self.dir).await
+            };
+            let error = match known {
+                Ok(standing) => return standing,
+                Err(error) => error,
+            };
+            let what = format!("job {}: its supervisor is not heard", self.id);
+            tokio::select! {
+                () = insist.wait(what, &error) => {}
+                _ = next(&mut self.wishes) => {}
+            }
+        }
+    }
+
     async fn exited(&self, supervised: Supervised, file: ExitFile) -> Report {
         let out_of_memory = self.node.executor.ended(self.id, supervised, &file).await;
         self.end_log(file.log_length);
         exit::report(&file, started(&self.dir).await, out_of_memory)
     }
 
-    /// The supervisor is gone. If it finished its work before, that counts.
-    async fn lost(&self) -> Report {
-        let fate = self.node.executor.abandoned(self.id, &self.dir).await;
-        let report = match exit_file(&self.dir).await {
-            Some(file) => {
-                self.end_log(file.log_length);
-                return exit::report(&file, started(&self.dir).await, fate.out_of_memory);
-            }
-            None => Report::Lost { message: fate.message },
-        };
+    /// No process of it is left. If its supervisor finished its work before, that counts.
+    async fn gone(&self, fate: Fate) -> Report {
+        if let Some(file) = exit_file(&self.dir).await {
+            self.end_log(file.log_length);
+            return exit::report(&file, started(&self.dir).await, fate.out_of_memory);
+        }
+        if fate.out_of_memory {
+            let length = length(&self.dir);
+            self.end_log(length);
+            let started = started(&self.dir).await;
+            return exit::out_of_memory(&fate.message, Timestamp(Wall::now()), started, length);
+        }
         let length = self.log.borrow().length;
         self.end_log(length);
-        report
+        Report::Lost { message: fate.message }
     }
 
     fn grow_log(&self, length: u64) {

@@ -42,13 +42,32 @@ pub fn report(file: &ExitFile, started: Option<Timestamp>, out_of_memory: bool) 
     })
 }
 
+/// The end of a job that took its supervisor along, so that nobody wrote an exit file.
+pub fn out_of_memory(
+    message: &str,
+    at: Timestamp,
+    started: Option<Timestamp>,
+    log_length: u64,
+) -> Report {
+    Report::Exited(Exit {
+        kind: ExitKind::Failed(Cause::OutOfMemory),
+        stopped: false,
+        at,
+        started,
+        log_length,
+        spool_length: 0,
+        detail: format!("{ASKED_FOR_MORE}; {message}"),
+    })
+}
+
+const ASKED_FOR_MORE: &str = "the job asked for more memory than it was given (--ram)";
+
 fn detail(file: &ExitFile, out_of_memory: bool) -> String {
     let start = match &file.end {
         End::FailedToStart { message, .. } => Some(message.clone()),
         _ => None,
     };
-    let memory =
-        out_of_memory.then(|| "the job asked for more memory than it was given (--ram)".to_owned());
+    let memory = out_of_memory.then(|| ASKED_FOR_MORE.to_owned());
     let log = (file.log_lost > 0)
         .then(|| format!("{} bytes of its log did not fit on the node's disk", file.log_lost));
     let left = (file.left_behind > 0)

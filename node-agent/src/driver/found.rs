@@ -61,7 +61,7 @@ async fn held(
     node: &Node,
     id: AttemptId,
     dir: &JobDir,
-    running: Option<Supervised>,
+    supervised: Option<Supervised>,
 ) -> Option<(Report, State)> {
     let over = |message: String| Some((Report::Lost { message }, State::Over));
     let kept = match Kept::read(&dir.assignment()) {
@@ -71,11 +71,14 @@ async fn held(
     };
     let control = dir.control();
     let started = StartedFile::read(&control).ok().flatten().map(|it| Timestamp(it.at_ms));
-    if let Some(supervised) = running {
+    let running = |supervised| {
         let report = started.map_or(Report::Starting, |at| Report::Started { at });
         let venv = fs::read_link(dir.venv()).ok().map(|it| node.venvs.hold(it));
         let running = Running { supervised, lease: node.leases.adopt(&control), venv };
-        return Some((report, State::Running { kept, running: Box::new(running) }));
+        (report, State::Running { kept: kept.clone(), running: Box::new(running) })
+    };
+    if supervised.is_some() {
+        return Some(running(supervised));
     }
     match ExitFile::read(&control) {
         Ok(Some(file)) => {
@@ -90,9 +93,8 @@ async fn held(
         Ok(None) if kept.boot_id != node.identity.boot_id => {
             over("the node's machine was restarted".into())
         }
-        Ok(None) if control.join("run.json").exists() => {
-            over(node.executor.abandoned(id, dir).await.message)
-        }
+        // Its supervisor may be gone, or slow: nothing is said of it before that is known.
+        Ok(None) if control.join("run.json").exists() => Some(running(None)),
         Ok(None) => None,
         Err(error) => over(error.chain()),
     }
@@ -100,8 +102,8 @@ async fn held(
 
 fn word(report: &Report) -> &'static str {
     match report {
-        Report::Starting => "it is starting, adopted",
-        Report::Started { .. } => "it is running, adopted",
+        Report::Starting => "it is starting",
+        Report::Started { .. } => "it is running",
         Report::NotStarted { .. } => "it could not be started",
         Report::Exited(_) => "it has ended",
         Report::Archived { .. } => "it is archived",

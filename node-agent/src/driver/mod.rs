@@ -217,7 +217,10 @@ impl Driver {
                     self.wish(AttemptId { job, attempt }, |it| it.stop = Some(grace));
                 }
                 Action::Kill { job, attempt } => {
-                    self.wish(AttemptId { job, attempt }, |it| it.kill = true);
+                    let id = AttemptId { job, attempt };
+                    // Now, not when it is gone: the heartbeats that follow are not for it.
+                    self.node.leases.end(&self.node.data.job(id).control());
+                    self.wish(id, |it| it.kill = true);
                 }
                 Action::Archive { job, attempt } => {
                     self.wish(AttemptId { job, attempt }, |it| it.archive = true);

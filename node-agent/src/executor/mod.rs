@@ -69,7 +69,14 @@ pub struct BuildPlaces {
     pub source: String,
 }
 
-/// What can be said of a job whose supervisor is gone.
+/// What has become of a job whose supervisor was not heard.
+pub enum Standing {
+    Runs(Box<Supervised>),
+    /// No process of it is left. If it finished its work, its exit file is there.
+    Gone(Fate),
+}
+
+/// What can be said of a job that is gone with its supervisor.
 pub struct Fate {
     pub message: String,
     pub out_of_memory: bool,
@@ -82,8 +89,12 @@ pub enum Error {
     Supervisor(#[from] slot::Error),
     #[error("the supervisor refused the job: {0}")]
     Refused(String),
-    #[error("the supervisor ended before it took the job")]
+    #[error("the supervisor ended before its work was done")]
     Gone,
+    #[error("could not look for what is left of a job in /proc")]
+    Look(#[source] std::io::Error),
+    #[error("{0} processes of the job are about to end")]
+    Ending(usize),
     #[error(transparent)]
     Docker(#[from] DockerError),
 }
@@ -98,9 +109,11 @@ pub struct Verdict {
 impl Error {
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Supervisor(_) | Self::Refused(_) | Self::Gone => {
-                Verdict { cause: Cause::Internal, strike: true }
-            }
+            Self::Supervisor(_)
+            | Self::Refused(_)
+            | Self::Gone
+            | Self::Look(_)
+            | Self::Ending(_) => Verdict { cause: Cause::Internal, strike: true },
             Self::Docker(error) => error.verdict(),
         }
     }
@@ -220,11 +233,27 @@ impl Executor {
         }
     }
 
-    /// A job that was started has no supervisor: what may be left of it is ended.
-    pub async fn abandoned(&self, id: AttemptId, dir: &JobDir) -> Fate {
+    /// Its supervisor is not heard any more.
+    pub async fn lost(&self, supervised: Supervised) {
         match self {
-            Self::Process(_) => process::abandoned(dir).await,
-            Self::Docker(docker) => docker.abandoned(id).await,
+            Self::Process(process) => process.lost(supervised).await,
+            Self::Docker(_) => {}
+        }
+    }
+
+    /// What has become of a job whose supervisor is not heard. An error = that cannot be known now: ask again. Not to be dropped.
+    pub async fn look(&self, id: AttemptId, dir: &JobDir) -> Result<Standing, Error> {
+        match self {
+            Self::Process(process) => process.look(id, dir).await,
+            Self::Docker(docker) => docker.look(id, dir).await,
+        }
+    }
+
+    /// Ends what is left of a job, without its supervisor. An error = something may be left: ask again.
+    pub async fn end(&self, id: AttemptId, dir: &JobDir) -> Result<Fate, Error> {
+        match self {
+            Self::Process(_) => process::end(id, dir).await,
+            Self::Docker(docker) => Ok(docker.end(id).await?),
         }
     }
 

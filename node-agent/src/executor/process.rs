@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use atlas_core::JobSpec;
 
 use super::seats::{Seat, Seats};
-use super::{Base, Error, Fate, Supervised};
+use super::{Base, Error, Fate, Standing, Supervised};
 use crate::options::Settings;
 use crate::paths::{AttemptId, Data, JobDir};
-use crate::slot::{Event, Slot, end_orphan};
+use crate::slot::{Event, Slot, end_orphans};
 use crate::start::DEFAULT_PATH;
 use crate::supervisor::StartedFile;
 
@@ -29,6 +29,8 @@ pub struct Process {
     /// Idle supervisors beyond this number are let go.
     most: usize,
     idle: Mutex<Vec<(Slot, Seat)>>,
+    /// Slots whose supervisors may have jobs of this node, and that nobody here is connected to.
+    strays: tokio::sync::Mutex<Vec<Seat>>,
     seats: Seats,
     env: BTreeMap<String, String>,
     python: Option<String>,
@@ -48,6 +50,7 @@ impl Process {
             slots: data.slots(),
             most: usize::try_from(slots).unwrap_or(usize::MAX),
             idle: Mutex::default(),
+            strays: tokio::sync::Mutex::default(),
             seats: Seats::default(),
             python,
             env,
@@ -92,8 +95,14 @@ impl Process {
         let mut adopted = BTreeMap::new();
         for number in self.numbers() {
             let Some(seat) = self.seats.take_this(number) else { continue };
-            let Ok(mut slot) = Slot::connect(&self.folder(&seat).join("sock")).await else {
-                continue; // its supervisor is gone; the next one of this number cleans up
+            let mut slot = match Slot::connect(&self.socket(&seat)).await {
+                Ok(slot) => slot,
+                // Its supervisor is gone; the next one of this number cleans up.
+                Err(error) if error.is_absence() => continue,
+                Err(_) => {
+                    self.strays.lock().await.push(seat);
+                    continue;
+                }
             };
             let Some(control) = slot.job().map(Path::to_owned) else {
                 self.keep(slot, seat);
@@ -112,6 +121,43 @@ impl Process {
             }
         }
         adopted
+    }
+
+    /// The supervisor of this job is not heard any more. It may be gone.
+    pub(super) async fn lost(&self, supervised: Supervised) {
+        self.strays.lock().await.extend(supervised.seat);
+    }
+
+    /// Whether a supervisor has the job of this directory. An error = one that may have it does not answer.
+    pub(super) async fn look(&self, id: AttemptId, dir: &JobDir) -> Result<Standing, Error> {
+        if let Some(supervised) = self.stray(&dir.control()).await? {
+            return Ok(Standing::Runs(Box::new(supervised)));
+        }
+        // No supervisor has it: without one there is nobody to stop what is left of it when its lease ends.
+        Ok(Standing::Gone(end(id, dir).await?))
+    }
+
+    async fn stray(&self, control: &Path) -> Result<Option<Supervised>, Error> {
+        let mut strays = self.strays.lock().await;
+        let (mut found, mut silence) = (None, None);
+        for seat in std::mem::take(&mut *strays) {
+            match Slot::connect(&self.socket(&seat)).await {
+                Ok(slot) if slot.job() == Some(control) => {
+                    found = Some(Supervised { slot: Some(slot), first: None, seat: Some(seat) });
+                }
+                Ok(slot) if slot.job().is_none() => self.keep(slot, seat),
+                Ok(_) => strays.push(seat), // another one's
+                Err(error) if error.is_absence() => {}
+                Err(error) => {
+                    silence = Some(error);
+                    strays.push(seat);
+                }
+            }
+        }
+        match (found, silence) {
+            (None, Some(silence)) => Err(silence.into()),
+            (found, _) => Ok(found),
+        }
     }
 
     /// A slot whose job has ended takes the next one.
@@ -137,6 +183,10 @@ impl Process {
         self.slots.join(seat.number().to_string())
     }
 
+    fn socket(&self, seat: &Seat) -> PathBuf {
+        self.folder(seat).join("sock")
+    }
+
     fn numbers(&self) -> Vec<u32> {
         let entries = fs::read_dir(&self.slots).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
@@ -153,18 +203,21 @@ async fn hand_over(mut slot: Slot, seat: Seat, control: &Path) -> Result<Supervi
     }
 }
 
-/// A supervisor died and left its job without anyone to stop it when its lease ends: it is ended now.
-pub(super) async fn abandoned(dir: &JobDir) -> Fate {
+/// Ends what is left of a job whose supervisor is no use.
+pub(super) async fn end(id: AttemptId, dir: &JobDir) -> Result<Fate, Error> {
     let control = dir.control();
-    let ended = tokio::task::spawn_blocking(move || match StartedFile::read(&control) {
-        Ok(Some(started)) => end_orphan(&started).is_ok_and(|ended| ended),
-        Ok(None) | Err(_) => false,
+    let ended = tokio::task::spawn_blocking(move || {
+        // Without a readable file the job's processes are known by their environment alone.
+        let started = StartedFile::read(&control).ok().flatten();
+        end_orphans(id, started.as_ref()).map_err(Error::Look)
     });
-    let message = match ended.await {
-        Ok(true) => "its supervisor was killed; what was left of the job was ended",
-        Ok(false) | Err(_) => "its supervisor is gone",
-    };
-    Fate { message: message.into(), out_of_memory: false }
+    match ended.await {
+        Ok(Ok(0)) => Ok(Fate { message: "its supervisor is gone".into(), out_of_memory: false }),
+        Ok(Ok(count)) => Err(Error::Ending(count)),
+        Ok(Err(error)) => Err(error),
+        // The agent shuts down.
+        Err(_) => Err(Error::Gone),
+    }
 }
 
 /// What packages are installed for: the very file that a name means now.

@@ -40,6 +40,9 @@ pub struct Options {
     /// docker, or process: no isolation but files and signals [default: docker]
     #[arg(long, value_name = "docker|process")]
     pub executor: Option<String>,
+    /// Where the Docker engine listens: unix:///PATH or tcp://HOST:PORT [default: DOCKER_HOST, else /var/run/docker.sock]
+    #[arg(long, value_name = "URL")]
+    pub docker_host: Option<String>,
     /// Where the master reaches this node [default: what --listen says]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
@@ -87,6 +90,7 @@ pub struct Settings {
     pub data: PathBuf,
     pub inventory: Wanted,
     pub executor: ExecutorKind,
+    pub docker_host: Option<String>,
     pub address: Option<String>,
     pub listen: SocketAddr,
     pub name: NodeName,
@@ -162,6 +166,7 @@ impl Settings {
             data: values::absolute(data).map_err(refuse("data"))?,
             inventory: values::inventory(it.workers, it.gpus).map_err(refuse("workers"))?,
             executor,
+            docker_host: it.docker_host.clone(),
             address: it.address.clone(),
             listen: values::listen(it.listen.as_deref().unwrap_or_default())
                 .map_err(refuse("listen"))?,

@@ -103,12 +103,15 @@ impl Session {
 
     /// Writes down for every job how long it may go on. Not to be called before the first welcome.
     async fn publish(&self, clock: &LeaseClock) {
-        // The supervisors take their grace off themselves.
-        let deadline = clock.deadline(Millis(0)).map_or(Deadline::Never, Deadline::At);
-        let leases = self.leases.clone();
+        let (deadline, leases) = (deadline(clock), self.leases.clone());
         // It fails only while the agent shuts down, and then the old deadline, which is earlier, counts.
         let _ = tokio::task::spawn_blocking(move || leases.set(deadline)).await;
     }
+}
+
+/// The supervisors take their grace off themselves.
+fn deadline(clock: &LeaseClock) -> Deadline {
+    clock.deadline(Millis(0)).map_or(Deadline::Never, Deadline::At)
 }
 
 struct Ended {

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use super::{Error, Session, now};
+use super::{Error, Session, deadline, now};
 use crate::driver::Up;
 use crate::{identity, master};
 
@@ -118,11 +118,12 @@ impl Stream {
             .map(TryInto::try_into)
             .collect::<Result<_, _>>()
             .map_err(Error::Invalid)?;
-        // The lease first: what is started now must begin with it, and a heartbeat tells the master that nothing counts by an
-        // older one any more.
+        // What is started now must begin with the new lease; what the list does not name must not get it. Only then it is written
+        // down, before the first heartbeat, which tells the master that nothing counts by an older one any more.
         clock.welcomed((lease_ms > 0).then_some(Millis(lease_ms)));
-        session.publish(clock).await;
+        session.leases.announce(deadline(clock));
         session.driver.assignments(Epoch(epoch), list).await.ok_or(Error::Shutdown)??;
+        session.publish(clock).await;
         Ok(Duration::from_millis(heartbeat_ms.clamp(100, 60_000)))
     }
 

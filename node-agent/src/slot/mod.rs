@@ -38,7 +38,7 @@ use crate::supervisor::protocol::{self, Lines, Request};
 use crate::supervisor::socket::Address;
 use crate::supervisor::{ExitFile, StartedFile};
 
-pub use orphan::end_orphan;
+pub(crate) use orphan::end_orphans;
 
 /// A supervisor answers within microseconds; after this long it is not one.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -87,6 +87,15 @@ pub enum Error {
     Broken(#[source] io::Error),
     #[error("the path {} is no text", .0.display())]
     NotText(PathBuf),
+}
+
+impl Error {
+    /// Whether nobody listens there: the supervisor's process is gone, or never was. Silence is something else.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        matches!(self, Self::Connect { source, .. } if matches!(source.kind(), ConnectionRefused | NotFound))
+    }
 }
 
 impl Slot {

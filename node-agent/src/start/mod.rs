@@ -47,6 +47,8 @@ pub struct Start {
     pub log: watch::Sender<LogState>,
     /// The job is not wanted any more.
     pub cancel: CancellationToken,
+    /// Cancelled when the executor is about to have it: from then on there may be a process, and it ends or is there.
+    pub launching: CancellationToken,
 }
 
 impl Start {
@@ -67,6 +69,7 @@ impl Start {
         };
         let places = self.node.executor.places(&self.dir, &files, venv.as_ref());
         let lease = self.describe(plan, &base, places).await?;
+        self.launching.cancel(); // before the look: who gives up now knows which of both came first
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -74,7 +77,7 @@ impl Start {
         let venv_of = venv.as_ref();
         let launch = Launch { id: *id, dir, kept, files: &files, base: &base, venv: venv_of };
         let supervised = self.node.executor.launch(launch).await?;
-        Ok(Running { supervised, lease, venv })
+        Ok(Running { supervised: Some(supervised), lease, venv })
     }
 
     /// The attempt's folders and the beginning of its log.
@@ -184,7 +187,8 @@ impl Start {
 
 /// A job that a supervisor has, and its lease.
 pub struct Running {
-    pub supervised: Supervised,
+    /// `None` = started by an agent before this one; its supervisor is yet to be heard.
+    pub supervised: Option<Supervised>,
     pub lease: Held,
     /// Held, so that it stays.
     pub venv: Option<Venv>,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 
 use super::{Error, Want, cache};
-use crate::executor::{Build, BuildPlaces, Supervised};
+use crate::executor::{self, Build, BuildPlaces, Supervised};
 use crate::logs::Prelude;
 use crate::options::JobUser;
 use crate::slot::Event;
@@ -45,8 +45,12 @@ async fn try_build(want: &mut Want<'_>, folder: &Path) -> Result<(), Error> {
     if want.cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    if exit.end != (End::Code { code: 0 }) {
-        return Err(Error::Failed(exit.end.to_string()));
+    match exit.end {
+        End::Code { code: 0 } => {}
+        End::FailedToStart { cause: Cause::Internal, message } => {
+            return Err(executor::Error::Refused(message).into());
+        }
+        end => return Err(Error::Failed(end.to_string())),
     }
     let (folder, user) = (folder.to_owned(), want.node.settings.job_user.clone());
     blocking(move || {
@@ -161,8 +165,9 @@ async fn watch(
                     tell(folder, told, exit.log_length, want.log).await?;
                     return Ok(exit);
                 }
-                Event::Refused { message } => return Err(Error::Failed(message)),
-                Event::Lost => return Err(Error::Failed("its supervisor is gone".into())),
+                // Not what the requirements ask for: the node could not do its part.
+                Event::Refused { message } => return Err(executor::Error::Refused(message).into()),
+                Event::Lost => return Err(executor::Error::Gone.into()),
             },
             () = want.cancel.cancelled(), if !killed => {
                 killed = true;

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use atlas_core::agent::{Assignment, ExitKind, Report};
-use atlas_core::node::ExecutorKind;
-use atlas_core::spec::{JobSpec, Pull};
+use atlas_core::node::{AllowedVolume, ExecutorKind};
+use atlas_core::spec::{JobSpec, Pull, Volume};
 use atlas_core::{Cause, JobId};
 
 use crate::harness::{Node, eventually};
@@ -97,6 +97,61 @@ async fn a_job_that_wants_too_much_memory_ends_for_that_reason() {
     spec(&mut assignment).demand.memory = 64 << 20;
     let (_, kind) = run(&node, assignment).await;
     assert_eq!(kind, ExitKind::Failed(Cause::OutOfMemory));
+}
+
+#[tokio::test]
+async fn a_job_that_takes_its_supervisor_along_ends_for_want_of_memory_at_once() {
+    let node = start().await;
+    // The kernel is told whom to choose.
+    let mut assignment = node.script(
+        "echo 1000 > /proc/1/oom_score_adj; echo up; exec python -c 'x = bytearray(500_000_000)'",
+    );
+    spec(&mut assignment).demand.memory = 64 << 20;
+    let (job, kind) = run(&node, assignment).await;
+    assert_eq!(kind, ExitKind::Failed(Cause::OutOfMemory));
+    assert_eq!(node.said(job), "up\n");
+}
+
+#[tokio::test]
+async fn what_the_engine_will_not_give_a_job_is_no_strike() {
+    let node = Node::start_with(ExecutorKind::Docker, |settings| {
+        settings.volumes = vec![AllowedVolume { prefix: "/usr".into(), read_only: true }];
+    })
+    .await;
+    let volume =
+        |bind: &str| Volume { host: "/usr/share".into(), bind: bind.into(), read_only: true };
+    type Change = Box<dyn FnOnce(&mut JobSpec)>;
+    let over_a_file = volume("/etc/passwd");
+    let below_a_file = volume("/etc/passwd/below");
+    let cases: [(&str, Change); 3] = [
+        ("Minimum memory limit", Box::new(|it| it.demand.memory = 4 << 20)),
+        ("not a directory", Box::new(|it| it.worker.volumes = vec![over_a_file])),
+        ("not a directory", Box::new(|it| it.worker.volumes = vec![below_a_file])),
+    ];
+    for (why, change) in cases {
+        let mut assignment = node.script("true");
+        change(spec(&mut assignment));
+        let job = assignment.job;
+        node.master.assign(assignment).await;
+        let said = |it: &Report| match it {
+            Report::NotStarted { cause, strike, message } => {
+                Some((cause.clone(), *strike, message.clone()))
+            }
+            _ => None,
+        };
+        let (cause, strike, message) = node.master.told(job, "not started", said).await;
+        assert_eq!((cause, strike), (Cause::Rejected, false), "{message}");
+        assert!(message.contains(why), "{message}");
+        assert_eq!(inspect(job, "{{.Id}}"), None, "its container was left");
+    }
+}
+
+#[tokio::test]
+async fn a_little_of_a_processor_is_enough_to_start() {
+    let node = start().await;
+    let mut assignment = node.script("true");
+    spec(&mut assignment).demand.cpu_milli = 1;
+    assert_eq!(run(&node, assignment).await.1, ExitKind::Code(0));
 }
 
 #[tokio::test]

@@ -143,6 +143,17 @@ impl Master {
         self.until("joined", |state| state.joins.get(times - 1).cloned()).await
     }
 
+    /// Whether it was said that this job is gone or could not be started.
+    pub fn was_given_up(&self, job: JobId) -> bool {
+        let gave_up = |it: &Report| matches!(it, Report::Lost { .. } | Report::NotStarted { .. });
+        self.state.lock().unwrap().reports.iter().any(|it| it.job == job && gave_up(&it.report))
+    }
+
+    /// Does not want this job any more, without saying so.
+    pub fn forget_one(&self, job: JobId) {
+        self.state.lock().unwrap().wanted.retain(|it| it.job != job);
+    }
+
     /// Wants nothing any more, without saying so.
     pub fn forget(&self) {
         self.state.lock().unwrap().wanted.clear();
@@ -301,6 +312,7 @@ impl Node {
             data: folder.path().join("data"),
             inventory: Wanted { workers: Some(2), gpus: false },
             executor,
+            docker_host: None,
             address: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             name: "node-a".parse().unwrap(),
@@ -336,6 +348,11 @@ impl Node {
     /// Ends the agent's tasks where they stand, and starts it again.
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts an agent that was stopped.
+    pub async fn start_again(&mut self) {
         let joins = self.master.state.lock().unwrap().joins.len();
         self.run();
         self.master.joined(joins + 1).await;
@@ -412,6 +429,12 @@ impl Node {
             Some(rustix::net::sockopt::socket_peercred(&stream).unwrap())
         });
         peers.map(|peer| peer.pid.as_raw_nonzero().get()).collect()
+    }
+
+    pub fn signal_supervisors(&self, signal: Signal) {
+        for pid in self.supervisors() {
+            kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+        }
     }
 
     /// Ends the supervisors of slots, and returns when they are gone.

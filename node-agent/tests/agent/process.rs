@@ -191,6 +191,37 @@ async fn a_lease_that_is_not_renewed_ends_the_job_and_a_renewed_one_does_not() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_not_on_the_list_any_more_is_not_renewed_while_it_is_being_killed() {
+    let node = Node::start_process().await;
+    let [unwanted, wanted] = [(); 2].map(|()| node.script("echo up; sleep 1000"));
+    let jobs = [unwanted.job, wanted.job];
+    for assignment in [unwanted, wanted] {
+        node.master.assign(assignment).await;
+    }
+    for job in jobs {
+        node.master.started(job).await;
+    }
+    let deadline = |job| fs::read_to_string(node.dir(job).join("control/deadline")).ok();
+    // It cannot be killed at once.
+    node.signal_supervisors(Signal::STOP);
+    node.master.forget_one(jobs[0]);
+    node.master.restart_as("cluster-1");
+    node.master.joined(2).await;
+    let [last, first] = jobs.map(deadline);
+    // Two renewals of the other one mean that the list was gone through.
+    let next = |than: Option<String>| {
+        let later = move || deadline(jobs[1]).filter(|it| Some(it) != than.as_ref());
+        eventually("the other one is renewed", later)
+    };
+    let second = next(first).await;
+    next(Some(second)).await;
+    let before = deadline(jobs[0]);
+    assert!(before == last || before.is_none(), "{before:?} {last:?}");
+    node.signal_supervisors(Signal::CONT);
+    eventually("it is gone", || (!node.dir(jobs[0]).exists()).then_some(())).await;
+}
+
+#[tokio::test]
 async fn requirements_are_installed_once_and_shared() {
     let node = Node::start_process().await;
     let wheel = crate::wheel::wheel("atlas_probe", "1.0");

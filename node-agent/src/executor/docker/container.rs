@@ -34,6 +34,10 @@ const IMAGE: &str = "atlas.image";
 const PROCESSES: i64 = 32_768;
 const OPEN_FILES: i64 = 1_048_576;
 const STACK: i64 = 64 << 20;
+/// The kernel's least quota is a millisecond in each tenth of a second.
+const LEAST_CPU_MILLI: u64 = 10;
+/// A job's is 1024: where processors are short, builds wait for jobs.
+const BUILD_SHARES: i64 = 256;
 
 pub(super) struct Labels<'a> {
     pub node: &'a str,
@@ -70,7 +74,7 @@ impl Common<'_> {
             memory,
             memory_swap: memory, // as much in all: none of it swap
             nano_cpus: (demand.cpu_milli > 0)
-                .then(|| signed(demand.cpu_milli.saturating_mul(1_000_000))),
+                .then(|| signed(demand.cpu_milli.max(LEAST_CPU_MILLI).saturating_mul(1_000_000))),
             shm_size: Some(signed(kept.spec.shm.unwrap_or(half))),
             device_requests: devices(&kept.gpus),
             ..self.host(mounts)
@@ -78,7 +82,7 @@ impl Common<'_> {
         ContainerCreateBody {
             hostname: Some(format!("job-{}", &id.job.to_string()[..8])),
             // The supervisor gives the job its own environment; this is for the runtime's hooks.
-            env: Some(vec![format!("NVIDIA_VISIBLE_DEVICES={}", visible(&kept.gpus))]),
+            env: Some(vec![nvidia(&kept.gpus)]),
             labels: Some(labels.of(launch, &self.image.name)),
             ..self.body(host)
         }
@@ -94,7 +98,19 @@ impl Common<'_> {
             bind(&folder.join(venv::VENV), VENV, false),
         ];
         let labels = HashMap::from([(NODE.to_owned(), node.to_owned())]);
-        ContainerCreateBody { labels: Some(labels), ..self.body(self.host(mounts)) }
+        // Not the limits of the job that waits for it: other jobs use the environment too.
+        let memory = Some(signed(self.memory / 2));
+        let host = HostConfig {
+            memory,
+            memory_swap: memory,
+            cpu_shares: Some(BUILD_SHARES),
+            ..self.host(mounts)
+        };
+        ContainerCreateBody {
+            env: Some(vec![nvidia(&[])]),
+            labels: Some(labels),
+            ..self.body(host)
+        }
     }
 
     fn body(&self, host: HostConfig) -> ContainerCreateBody {
@@ -162,9 +178,10 @@ pub(super) fn without_limits(body: &mut ContainerCreateBody) -> bool {
 }
 
 /// For NVIDIA's runtime: exactly these, whatever the image says.
-fn visible(gpus: &[GpuId]) -> String {
+fn nvidia(gpus: &[GpuId]) -> String {
     let gpus: Vec<&str> = gpus.iter().map(GpuId::as_str).collect();
-    if gpus.is_empty() { "void".into() } else { gpus.join(",") }
+    let visible = if gpus.is_empty() { "void".into() } else { gpus.join(",") };
+    format!("NVIDIA_VISIBLE_DEVICES={visible}")
 }
 
 fn devices(gpus: &[GpuId]) -> Option<Vec<DeviceRequest>> {
@@ -219,6 +236,11 @@ mod tests {
         let files = Files { checkpoints: "/s/c".into(), mounts: Vec::new(), requirements: None };
         let base = Base::default();
         let launch = Launch { id, dir: &dir, kept: &kept, files: &files, base: &base, venv: None };
+        let labels = Labels { node: "n", cluster: Some("c".parse().unwrap()), epoch: kept.epoch };
+        with_common(|common| common.job(&launch, &labels))
+    }
+
+    fn with_common(make: impl FnOnce(&Common<'_>) -> ContainerCreateBody) -> ContainerCreateBody {
         let image = Image {
             id: "sha256:1".into(),
             name: "i:1".into(),
@@ -226,14 +248,21 @@ mod tests {
             entrypoint: Vec::new(),
             python: None,
         };
-        let labels = Labels { node: "n", cluster: Some("c".parse().unwrap()), epoch: kept.epoch };
-        let common = Common {
+        make(&Common {
             image: &image,
             supervisor: Path::new("/bin/atlas-supervisor"),
             user: &"1000:1000,44".parse().unwrap(),
             memory: 1000,
-        };
-        common.job(&launch, &labels)
+        })
+    }
+
+    #[test]
+    fn a_build_has_limits_and_sees_no_gpu() {
+        let body = with_common(|common| common.build(Path::new("/d/venvs/1"), "n"));
+        assert_eq!(body.env.unwrap(), ["NVIDIA_VISIBLE_DEVICES=void"]);
+        let host = body.host_config.unwrap();
+        assert_eq!((host.memory, host.memory_swap), (Some(500), Some(500)));
+        assert_eq!((host.cpu_shares, host.pids_limit), (Some(BUILD_SHARES), Some(PROCESSES)));
     }
 
     #[test]
@@ -264,6 +293,8 @@ mod tests {
         assert_eq!((host.nano_cpus, host.shm_size), (Some(1_500_000_000), Some(2000)));
         let host = body(|_| {}).host_config.unwrap();
         assert_eq!((host.memory, host.nano_cpus, host.shm_size), (None, None, Some(500)));
+        let little = body(|kept| Arc::make_mut(&mut kept.spec).demand.cpu_milli = 1);
+        assert_eq!(little.host_config.unwrap().nano_cpus, Some(10_000_000));
     }
 
     #[test]

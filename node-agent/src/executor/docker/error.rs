@@ -4,8 +4,9 @@ use atlas_core::Cause;
 
 use crate::executor::Verdict;
 
-/// What is asked of the engine first.
+/// What is asked of the engine first, and then.
 pub(super) const CREATE: &str = "create";
+pub(super) const START: &str = "start";
 
 /// Why a container or an image is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,8 @@ pub enum Error {
         "no Docker engine answers (DOCKER_HOST says where, else /var/run/docker.sock): start it, or start this agent with --executor process"
     )]
     Absent(#[source] bollard::errors::Error),
+    #[error("{0:?} is not where a Docker engine listens: give unix:///PATH or tcp://HOST:PORT")]
+    Host(String),
     #[error("the engine did not answer when asked to {what} {name}")]
     Engine { what: &'static str, name: String, source: bollard::errors::Error },
     #[error("the engine refused to {what} {name}")]
@@ -27,7 +30,9 @@ pub enum Error {
     #[error("could not pull image {image}")]
     Pull { image: String, source: bollard::errors::Error },
     #[error("container {name} ended before its supervisor was up: {why}")]
-    Stillborn { name: String, why: String },
+    Stillborn { name: String, why: String, out_of_memory: bool },
+    #[error("container {name} runs")]
+    Runs { name: String },
     #[error("the job has no image")]
     NoImage,
     #[error("could not write the job's log")]
@@ -64,8 +69,12 @@ impl Error {
             Self::Refused { what: CREATE, source, .. } if status(source) == Some(400) => {
                 (Cause::Rejected, false)
             }
+            Self::Refused { what: START, source, .. } => start_verdict(source),
+            Self::Stillborn { out_of_memory: true, .. } => (Cause::OutOfMemory, false),
             Self::Cancelled => (Cause::Internal, false),
             Self::Absent(_)
+            | Self::Host(_)
+            | Self::Runs { .. }
             | Self::Engine { .. }
             | Self::Refused { .. }
             | Self::Stillborn { .. }
@@ -88,6 +97,36 @@ pub(super) fn status(error: &bollard::errors::Error) -> Option<u16> {
 pub(super) fn is_about_limits(error: &bollard::errors::Error) -> bool {
     matches!(error, bollard::errors::Error::DockerResponseServerError { message, .. } if message.contains("rlimit"))
 }
+
+/// A container that the engine made but did not start. What its entrypoint is and where our own folders go is the node's; the
+/// rest the job asked for.
+fn start_verdict(error: &bollard::errors::Error) -> (Cause, bool) {
+    let bollard::errors::Error::DockerResponseServerError { message, .. } = error else {
+        return (Cause::Internal, true);
+    };
+    let has = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));
+    if has(&NO_MEMORY) {
+        (Cause::OutOfMemory, false)
+    } else if message.contains("mounting") && has(&NO_PLACE) {
+        (Cause::Rejected, false)
+    } else {
+        (Cause::Internal, true)
+    }
+}
+
+/// The runtime itself did not fit into the memory of the job.
+const NO_MEMORY: [&str; 3] = ["OOM-killed", "memory limit too low", "unable to set memory limit"];
+
+/// A path in the image where nothing can be mounted. That what is mounted cannot be read is not among them.
+const NO_PLACE: [&str; 7] = [
+    "not a directory",
+    "is a directory",
+    "read-only file system",
+    "cannot be mounted because",
+    "outside of rootfs",
+    "too many levels of symbolic links",
+    "file name too long",
+];
 
 /// Whether a registry said that there is no such image: no other node would find it either.
 fn is_unknown(error: &bollard::errors::Error) -> bool {
@@ -142,7 +181,65 @@ mod tests {
         assert_eq!(verdict(&error), (Cause::Internal, true));
         let error = Error::of("start", "c", answer(400, "exec: not found"));
         assert_eq!(verdict(&error), (Cause::Internal, true), "its entrypoint is the node's own");
-        let error = Error::of(CREATE, "c", answer(400, "Minimum memory limit allowed is 6MB"));
-        assert_eq!(verdict(&error), (Cause::Rejected, false));
+    }
+
+    #[test]
+    fn what_a_job_asks_for_in_vain_is_not_the_nodes_fault() {
+        // The first of each pair as Engine 20.10 with runc 1.1 says it, the second as later ones do.
+        let runc = "runc create failed: unable to start container process: ";
+        let mount =
+            r#"error during container init: error mounting "/d" to rootfs at "/etc/passwd": "#;
+        for (what, status, message, cause) in [
+            (CREATE, 400, "Minimum memory limit allowed is 6MB".to_owned(), Cause::Rejected),
+            (CREATE, 400, "Duplicate mount point: /x".into(), Cause::Rejected),
+            (
+                START,
+                400,
+                format!(
+                    "{runc}{mount}mount /d:/etc/passwd (via /proc/self/fd/6), flags: 0x5000: not a directory"
+                ),
+                Cause::Rejected,
+            ),
+            (
+                START,
+                400,
+                format!(
+                    "{runc}{mount}create mountpoint for /etc/passwd mount: make mountpoint \"/etc/passwd\": not a directory"
+                ),
+                Cause::Rejected,
+            ),
+            (
+                START,
+                500,
+                format!(
+                    "{runc}{mount}\"/merged/proc/x\" cannot be mounted because it is inside /proc"
+                ),
+                Cause::Rejected,
+            ),
+            (
+                START,
+                500,
+                format!("{runc}container init was OOM-killed (memory limit too low?)"),
+                Cause::OutOfMemory,
+            ),
+        ] {
+            let error = Error::of(what, "c", answer(status, &message));
+            assert_eq!(verdict(&error), (cause, false), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_the_node_lacks_is_its_fault() {
+        for (status, message) in [
+            (500, "could not select device driver \"\" with capabilities: [[gpu]]"),
+            (400, "exec: \"/atlas/supervisor\": permission denied"),
+            (
+                500,
+                "error mounting \"/nfs/x\" to rootfs at \"/x\": stat /nfs/x: stale NFS file handle",
+            ),
+        ] {
+            let error = Error::of(START, "c", answer(status, message));
+            assert_eq!(verdict(&error), (Cause::Internal, true), "{message}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Images: whether they are here, one pull at a time for each, and what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use atlas_core::JobSpec;
@@ -10,7 +10,7 @@ use bollard::query_parameters::{ContainerArchiveInfoOptions, RemoveContainerOpti
 use tokio_util::sync::CancellationToken;
 
 use super::error::{self, Error};
-use super::pull;
+use super::{container, pull};
 use crate::keyed::Keyed;
 use crate::logs::Prelude;
 use crate::start::{DEFAULT_PATH, from_lines};
@@ -33,14 +33,16 @@ pub struct Image {
 pub(super) struct Images {
     engine: bollard::Docker,
     default: String,
+    /// The node's identity.
+    node: String,
     pulls: Keyed<String>,
     /// The interpreter of each image, by its digest.
     pythons: Mutex<Vec<(String, Option<String>)>>,
 }
 
 impl Images {
-    pub(super) fn new(engine: bollard::Docker, default: String) -> Self {
-        Self { engine, default, pulls: Keyed::default(), pythons: Mutex::default() }
+    pub(super) fn new(engine: bollard::Docker, default: String, node: String) -> Self {
+        Self { engine, default, node, pulls: Keyed::default(), pythons: Mutex::default() }
     }
 
     /// The job's image, pulled as the job says.
@@ -124,26 +126,38 @@ impl Images {
         let body = ContainerCreateBody {
             image: Some(id.to_owned()),
             cmd: Some(vec!["-".into()]),
+            // One that could not be removed is, when the agent starts again.
+            labels: Some(HashMap::from([(container::NODE.to_owned(), self.node.clone())])),
             ..Default::default()
         };
         let created = self.engine.create_container(None, body).await;
         let probe = created.map_err(|source| Error::of("look into image", id, source))?.id;
-        let mut found = None;
-        'search: for name in ["python", "python3"] {
-            for folder in path.split(':').filter(|it| !it.is_empty()) {
-                let file = format!("{}/{name}", folder.trim_end_matches('/'));
-                let options = Some(ContainerArchiveInfoOptions { path: file });
-                if self.engine.get_container_archive_info(&probe, options).await.is_ok() {
-                    found = Some(name.to_owned());
-                    break 'search;
-                }
-            }
-        }
+        let found = self.find_python(&probe, path).await;
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
         if let Err(error) = self.engine.remove_container(&probe, Some(options)).await {
             tracing::warn!("could not remove the container that looked into an image: {error}");
         }
-        Ok(found)
+        found.map_err(|source| Error::of("look into image", id, source))
+    }
+
+    async fn find_python(
+        &self,
+        probe: &str,
+        path: &str,
+    ) -> Result<Option<String>, bollard::errors::Error> {
+        for name in ["python", "python3"] {
+            for folder in path.split(':').filter(|it| !it.is_empty()) {
+                let file = format!("{}/{name}", folder.trim_end_matches('/'));
+                let options = Some(ContainerArchiveInfoOptions { path: file });
+                match self.engine.get_container_archive_info(probe, options).await {
+                    Ok(_) => return Ok(Some(name.to_owned())),
+                    // What the engine says of a path is about the image; silence is not.
+                    Err(source) if error::status(&source).is_some() => {}
+                    Err(source) => return Err(source),
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
