@@ -284,8 +284,7 @@ async fn a_supervisor_of_a_slot_that_is_slow_keeps_its_job() {
 #[tokio::test]
 async fn a_job_is_lost_with_all_that_it_left_behind() {
     let node = Node::start_process().await;
-    let assignment =
-        node.script("setsid sh -c 'echo $$ > ../work/pid; exec sleep 1000' & sleep 1000");
+    let assignment = node.script("setsid sh -c 'echo $$ > pid; exec sleep 1000' & sleep 1000");
     let job = assignment.job;
     node.master.assign(assignment).await;
     let pid = eventually("it says its number", || {
