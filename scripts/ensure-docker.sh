@@ -21,6 +21,9 @@ main() {
 }
 
 bring_up() {
+  if [ -S "$socket" ] && [ ! -w "$socket" ] && ! can_be_root; then
+    die "an engine has its socket at $socket, which is closed to $(id -un): whoever is root there opens it by 'usermod -aG docker $(id -un)'"
+  fi
   need_root "starting a Docker engine"
   command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ] || "$here/ensure-packages.sh" docker.io
   command -v docker >/dev/null || "$here/ensure-packages.sh" docker-cli # apart from docker.io since Debian 13

@@ -17,9 +17,11 @@ as_root() {
   fi
 }
 
+can_be_root() { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }
+
 # Asked once before the first as_root whose own messages are of no interest.
 need_root() {
-  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+  can_be_root ||
     die "$1 needs root, and there is no sudo here: run this as root, or install sudo"
 }
 

@@ -4,7 +4,7 @@ set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/.."
 
+"$here/ensure-packages.sh" shellcheck # before what takes long
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --features atlas-node/supervisor -- -D warnings
-"$here/ensure-packages.sh" shellcheck
 git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources
