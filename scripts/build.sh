@@ -21,4 +21,4 @@ command -v cc >/dev/null || "$here/ensure-packages.sh" gcc libc6-dev # SQLite, z
 
 cargo build --workspace "$what" "${profile[@]}"
 # Only for this one binary: with RUSTFLAGS every other crate would be built a second time.
-cargo rustc --package atlas-node --features supervisor --bin atlas-supervisor "${profile[@]}" -- -C target-feature=+crt-static
+cargo rustc --package atlas-supervisor --features static --bin atlas-supervisor "${profile[@]}" -- -C target-feature=+crt-static

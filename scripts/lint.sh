@@ -6,5 +6,5 @@ cd "$here/.."
 
 "$here/ensure-packages.sh" shellcheck # before what takes long
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --features atlas-node/supervisor -- -D warnings
+cargo clippy --workspace --all-targets --features atlas-supervisor/static -- -D warnings
 git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources

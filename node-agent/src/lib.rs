@@ -1,4 +1,4 @@
-//! The node agent of an Atlas cluster, and the supervisor of its worker slots. Start at [`run`].
+//! The node agent of an Atlas cluster. Start at [`run`].
 
 mod archive;
 mod driver;
@@ -18,12 +18,12 @@ mod run;
 mod session;
 pub mod slot;
 mod start;
-pub mod supervisor;
 #[cfg(test)]
 mod tests;
 mod trash;
 pub mod unpack;
 mod venv;
 
+pub use atlas_supervisor as supervisor;
 pub use options::{Options, Settings};
 pub use run::{Error, run};

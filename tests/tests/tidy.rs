@@ -12,7 +12,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("atlas-proto", &["atlas-core"]),
     ("atlas-runtime", &[]),
     ("atlas-master", &["atlas-core", "atlas-proto", "atlas-runtime"]),
-    ("atlas-node", &["atlas-core", "atlas-proto", "atlas-runtime"]),
+    ("atlas-node", &["atlas-core", "atlas-proto", "atlas-runtime", "atlas-supervisor"]),
+    ("atlas-supervisor", &["atlas-core"]),
     ("atlas-cli", &["atlas-core", "atlas-proto", "atlas-runtime"]),
     ("atlas-tests", &["atlas-core", "atlas-proto", "atlas-runtime"]),
 ];
