@@ -4,6 +4,7 @@
 //! field; core to wire cannot fail.
 
 pub mod convert;
+pub mod list;
 
 /// Generated from `proto/atlas/v1/*.proto`.
 #[expect(
@@ -25,5 +26,5 @@ pub const USER_HEADER: &str = "x-atlas-user";
 pub const JOIN_TOKEN_HEADER: &str = "x-atlas-join-token";
 /// The most bytes of one chunk of a stream.
 pub const CHUNK: usize = 256 * 1024;
-/// The most bytes of one message: a complete list of assignments must fit.
+/// The most bytes of one message: a submission must fit.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;

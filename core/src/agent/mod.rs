@@ -24,17 +24,22 @@ pub use lease::{LeaseClock, MARGIN};
 pub struct Assignment {
     pub job: JobId,
     pub attempt: Attempt,
-    pub spec: Arc<JobSpec>,
-    pub gpus: Vec<GpuId>,
     pub duty: Duty,
 }
 
-/// What the node should do about a job it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the node should do about a job it holds. Only who has to start it needs to know what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Duty {
-    Run,
+    Run(Work),
     Stop { grace: Millis },
     Archive,
+}
+
+/// What is to be run, and on which GPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    pub spec: Arc<JobSpec>,
+    pub gpus: Vec<GpuId>,
 }
 
 /// What a node says about an attempt. The last word counts; it is said again in every new session.
@@ -162,7 +167,11 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing to do where it was begun already, also by an agent before this one.
-    Start(Assignment),
+    Start {
+        job: JobId,
+        attempt: Attempt,
+        work: Work,
+    },
     /// What has no process yet is given up and reported as not started.
     Stop {
         job: JobId,
@@ -248,25 +257,24 @@ impl Agent {
     }
 
     fn assign(&mut self, assignment: Assignment, actions: &mut Vec<Action>) {
-        let Assignment { job, attempt, duty, .. } = assignment;
+        let Assignment { job, attempt, duty } = assignment;
         match self.held.get(&job) {
             Some(it) if it.attempt > attempt => {}
-            Some(it) if it.attempt == attempt => self.remind(assignment, actions),
+            Some(it) if it.attempt == attempt => self.remind(job, attempt, duty, actions),
             Some(it) => {
                 let old = it.attempt;
                 self.release(job, old, actions);
-                self.take_on(assignment, duty, actions);
+                self.take_on(job, attempt, duty, actions);
             }
-            None => self.take_on(assignment, duty, actions),
+            None => self.take_on(job, attempt, duty, actions),
         }
     }
 
     /// An attempt that is not known here.
-    fn take_on(&mut self, assignment: Assignment, duty: Duty, actions: &mut Vec<Action>) {
-        let Assignment { job, attempt, .. } = assignment;
+    fn take_on(&mut self, job: JobId, attempt: Attempt, duty: Duty, actions: &mut Vec<Action>) {
         let report = match duty {
-            Duty::Run => {
-                actions.push(Action::Start(assignment));
+            Duty::Run(work) => {
+                actions.push(Action::Start { job, attempt, work });
                 let holding = Holding { begun: true, ..Holding::new(attempt, Report::Starting) };
                 self.held.insert(job, holding);
                 return;
@@ -286,16 +294,15 @@ impl Agent {
     }
 
     /// The duty of an attempt that is held already.
-    fn remind(&mut self, assignment: Assignment, actions: &mut Vec<Action>) {
-        let Assignment { job, attempt, duty, .. } = assignment;
+    fn remind(&mut self, job: JobId, attempt: Attempt, duty: Duty, actions: &mut Vec<Action>) {
         let Some(it) = self.held.get_mut(&job) else { return };
         match duty {
             // The agent that took it on may not have come so far as to start it.
-            Duty::Run if it.report == Report::Starting && !it.begun => {
+            Duty::Run(work) if it.report == Report::Starting && !it.begun => {
                 it.begun = true;
-                actions.push(Action::Start(assignment));
+                actions.push(Action::Start { job, attempt, work });
             }
-            Duty::Run => {}
+            Duty::Run(_) => {}
             Duty::Stop { grace } => self.stop(job, attempt, grace, actions),
             Duty::Archive => match &it.report {
                 report @ Report::Archived { .. } => {

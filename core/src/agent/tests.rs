@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 
-use super::{Action, Agent, Assignment, Duty, Exit, ExitKind, Input, Report};
+use super::{Action, Agent, Assignment, Duty, Exit, ExitKind, Input, Report, Work};
 use crate::id::{Attempt, BundleId, Epoch, JobId};
 use crate::outcome::Cause;
 use crate::spec::{Bundle, JobSpec};
@@ -118,12 +118,12 @@ fn assignment(text: &str) -> Assignment {
     let (duty, of_text) = text.split_once(':').expect("DUTY:JOB#ATTEMPT");
     let (job, attempt) = of(of_text);
     let duty = match duty {
-        "run" => Duty::Run,
+        "run" => Duty::Run(Work { spec: Arc::new(spec()), gpus: Vec::new() }),
         "stop" => Duty::Stop { grace: Millis(10_000) },
         "archive" => Duty::Archive,
         other => panic!("no such duty: {other}"),
     };
-    Assignment { job, attempt, spec: Arc::new(spec()), gpus: Vec::new(), duty }
+    Assignment { job, attempt, duty }
 }
 
 fn spec() -> JobSpec {
@@ -153,7 +153,7 @@ fn show(action: &Action) -> String {
         format!("{}#{attempt}", u8::from_str_radix(&job.shard(), 16).unwrap())
     };
     match action {
-        Action::Start(it) => format!("start {}", of(&it.job, &it.attempt)),
+        Action::Start { job, attempt, .. } => format!("start {}", of(job, attempt)),
         Action::Stop { job, attempt, .. } => format!("stop {}", of(job, attempt)),
         Action::Kill { job, attempt } => format!("kill {}", of(job, attempt)),
         Action::Archive { job, attempt } => format!("archive {}", of(job, attempt)),

@@ -20,7 +20,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::agent::{Assignment, Report};
@@ -57,6 +57,8 @@ pub struct Cluster {
     stopping: Option<Millis>,
     /// Somebody removed a node since the queue was last looked at: what no other could ever run is ended.
     node_removed: bool,
+    /// Nodes on which something was given back in this step; counted once, before anything is placed.
+    uncounted: BTreeSet<NodeName>,
     /// The store keeps a grant by which some node may still count.
     grant_stored: bool,
 }
@@ -263,6 +265,7 @@ impl Cluster {
             settling_until: now.mono,
             stopping: None,
             node_removed: false,
+            uncounted: BTreeSet::new(),
             grant_stored: false,
         }
     }
@@ -292,6 +295,7 @@ impl Cluster {
             Input::Tick => self.tick(now, &mut step),
             Input::PlannedStop => self.planned_stop(now, &mut step),
         }
+        self.count_anew();
         self.place(now, &mut step);
         Ok(step)
     }

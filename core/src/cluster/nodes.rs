@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::open::Rank;
 use super::{Cluster, Effect, Held, Lease, Rejection, Session, Step};
-use crate::agent::{Assignment, Duty, Report};
+use crate::agent::{Assignment, Duty, Report, Work};
 use crate::id::{Attempt, JobId, NodeName};
 use crate::job::JobState;
 use crate::node::{NodeRecord, NodeSpec};
@@ -137,6 +137,13 @@ impl Cluster {
         let node = self.nodes.get_mut(&name).expect("it has just entered");
         node.arrival = Some(Arrival { confirmed: false, boot_id, missing });
         let list = self.assignments(&name);
+        // The list says it all: what is to be archived is in it, what may be forgotten is not.
+        let implied = |it: &Effect| match it {
+            Effect::Assign { node, .. } | Effect::Release { node, .. } => *node == name,
+            _ => false,
+        };
+        let reported = step.effects.split_off(first);
+        step.effects.extend(reported.into_iter().filter(|it| !implied(it)));
         step.effects.insert(first, Effect::Assignments { node: name, session, list });
         Ok(())
     }
@@ -221,10 +228,9 @@ impl Cluster {
         let duty = match &job.status.state {
             JobState::Stopping { .. } => Duty::Stop { grace: self.policy.grace },
             JobState::Archiving { .. } => Duty::Archive,
-            _ => Duty::Run,
+            _ => Duty::Run(Work { spec: job.spec.clone(), gpus: placement.gpus.clone() }),
         };
-        let (attempt, gpus) = (placement.attempt, placement.gpus.clone());
-        Some(Assignment { job: id, attempt, spec: job.spec.clone(), gpus, duty })
+        Some(Assignment { job: id, attempt: placement.attempt, duty })
     }
 
     pub(super) fn leave(&mut self, name: &NodeName, session: Session) {
@@ -276,8 +282,19 @@ impl Cluster {
         self.recount(name);
     }
 
-    /// What is free is counted anew from who holds what, so that it cannot drift.
+    /// A node that joins may report thousands of ends in one step.
     pub(super) fn recount(&mut self, name: &NodeName) {
+        self.uncounted.insert(name.clone());
+    }
+
+    pub(super) fn count_anew(&mut self) {
+        for name in std::mem::take(&mut self.uncounted) {
+            self.count(&name);
+        }
+    }
+
+    /// What is free is counted anew from who holds what, so that it cannot drift.
+    fn count(&mut self, name: &NodeName) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         let mut free = node.record.spec.capacity.free();
         for id in &node.running {

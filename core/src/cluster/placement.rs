@@ -3,7 +3,7 @@
 use super::nodes::Reach;
 use super::queue::Class;
 use super::{Cluster, ENDED_PER_STEP, Effect, Job, Node, Rejection, Step};
-use crate::agent::{Assignment, Duty};
+use crate::agent::{Assignment, Duty, Work};
 use crate::id::{JobId, NodeName};
 use crate::job::{JobState, Placement};
 use crate::outcome::{Cause, Outcome};
@@ -60,8 +60,8 @@ impl Cluster {
             event: JobEvent::Placed,
             status: job.status.clone(),
         });
-        let assignment =
-            Assignment { job: id, attempt, spec: job.spec.clone(), gpus, duty: Duty::Run };
+        let duty = Duty::Run(Work { spec: job.spec.clone(), gpus });
+        let assignment = Assignment { job: id, attempt, duty };
         step.effects.push(Effect::Assign { node: name.clone(), assignment });
         self.list(name);
     }

@@ -61,10 +61,8 @@ impl Cluster {
             live.push((id, job));
         }
         cluster.jobs = live.into_iter().collect();
-        let names: Vec<_> = cluster.nodes.keys().cloned().collect();
-        for name in &names {
-            cluster.recount(name);
-        }
+        cluster.uncounted = cluster.nodes.keys().cloned().collect();
+        cluster.count_anew();
         (cluster, effects)
     }
 

@@ -12,6 +12,7 @@ pub(super) struct Framing {
     /// The part of a header that has come.
     header: Vec<u8>,
     state: State,
+    entries: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ enum State {
 
 impl Framing {
     pub(super) fn new() -> Self {
-        Self { header: Vec::with_capacity(BLOCK), state: State::Header }
+        Self { header: Vec::with_capacity(BLOCK), state: State::Header, entries: 0 }
     }
 
     /// The next bytes of the stream.
@@ -44,6 +45,9 @@ impl Framing {
                     bytes = rest;
                     if self.header.len() == BLOCK {
                         self.state = after(&self.header)?;
+                        // The end is a block of zeros; long names belong to the entry that follows them.
+                        let is_name = matches!(self.header[156], b'K' | b'L');
+                        self.entries += u64::from(self.state != State::End && !is_name);
                         self.header.clear();
                     }
                 }
@@ -54,9 +58,9 @@ impl Framing {
         Ok(())
     }
 
-    /// The stream has ended.
-    pub(super) fn end(&self) -> Result<(), &'static str> {
-        if self.state == State::End { Ok(()) } else { Err("the archive ends too early") }
+    /// The stream has ended; so many files, folders and links were in it.
+    pub(super) fn end(&self) -> Result<u64, &'static str> {
+        if self.state == State::End { Ok(self.entries) } else { Err("the archive ends too early") }
     }
 }
 

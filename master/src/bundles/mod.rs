@@ -9,6 +9,7 @@
 
 mod error;
 mod framing;
+mod measure;
 mod upload;
 mod verify;
 
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use atlas_core::BundleId;
 
 pub use error::Error;
+pub use measure::Measure;
 pub use verify::TarReader;
 
 /// A bundle is written down as needed again when that is older than this.
@@ -34,6 +36,14 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 const GROWTH: u64 = 20;
 
 const SUFFIX: &str = ".tar.zst";
+
+/// A bundle that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Compressed.
+    pub bytes: u64,
+    pub measure: Measure,
+}
 
 /// The store of bundles. Any number of threads may call it.
 #[derive(Debug)]
@@ -70,13 +80,16 @@ impl Bundles {
         })
     }
 
-    /// The compressed size of a bundle that is there. It then stays for an hour at least, referred to or not.
-    pub fn known(&self, id: BundleId) -> Result<Option<u64>, Error> {
+    /// A bundle that is there. It then stays for an hour at least, referred to or not. A file that does not say what it
+    /// measures was not verified here, and is taken for none.
+    pub fn known(&self, id: BundleId) -> Result<Option<Known>, Error> {
         let path = self.path(id);
         let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(metadata) = if_there(&path)? else { return Ok(None) };
+        let read = File::open(&path).and_then(|file| Measure::read(&file));
+        let Some(measure) = read.map_err(Error::io(&path))? else { return Ok(None) };
         refresh(&path, &metadata, SystemTime::now())?;
-        Ok(Some(metadata.len()))
+        Ok(Some(Known { bytes: metadata.len(), measure }))
     }
 
     /// Refuses a compressed size before anything is sent.

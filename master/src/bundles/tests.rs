@@ -104,7 +104,8 @@ fn gzip_and_zstd_are_one_bundle_and_stored_as_zstd() {
         let (dir, bundles) = store();
         assert_eq!(bundles.known(id(&tar)).unwrap(), None);
         let size = send(&bundles, id(&tar), "t", &file).unwrap();
-        assert_eq!(bundles.known(id(&tar)).unwrap(), Some(size));
+        let measure = Measure { tar_bytes: tar.len() as u64, files: 1 };
+        assert_eq!(bundles.known(id(&tar)).unwrap(), Some(Known { bytes: size, measure }));
         assert_eq!(content(&bundles, id(&tar)), tar);
 
         let name = id(&tar).to_string();
@@ -142,7 +143,8 @@ fn an_upload_goes_on_where_it_stopped() {
     send(&bundles, id, "t", &file).unwrap();
     assert_eq!(content(&bundles, id), tar);
     // The other one finds it done.
-    assert_eq!(bundles.finish(id, "other").unwrap(), file.len() as u64);
+    let stored = bundles.known(id).unwrap().unwrap().bytes;
+    assert_eq!(bundles.finish(id, "other").unwrap(), stored);
     assert_eq!(incoming(&bundles), 0);
     assert!(matches!(bundles.write(id, "t", 0, b"x"), Err(Error::NoUpload { .. })));
 }
@@ -335,7 +337,7 @@ fn a_bundle_goes_a_day_after_its_last_reference() {
     bundles.collect(|_| false, after(last + 26)).unwrap();
     assert_eq!(bundles.known(id).unwrap(), None);
     let trashed = dir.path().join("trash/bundles").join(format!("{id}.tar.zst"));
-    assert_eq!(fs::read(trashed).unwrap(), zstd_of(&tar));
+    assert!(fs::read(trashed).unwrap().starts_with(&zstd_of(&tar)));
 }
 
 #[test]

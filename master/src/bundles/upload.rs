@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use atlas_core::BundleId;
 
 use super::verify::{self, Compression};
-use super::{Bundles, Error, list, remove};
+use super::{Bundles, Error, Measure, list, remove};
 
 const MAX_UPLOADS: usize = 1_000;
 const MAX_TOKEN: usize = 64;
@@ -62,11 +62,12 @@ impl Bundles {
     /// its compressed size is returned. If it is not, it is gone.
     pub fn finish(&self, id: BundleId, token: &str) -> Result<u64, Error> {
         let path = self.upload(id, token)?;
-        if let Some(size) = self.known(id)? {
+        if let Some(known) = self.known(id)? {
             remove(&path)?;
-            return Ok(size);
+            return Ok(known.bytes);
         }
         let taken = self.take(id, &path)?;
+        let sent = fs::metadata(&taken).map_err(Error::io(&taken))?.len();
         match self.finish_taken(id, &taken) {
             Ok(size) => {
                 remove(&taken)?;
@@ -78,7 +79,10 @@ impl Bundles {
             }
             // The bytes are good as far as one knows: the client may try again without sending them.
             Err(error) => {
-                let _ = fs::rename(&taken, &path);
+                let as_sent = OpenOptions::new().write(true).open(&taken);
+                if as_sent.and_then(|file| file.set_len(sent)).is_ok() {
+                    let _ = fs::rename(&taken, &path);
+                }
                 Err(error)
             }
         }
@@ -101,14 +105,14 @@ impl Bundles {
         let mut file = File::open(taken).map_err(Error::io(taken))?;
         match Compression::of(&mut file)? {
             Compression::Zstd => {
-                verify::check(&file, id, self.most_unpacked())?;
-                self.keep(id, taken)
+                let measure = verify::check(&file, id, self.most_unpacked())?;
+                self.keep(id, taken, measure)
             }
             Compression::Gzip => {
                 let zstd = taken.with_extension("zst");
                 let to = create(&zstd).map_err(Error::io(&zstd))?;
                 let kept = verify::convert(&file, id, self.most_unpacked(), &to)
-                    .and_then(|()| self.keep(id, &zstd));
+                    .and_then(|measure| self.keep(id, &zstd, measure));
                 remove(&zstd)?;
                 kept
             }
@@ -116,10 +120,11 @@ impl Bundles {
     }
 
     /// Makes a file last and gives it its name.
-    fn keep(&self, id: BundleId, file: &Path) -> Result<u64, Error> {
-        let opened = File::open(file).map_err(Error::io(file))?;
-        opened
-            .set_modified(SystemTime::now())
+    fn keep(&self, id: BundleId, file: &Path, measure: Measure) -> Result<u64, Error> {
+        let mut opened = OpenOptions::new().append(true).open(file).map_err(Error::io(file))?;
+        measure
+            .append(&mut opened)
+            .and_then(|()| opened.set_modified(SystemTime::now()))
             .and_then(|()| opened.sync_all())
             .map_err(Error::io(file))?;
         let size = opened.metadata().map_err(Error::io(file))?.len();
@@ -132,8 +137,8 @@ impl Bundles {
         }
         // Another upload may have been faster. Its file stays: a node may be reading it, and over NFS a file that is replaced
         // is lost to its readers.
-        if let Some(size) = self.known(id)? {
-            return Ok(size);
+        if let Some(known) = self.known(id)? {
+            return Ok(known.bytes);
         }
         fs::rename(file, &path).map_err(Error::io(&path))?;
         sync(&shard)?;

@@ -7,8 +7,8 @@ use atlas_core::BundleId;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::Error;
 use super::framing::Framing;
+use super::{Error, Measure};
 
 /// The largest window, as a power of two: 8 MiB.
 const WINDOW_LOG: u32 = 23;
@@ -37,16 +37,18 @@ impl Compression {
 }
 
 /// Reads a zstd file to its end.
-pub(super) fn check(file: &File, id: BundleId, most: u64) -> Result<(), Error> {
+pub(super) fn check(file: &File, id: BundleId, most: u64) -> Result<Measure, Error> {
     read_all(zstd_of(file).map_err(failed)?, id, most, io::sink())
 }
 
 /// Reads a gzip file to its end and writes it again as zstd.
-pub(super) fn convert(file: &File, id: BundleId, most: u64, to: &File) -> Result<(), Error> {
+pub(super) fn convert(file: &File, id: BundleId, most: u64, to: &File) -> Result<Measure, Error> {
     let mut encoder = zstd::Encoder::new(to, LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
-    read_all(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file)), id, most, &mut encoder)?;
-    encoder.finish().map(drop).map_err(failed)
+    let gzip = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file));
+    let measure = read_all(gzip, id, most, &mut encoder)?;
+    encoder.finish().map_err(failed)?;
+    Ok(measure)
 }
 
 /// The archive of a stored bundle. What is no bundle is an error while it is read.
@@ -75,7 +77,12 @@ fn zstd_of<R: Read>(file: R) -> io::Result<zstd::Decoder<'static, BufReader<R>>>
     Ok(decoder)
 }
 
-fn read_all(mut from: impl Read, id: BundleId, most: u64, mut to: impl Write) -> Result<(), Error> {
+fn read_all(
+    mut from: impl Read,
+    id: BundleId,
+    most: u64,
+    mut to: impl Write,
+) -> Result<Measure, Error> {
     let (mut digest, mut framing, mut total) = (Sha256::new(), Framing::new(), 0);
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -91,9 +98,9 @@ fn read_all(mut from: impl Read, id: BundleId, most: u64, mut to: impl Write) ->
             break;
         }
     }
-    framing.end().map_err(Error::NotABundle)?;
+    let files = framing.end().map_err(Error::NotABundle)?;
     match BundleId::from_sha256(digest.finalize().into()) {
-        found if found == id => Ok(()),
+        found if found == id => Ok(Measure { tar_bytes: total, files }),
         found => Err(Error::Mismatch { expected: id, found }),
     }
 }

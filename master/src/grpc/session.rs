@@ -1,37 +1,44 @@
 //! One node's session: join, then heartbeats and reports up, assignments down.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use atlas_core::NodeName;
+use atlas_core::agent::Assignment;
 use atlas_core::cluster::{Held, Input, Session};
 use atlas_core::node::NodeSpec;
+use atlas_proto::convert::master;
+use atlas_proto::list::{Gathering, pieces};
 use atlas_proto::wire::{self, master_message, node_message::Message};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::status::status;
-use crate::reactor::Link;
+use crate::reactor::{Down, Link, WelcomeFacts};
 use crate::service::{Error, Service};
 
 /// Messages on their way to one node; a node that lets more pile up is disconnected.
 const LINK: usize = 4096;
 
-type Down = mpsc::Receiver<Result<wire::MasterMessage, Status>>;
+/// A node that has begun to say what it holds goes on.
+const NEXT_PIECE: Duration = Duration::from_secs(30);
+
+type Sender = mpsc::Sender<Result<wire::MasterMessage, Status>>;
+type Receiver = mpsc::Receiver<Result<wire::MasterMessage, Status>>;
 
 /// Lets a node in and serves its stream in a task of its own.
 pub async fn open(
     service: Arc<Service>,
     session: Session,
     mut up: Streaming<wire::NodeMessage>,
-) -> Result<Down, Status> {
+) -> Result<Receiver, Status> {
     let Some(Message::Join(join)) = up.message().await?.and_then(|it| it.message) else {
         return Err(Status::invalid_argument("the first message of a session is a join"));
     };
     refuse_other_cluster(&service, &join)?;
     refuse_other_version(&join.version)?;
-    let (spec, held): (NodeSpec, Vec<Held>) = join
-        .try_into()
-        .map_err(|it: atlas_proto::Invalid| Status::invalid_argument(it.to_string()))?;
+    let spec: NodeSpec = join.try_into().map_err(|it| invalid(&it))?;
+    let held = held(&mut up).await?;
     let name = spec.name.clone();
     let (link, mut from_reactor) = Link::new(LINK);
     let joined = service.reactor.join(spec, session, held, link.clone()).await;
@@ -39,8 +46,12 @@ pub async fn open(
     tracing::info!(node.name = %name, "node {name} joined");
     let (to, down) = mpsc::channel(16);
     service.tasks.spawn("session-down", async move {
-        while let Some(message) = from_reactor.recv().await {
-            if to.send(Ok(message)).await.is_err() {
+        while let Some(what) = from_reactor.recv().await {
+            let sent = match what {
+                Down::Welcome(facts, list) => welcome(facts, list, &to).await,
+                Down::Message(message) => to.send(Ok(master(*message))).await,
+            };
+            if sent.is_err() {
                 return;
             }
         }
@@ -53,6 +64,45 @@ pub async fn open(
         drop(service.reactor.tell(Input::Leave { node: name, session }).await);
     });
     Ok(down)
+}
+
+/// Everything that the node holds. Nothing is made of a list that does not come to its end.
+async fn held(up: &mut Streaming<wire::NodeMessage>) -> Result<Vec<Held>, Status> {
+    let mut gathering = Gathering::default();
+    loop {
+        let message = tokio::time::timeout(NEXT_PIECE, up.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the list of what the node holds breaks off"))?;
+        let Some(Message::HeldList(wire::HeldList { held, last })) =
+            message?.and_then(|it| it.message)
+        else {
+            return Err(Status::invalid_argument("what the node holds comes after its join"));
+        };
+        if let Some(held) = gathering.add(held, last).map_err(|it| invalid(&it))? {
+            return Ok(held);
+        }
+    }
+}
+
+/// Everything that the node should hold, no faster than it is taken.
+async fn welcome(
+    facts: WelcomeFacts,
+    list: Vec<Assignment>,
+    to: &Sender,
+) -> Result<(), mpsc::error::SendError<Result<wire::MasterMessage, Status>>> {
+    let WelcomeFacts { cluster, epoch, lease_ms, heartbeat_ms } = facts;
+    let welcome =
+        wire::Welcome { cluster_id: cluster.to_string(), epoch: epoch.0, lease_ms, heartbeat_ms };
+    to.send(Ok(master(master_message::Message::Welcome(welcome)))).await?;
+    for (assignments, last) in pieces(list.into_iter().map(|it| (&it).into())) {
+        let piece = wire::AssignmentList { assignments, last };
+        to.send(Ok(master(master_message::Message::Assignments(piece)))).await?;
+    }
+    Ok(())
+}
+
+fn invalid(why: &atlas_proto::Invalid) -> Status {
+    Status::invalid_argument(why.to_string())
 }
 
 async fn serve(
@@ -92,15 +142,15 @@ async fn handle(
             service.reactor.heartbeat(name.clone(), session).await?;
             let ack = master_message::Message::Heartbeat(wire::HeartbeatAck { number });
             // Cut or not: the next turn of the session sees it.
-            link.send(ack);
+            link.send(Down::Message(Box::new(ack)));
             Ok(())
         }
         Message::Report(held) => {
             let held = Held::try_from(held).map_err(|it| Error::invalid(it.field, it.why))?;
             Ok(service.reactor.tell(Input::Report { node: name.clone(), session, held }).await?)
         }
-        Message::Join(_) => {
-            Err(Error::invalid("message", "a session has one join, its first message"))
+        Message::Join(_) | Message::HeldList(_) => {
+            Err(Error::invalid("message", "a session has one join and one list, which begin it"))
         }
     }
 }

@@ -2,31 +2,38 @@
 
 use std::collections::BTreeMap;
 
+use atlas_core::agent::Assignment;
 use atlas_core::cluster::{Effect, Session};
 use atlas_core::{ClusterId, Epoch, NodeName};
-use atlas_proto::convert::master;
 use atlas_proto::wire;
-use atlas_proto::wire::master_message::{self, Message};
+use atlas_proto::wire::master_message::Message;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Messages on their way to one node; bounded. A link that is cut ends its session.
 #[derive(Clone)]
 pub struct Link {
-    messages: mpsc::Sender<wire::MasterMessage>,
+    messages: mpsc::Sender<Down>,
     cut: CancellationToken,
+}
+
+/// What goes down a link.
+pub enum Down {
+    /// The first: everything that the node should hold. It may take many messages, made as the node takes them.
+    Welcome(WelcomeFacts, Vec<Assignment>),
+    Message(Box<Message>),
 }
 
 impl Link {
     /// A link on which so many messages may wait.
-    pub fn new(most: usize) -> (Self, mpsc::Receiver<wire::MasterMessage>) {
+    pub fn new(most: usize) -> (Self, mpsc::Receiver<Down>) {
         let (messages, from) = mpsc::channel(most);
         (Self { messages, cut: CancellationToken::new() }, from)
     }
 
     /// A message that must not be lost is one that ends the session when it does not fit.
-    pub fn send(&self, message: master_message::Message) -> bool {
-        let sent = self.messages.try_send(master(message)).is_ok();
+    pub fn send(&self, what: Down) -> bool {
+        let sent = self.messages.try_send(what).is_ok();
         if !sent {
             self.cut.cancel();
         }
@@ -71,7 +78,7 @@ impl Links {
 
     /// Puts the effect on its node's stream. Whatever does not arrive is in the list that the node hears when it comes back.
     pub fn send(&mut self, effect: Effect) {
-        let (node, message) = match effect {
+        let (node, what) = match effect {
             Effect::Assignments { node, session, list } => {
                 match self.opening.remove(&node) {
                     Some((opening, link)) if opening == session => {
@@ -80,38 +87,37 @@ impl Links {
                     Some(newer) => return drop(self.opening.insert(node, newer)),
                     None => return,
                 };
-                let assignments = list.iter().map(Into::into).collect();
-                let WelcomeFacts { cluster, epoch, lease_ms, heartbeat_ms } = self.welcome.clone();
-                let welcome = wire::Welcome {
-                    cluster_id: cluster.to_string(),
-                    epoch: epoch.0,
-                    assignments,
-                    lease_ms,
-                    heartbeat_ms,
-                };
-                (node, Message::Welcome(welcome))
+                (node, Down::Welcome(self.welcome.clone(), list))
             }
-            Effect::Assign { node, assignment } => (node, Message::Assign((&assignment).into())),
+            Effect::Assign { node, assignment } => {
+                (node, message(Message::Assign((&assignment).into())))
+            }
             Effect::Stop { node, job, attempt, grace } => {
                 let stop = wire::StopAttempt {
                     job: job.to_string(),
                     attempt: attempt.0,
                     grace_ms: grace.0,
                 };
-                (node, Message::Stop(stop))
+                (node, message(Message::Stop(stop)))
             }
-            Effect::Release { node, job, attempt } => (
-                node,
-                Message::Release(wire::ReleaseAttempt { job: job.to_string(), attempt: attempt.0 }),
-            ),
-            Effect::Grant { node, span } => (node, Message::Grant(wire::Grant { span_ms: span.0 })),
+            Effect::Release { node, job, attempt } => {
+                let release = wire::ReleaseAttempt { job: job.to_string(), attempt: attempt.0 };
+                (node, message(Message::Release(release)))
+            }
+            Effect::Grant { node, span } => {
+                (node, message(Message::Grant(wire::Grant { span_ms: span.0 })))
+            }
             Effect::Trash { .. } => unreachable!("the reactor sends it to the archive"),
         };
         if let Some(link) = self.open.get(&node)
-            && !link.send(message)
+            && !link.send(what)
         {
             tracing::warn!("node {node} does not read its messages; its connection is cut");
             self.open.remove(&node);
         }
     }
+}
+
+fn message(message: Message) -> Down {
+    Down::Message(Box::new(message))
 }

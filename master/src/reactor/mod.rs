@@ -25,7 +25,7 @@ pub use feed::Feed;
 pub use handle::Counts;
 use handle::{Ask, Beat, Request};
 pub use handle::{Error, Handle};
-pub use links::{Link, WelcomeFacts};
+pub use links::{Down, Link, WelcomeFacts};
 
 /// Requests that wait for the reactor.
 const REQUESTS: usize = 4096;

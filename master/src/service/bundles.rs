@@ -7,6 +7,7 @@ use atlas_core::{BundleId, Identity};
 use bytes::Bytes;
 
 use super::{Error, Service};
+use crate::bundles::Measure;
 
 /// One client's attempt to send one bundle; the token is its own, kept over its tries.
 #[derive(Clone, Debug)]
@@ -35,10 +36,10 @@ impl Service {
         .await
     }
 
-    /// Whether a job may refer to it; if so it stays for an hour at least.
-    pub(super) async fn has_bundle(&self, bundle: BundleId) -> Result<bool, Error> {
+    /// What a bundle measures, if a job may refer to it; it then stays for an hour at least.
+    pub(super) async fn measure(&self, bundle: BundleId) -> Result<Option<Measure>, Error> {
         let bundles = self.bundles.clone();
-        blocking(move || Ok(bundles.known(bundle)?.is_some())).await
+        blocking(move || Ok(bundles.known(bundle)?.map(|it| it.measure))).await
     }
 
     pub async fn write_bundle(

@@ -8,10 +8,11 @@ use atlas_core::log_index::Index;
 use atlas_core::{Attempt, JobId, Phase};
 use atlas_proto::wire::{LogChunk, ReadLogRequest};
 use atlas_runtime::backoff::{Backoff, Policy};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Error, Service};
 use crate::archive::log;
+use crate::proxy::Host;
 use crate::store::StoredJob;
 
 /// Chunks on their way to one reader: what it does not take, nobody reads.
@@ -36,6 +37,8 @@ struct Reader {
 enum Ended {
     /// Nothing more will come of this attempt.
     Complete,
+    /// The job is no longer where it was being read: its node may be gone without a word.
+    Moved,
     NobodyListens,
 }
 
@@ -86,7 +89,7 @@ impl Service {
                     return self.send_archived(&job, reader).await;
                 }
                 Phase::Queued => None,
-                _ => match self.send_live(&job, reader).await {
+                _ => match self.send_live(&job, reader, &mut news).await {
                     Ok(ended) => Some(ended),
                     Err(error) if !reader.request.follow => return Err(error),
                     Err(error) => {
@@ -94,6 +97,10 @@ impl Service {
                         let wait = backoff.next().expect("it never gives up");
                         tokio::select! {
                             () = tokio::time::sleep(wait) => continue,
+                            changed = news.changed() => match changed {
+                                Ok(()) => continue,
+                                Err(_) => return Ok(()),
+                            },
                             () = reader.to.closed() => return Ok(()),
                         }
                     }
@@ -101,6 +108,7 @@ impl Service {
             };
             match ended {
                 Some(Ended::NobodyListens) => return Ok(()),
+                Some(Ended::Moved) => continue,
                 Some(Ended::Complete) if !reader.request.follow => return Ok(()),
                 // It has ended, or is tried again elsewhere: the store says which, now or soon.
                 Some(Ended::Complete) | None => {}
@@ -127,10 +135,37 @@ impl Service {
         Ok(job.status.state.end().is_some_and(read))
     }
 
-    async fn send_live(&self, job: &StoredJob, reader: &mut Reader) -> Result<Ended, Error> {
+    /// Reads from the job's node for as long as the job is there. A node that stands still says nothing, but the job's own news
+    /// come from the store.
+    async fn send_live(
+        &self,
+        job: &StoredJob,
+        reader: &mut Reader,
+        news: &mut watch::Receiver<()>,
+    ) -> Result<Ended, Error> {
         let Some(host) = self.host(job.id, &job.status).await? else { return Ok(Ended::Complete) };
+        tokio::select! {
+            ended = self.send_from(&host, reader) => ended,
+            left = self.has_left(&host, news) => left.map(|()| Ended::Moved),
+        }
+    }
+
+    /// Returns when the job is not with this host any more.
+    async fn has_left(&self, host: &Host, news: &mut watch::Receiver<()>) -> Result<(), Error> {
+        while news.changed().await.is_ok() {
+            let Some(job) = self.store.job(host.job).await? else { return Ok(()) };
+            let placement = job.status.state.placement();
+            if placement.is_none_or(|it| (&it.node, it.attempt) != (&host.node, host.attempt)) {
+                return Ok(());
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// May be dropped anywhere: a chunk that was not handed on is not counted as read.
+    async fn send_from(&self, host: &Host, reader: &mut Reader) -> Result<Ended, Error> {
         let request = reader.next_request(host.attempt);
-        let mut chunks = self.proxy.read_log(&host, request).await?;
+        let mut chunks = self.proxy.read_log(host, request).await?;
         loop {
             let message = tokio::select! {
                 message = chunks.message() => message,
@@ -141,10 +176,11 @@ impl Service {
                 source: Box::new(source),
             })?;
             let Some(chunk) = chunk else { return Ok(Ended::Complete) };
-            reader.at = Some((host.attempt, chunk.offset + chunk.data.len() as u64));
+            let next = chunk.offset + chunk.data.len() as u64;
             if reader.to.send(Ok(chunk)).await.is_err() {
                 return Ok(Ended::NobodyListens);
             }
+            reader.at = Some((host.attempt, next));
         }
     }
 

@@ -10,6 +10,8 @@ mod logs;
 mod nodes;
 mod queue;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use atlas_core::access::{Verb, allow};
 use atlas_core::cluster::Input;
+use atlas_core::spec::Bundle;
 use atlas_core::{Identity, JobId, JobSpec, Record};
 use atlas_proto::wire;
 
 use super::{Error, Service};
+use crate::bundles::Measure;
 use crate::store::StoredJob;
 use crate::submission;
 
@@ -34,11 +36,12 @@ impl Service {
             return same(job, &spec, notices);
         }
         let spec = Arc::new(spec);
-        if !self.has_bundle(spec.bundle.id).await? {
+        let Some(measure) = self.measure(spec.bundle.id).await? else {
             // Gigabytes may be about to travel.
             self.reactor.could_run(spec.clone()).await?;
             return Err(Error::NoBundle(spec.bundle.id));
-        }
+        };
+        is_as_declared(&spec.bundle, measure)?;
         let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone() }).await?;
         match last_status(&records, id) {
             Some(status) => Ok(Submitted {
@@ -53,6 +56,22 @@ impl Service {
             }
         }
     }
+}
+
+/// Nodes unpack no more than was declared, so it has to be the truth.
+fn is_as_declared(bundle: &Bundle, measure: Measure) -> Result<(), Error> {
+    let Bundle { id: _, tar_size, files } = bundle;
+    for (field, declared, measured) in [
+        ("bundle.tar_bytes", *tar_size, measure.tar_bytes),
+        ("bundle.files", *files, measure.files),
+    ] {
+        if declared != measured {
+            let why =
+                format!("it says {declared}, but the bundle that was uploaded has {measured}");
+            return Err(Error::invalid(field, why));
+        }
+    }
+    Ok(())
 }
 
 /// The same id again: the same job, if it is the same content.

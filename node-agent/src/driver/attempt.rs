@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::Timestamp;
-use atlas_core::agent::{Assignment, Report};
+use atlas_core::agent::{Report, Work};
 use atlas_core::time::Millis;
 use atlas_runtime::clock::Wall;
 use atlas_runtime::telemetry::TraceParent;
@@ -50,7 +50,7 @@ pub(super) struct Attempt {
 
 /// Where an attempt's task begins.
 pub(super) enum Origin {
-    Assigned(Assignment),
+    Assigned(Work),
     Found(State),
 }
 
@@ -79,8 +79,8 @@ impl Attempt {
             before.cancelled().await;
         }
         let ended = match origin {
-            Origin::Assigned(assignment) => {
-                let kept = self.kept(&assignment);
+            Origin::Assigned(work) => {
+                let kept = self.kept(&work);
                 let copier = self.copy_log();
                 let span = span(self.id, &kept);
                 let watched = self.start_and_watch(kept.clone()).instrument(span).await;
@@ -104,8 +104,8 @@ impl Attempt {
         self.remove().await;
     }
 
-    fn kept(&self, assignment: &Assignment) -> Kept {
-        Kept::new(assignment, &self.node.identity.boot_id, *self.node.epoch.borrow())
+    fn kept(&self, work: &Work) -> Kept {
+        Kept::new(work, &self.node.identity.boot_id, *self.node.epoch.borrow())
     }
 
     /// True when there is a log to keep.

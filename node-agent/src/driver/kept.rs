@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use atlas_core::agent::Assignment;
+use atlas_core::agent::Work;
 use atlas_core::{Epoch, GpuId, JobSpec};
 use atlas_runtime::process::write_atomic;
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ pub enum Error {
 }
 
 impl Kept {
-    pub fn new(assignment: &Assignment, boot_id: &str, epoch: Epoch) -> Self {
-        let Assignment { spec, gpus, .. } = assignment;
+    pub fn new(work: &Work, boot_id: &str, epoch: Epoch) -> Self {
+        let Work { spec, gpus } = work;
         Self { spec: spec.clone(), gpus: gpus.clone(), boot_id: boot_id.to_owned(), epoch }
     }
 

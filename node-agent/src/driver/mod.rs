@@ -206,11 +206,11 @@ impl Driver {
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Start(assignment) => {
-                    let id = AttemptId { job: assignment.job, attempt: assignment.attempt };
+                Action::Start { job, attempt, work } => {
+                    let id = AttemptId { job, attempt };
                     // A supervisor that an agent before this one started may have it.
                     if !self.attempts.contains_key(&id) {
-                        self.begin(id, Origin::Assigned(assignment));
+                        self.begin(id, Origin::Assigned(work));
                     }
                 }
                 Action::Stop { job, attempt, grace } => {

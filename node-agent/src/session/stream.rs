@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use atlas_core::agent::{Input, LeaseClock};
+use atlas_core::agent::{Assignment, Input, LeaseClock};
+use atlas_core::cluster::Held;
 use atlas_core::time::Millis;
 use atlas_core::{Attempt, ClusterId, Epoch};
 use atlas_proto::Invalid;
 use atlas_proto::convert::{parse, required};
+use atlas_proto::list::{Gathering, pieces};
 use atlas_proto::wire::{self, master_message, node_message};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream as Words, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
@@ -20,7 +23,10 @@ use crate::{identity, master};
 
 /// Messages that may wait for the connection. A node that has more to say starts over: a join says it all at once.
 const OUTBOX: usize = 1024;
+/// For the next message of a master that lets this node in.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+/// A master that is told of many jobs takes longer to write them down.
+const WELCOME_PER_JOB: Duration = Duration::from_millis(2);
 /// Heartbeats without an answer after which the connection counts as dead.
 const SILENT_HEARTBEATS: u32 = 4;
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
@@ -44,16 +50,16 @@ impl Stream {
         let held = session.driver.open(up.clone()).await.ok_or(Error::Shutdown)?;
         let join = wire::Join {
             cluster_id: session.cluster.as_ref().map(ToString::to_string).unwrap_or_default(),
-            held: held.iter().map(Into::into).collect(),
             ..(&session.node).into()
         };
         clock.opened(now());
-        let first = tokio_stream::once(message(node_message::Message::Join(join)));
-        let words = tokio_stream::StreamExt::chain(first, ReceiverStream::new(outbox));
+        let patience =
+            WELCOME_TIMEOUT + WELCOME_PER_JOB * u32::try_from(held.len()).unwrap_or(u32::MAX);
+        let words = StreamExt::chain(first_words(join, held), ReceiverStream::new(outbox));
         let request = session.token.with(words);
-        let reply = tokio::time::timeout(WELCOME_TIMEOUT, client.session(request))
+        let reply = tokio::time::timeout(patience, client.session(request))
             .await
-            .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?
+            .map_err(|_| Error::Silent(patience))?
             .map_err(|source| Error::Refused { master: master(), source })?;
         Ok(Self { up, down: reply.into_inner(), beats: 0 })
     }
@@ -97,27 +103,19 @@ impl Stream {
         }
     }
 
-    /// The first word of the master: everything that should be held here.
+    /// The first words of the master: everything that should be held here. A list that breaks off changes nothing.
     async fn welcome(
         &mut self,
         session: &mut Session,
         clock: &mut LeaseClock,
     ) -> Result<Duration, Error> {
-        let first = tokio::time::timeout(WELCOME_TIMEOUT, self.down.message())
-            .await
-            .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?
-            .map_err(|source| Error::Refused { master: session.master.clone(), source })?
-            .ok_or(Error::Closed)?;
-        let Some(master_message::Message::Welcome(welcome)) = first.message else {
+        let first = self.next_of_welcome(session).await?;
+        let master_message::Message::Welcome(welcome) = first else {
             return Err(Error::OutOfOrder { what: "another message", instead: "a welcome" });
         };
-        let wire::Welcome { cluster_id, epoch, assignments, lease_ms, heartbeat_ms } = welcome;
+        let wire::Welcome { cluster_id, epoch, lease_ms, heartbeat_ms } = welcome;
         admit(session, parse("cluster_id", &cluster_id).map_err(Error::Invalid)?)?;
-        let list = assignments
-            .into_iter()
-            .map(TryInto::try_into)
-            .collect::<Result<_, _>>()
-            .map_err(Error::Invalid)?;
+        let list = self.list(session).await?;
         // What is started now must begin with the new lease; what the list does not name must not get it. Only then it is written
         // down, before the first heartbeat, which tells the master that nothing counts by an older one any more.
         clock.welcomed((lease_ms > 0).then_some(Millis(lease_ms)));
@@ -125,6 +123,33 @@ impl Stream {
         session.driver.assignments(Epoch(epoch), list).await.ok_or(Error::Shutdown)??;
         session.publish(clock).await;
         Ok(Duration::from_millis(heartbeat_ms.clamp(100, 60_000)))
+    }
+
+    async fn list(&mut self, session: &Session) -> Result<Vec<Assignment>, Error> {
+        let mut gathering = Gathering::default();
+        loop {
+            let piece = self.next_of_welcome(session).await?;
+            let master_message::Message::Assignments(piece) = piece else {
+                let instead = "the rest of what should be held here";
+                return Err(Error::OutOfOrder { what: "another message", instead });
+            };
+            let wire::AssignmentList { assignments, last } = piece;
+            if let Some(list) = gathering.add(assignments, last).map_err(Error::Invalid)? {
+                return Ok(list);
+            }
+        }
+    }
+
+    async fn next_of_welcome(
+        &mut self,
+        session: &Session,
+    ) -> Result<master_message::Message, Error> {
+        let message = tokio::time::timeout(WELCOME_TIMEOUT, self.down.message())
+            .await
+            .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?
+            .map_err(|source| Error::Refused { master: session.master.clone(), source })?
+            .ok_or(Error::Closed)?;
+        required("message", message.message).map_err(Error::Invalid)
     }
 
     async fn listen(
@@ -136,7 +161,7 @@ impl Stream {
         let message = message.map_err(Error::Broken)?.ok_or(Error::Closed)?;
         let message = required("message", message.message).map_err(Error::Invalid)?;
         let input = match message {
-            master_message::Message::Welcome(_) => {
+            master_message::Message::Welcome(_) | master_message::Message::Assignments(_) => {
                 return Err(Error::OutOfOrder { what: "a second welcome", instead: "an order" });
             }
             master_message::Message::Heartbeat(wire::HeartbeatAck { number }) => {
@@ -161,6 +186,14 @@ impl Stream {
         let beat = message(node_message::Message::Heartbeat(beat));
         self.up.messages.try_send(beat).map_err(|_| Error::Overrun)
     }
+}
+
+/// Who this node is, and piece by piece everything that is held here.
+fn first_words(join: wire::Join, held: Vec<Held>) -> impl Words<Item = wire::NodeMessage> {
+    let join = std::iter::once(node_message::Message::Join(join));
+    let list = pieces(held.into_iter().map(|it| (&it).into()))
+        .map(|(held, last)| node_message::Message::HeldList(wire::HeldList { held, last }));
+    tokio_stream::iter(join.chain(list).map(message))
 }
 
 /// A node belongs to the first cluster that welcomed it.
@@ -194,6 +227,7 @@ fn input(order: master_message::Message) -> Result<Input, Invalid> {
             Input::Release { job: parse("job", &job)?, attempt: Attempt(attempt) }
         }
         master_message::Message::Welcome(_)
+        | master_message::Message::Assignments(_)
         | master_message::Message::Heartbeat(_)
         | master_message::Message::Grant(_) => {
             return Err(Invalid::new("message", "it is no order"));

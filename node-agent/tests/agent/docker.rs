@@ -9,14 +9,10 @@ use atlas_core::node::{AllowedVolume, ExecutorKind};
 use atlas_core::spec::{JobSpec, Pull, Volume};
 use atlas_core::{Cause, JobId};
 
-use crate::harness::{Node, eventually};
+use crate::harness::{Node, eventually, wanted};
 
 async fn start() -> Node {
     Node::start_with(ExecutorKind::Docker, |_| {}).await
-}
-
-fn spec(assignment: &mut Assignment) -> &mut JobSpec {
-    Arc::make_mut(&mut assignment.spec)
 }
 
 /// What the engine says of a job's container, if there is one.
@@ -58,7 +54,7 @@ async fn a_job_runs_in_a_container_of_its_own_and_leaves_none() {
         &[("main.py", "import os, getpass\nprint(os.getcwd(), getpass.getuser())\nopen('out', 'w').write('1')\n")],
         &["main.py"],
     );
-    spec(&mut assignment).params = Some("{}".into());
+    wanted(&mut assignment).params = Some("{}".into());
     let (job, kind) = run(&node, assignment).await;
     assert_eq!(kind, ExitKind::Code(0));
     assert_eq!(node.said(job), "/job ada\n");
@@ -77,7 +73,7 @@ async fn a_job_finds_what_was_promised() {
          cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; \
          df -k /dev/shm | awk 'NR == 2 { print $2 }'; echo $MINE",
     );
-    let wanted = spec(&mut assignment);
+    let wanted = wanted(&mut assignment);
     wanted.demand.memory = 64 << 20;
     wanted.demand.cpu_milli = 500;
     wanted.worker.env.insert("MINE".into(), "x y".into());
@@ -94,7 +90,7 @@ async fn a_job_finds_what_was_promised() {
 async fn a_job_that_wants_too_much_memory_ends_for_that_reason() {
     let node = start().await;
     let mut assignment = node.job(&[("main.py", "x = bytearray(500_000_000)")], &["main.py"]);
-    spec(&mut assignment).demand.memory = 64 << 20;
+    wanted(&mut assignment).demand.memory = 64 << 20;
     let (_, kind) = run(&node, assignment).await;
     assert_eq!(kind, ExitKind::Failed(Cause::OutOfMemory));
 }
@@ -212,7 +208,7 @@ async fn a_container_that_is_killed_from_outside_loses_its_job() {
 async fn an_image_that_is_not_here_is_no_strike() {
     let node = start().await;
     let mut assignment = node.script("true");
-    let worker = &mut spec(&mut assignment).worker;
+    let worker = &mut wanted(&mut assignment).worker;
     worker.image = Some("atlas-test/no-such-image:1".into());
     worker.pull = Pull::Never;
     let job = assignment.job;

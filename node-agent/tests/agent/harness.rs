@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use atlas_core::agent::{Assignment, Duty, Report};
+use atlas_core::agent::{Assignment, Duty, Report, Work};
 use atlas_core::cluster::Held;
 use atlas_core::node::ExecutorKind;
 use atlas_core::spec::{Bundle, JobSpec, Outputs, Worker};
@@ -43,9 +43,18 @@ struct State {
     lease_ms: u64,
     answers: bool,
     wanted: Vec<Assignment>,
-    joins: Vec<wire::Join>,
+    /// Who has begun a session and not yet said what is held there.
+    joining: Option<wire::Join>,
+    joins: Vec<Joined>,
     reports: Vec<Held>,
     down: Option<mpsc::Sender<Result<wire::MasterMessage, Status>>>,
+}
+
+/// The first words of a session.
+#[derive(Clone)]
+pub struct Joined {
+    pub join: wire::Join,
+    pub held: Vec<Held>,
 }
 
 impl Master {
@@ -58,6 +67,7 @@ impl Master {
                 lease_ms: 300_000,
                 answers: true,
                 wanted: Vec::new(),
+                joining: None,
                 joins: Vec::new(),
                 reports: Vec::new(),
                 down: None,
@@ -139,7 +149,7 @@ impl Master {
         self.told(job, "archived", left).await
     }
 
-    pub async fn joined(&self, times: usize) -> wire::Join {
+    pub async fn joined(&self, times: usize) -> Joined {
         self.until("joined", |state| state.joins.get(times - 1).cloned()).await
     }
 
@@ -184,17 +194,28 @@ impl Master {
         let mut state = self.state.lock().unwrap();
         match message.message.unwrap() {
             node_message::Message::Join(join) => {
+                state.joining = Some(join);
+                Vec::new()
+            }
+            node_message::Message::HeldList(wire::HeldList { held, last }) => {
+                // A piece each, so that the node is seen to wait for the last.
+                assert!(last, "a short list is one piece");
+                let held: Vec<Held> = held.into_iter().map(|it| it.try_into().unwrap()).collect();
                 let answers = state.answers;
-                let held: Vec<Held> =
-                    join.held.iter().map(|it| it.clone().try_into().unwrap()).collect();
-                state.joins.push(join);
+                let join = state.joining.take().expect("a list follows a join");
+                state.joins.push(Joined { join, held: held.clone() });
                 let mut replies = vec![master_message::Message::Welcome(wire::Welcome {
                     cluster_id: state.cluster.clone(),
                     epoch: 1,
-                    assignments: state.wanted.iter().map(Into::into).collect(),
                     lease_ms: state.lease_ms,
                     heartbeat_ms: 100,
                 })];
+                let mut pieces: Vec<_> =
+                    state.wanted.iter().map(|it| (vec![it.into()], false)).collect();
+                pieces.push((Vec::new(), true));
+                replies.extend(pieces.into_iter().map(|(assignments, last)| {
+                    master_message::Message::Assignments(wire::AssignmentList { assignments, last })
+                }));
                 for it in held {
                     replies.extend(report(&mut state, it));
                 }
@@ -385,9 +406,7 @@ impl Node {
         Assignment {
             job: JobId::from_random(uuid::Uuid::new_v4().into_bytes()),
             attempt: Attempt(1),
-            spec: Arc::new(spec(bundle, command)),
-            gpus: Vec::new(),
-            duty: Duty::Run,
+            duty: Duty::Run(Work { spec: Arc::new(spec(bundle, command)), gpus: Vec::new() }),
         }
     }
 
@@ -475,6 +494,14 @@ impl Drop for Node {
         while fs::remove_dir_all(self.folder.path()).is_err() && self.folder.path().exists() {
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// What is wanted of a job that is to be run, to be changed before it is assigned.
+pub fn wanted(assignment: &mut Assignment) -> &mut JobSpec {
+    match &mut assignment.duty {
+        Duty::Run(work) => Arc::make_mut(&mut work.spec),
+        other => panic!("it is to {other:?}"),
     }
 }
 

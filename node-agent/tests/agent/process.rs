@@ -7,7 +7,7 @@ use atlas_core::agent::{ExitKind, Report};
 
 use rustix::process::Signal;
 
-use crate::harness::{Node, eventually};
+use crate::harness::{Node, eventually, wanted};
 
 #[tokio::test]
 async fn a_job_runs_to_its_end_is_archived_and_leaves_nothing() {
@@ -110,7 +110,7 @@ async fn a_job_finds_its_environment_parameters_and_checkpoints() {
         "cat foundations_job_parameters.json; echo; echo $ATLAS_JOB_ID $ATLAS_ATTEMPT $USER $CUDA_VISIBLE_DEVICES.; \
          echo 1 > $ATLAS_CHECKPOINT_DIR/last; touch $HOME/x $TMPDIR/x $(dirname $ATLAS_SPOOL)/events; pwd",
     );
-    let spec = std::sync::Arc::make_mut(&mut assignment.spec);
+    let spec = wanted(&mut assignment);
     spec.params = Some("{\"lr\":1}".into());
     let job = assignment.job;
     node.master.assign(assignment).await;
@@ -236,7 +236,7 @@ async fn requirements_are_installed_once_and_shared() {
     for _ in 0..2 {
         let mut assignment =
             node.job_of(&files, &[("atlas_probe-1.0-py3-none-any.whl", &wheel)], &["main.py"]);
-        let spec = std::sync::Arc::make_mut(&mut assignment.spec);
+        let spec = wanted(&mut assignment);
         spec.name = Some("probe".into());
         let job = assignment.job;
         node.master.assign(assignment).await;

@@ -16,7 +16,7 @@ struct Client(NodeProxyClient<Channel>);
 
 impl Client {
     async fn of(node: &Node) -> Self {
-        let address = node.master.joined(1).await.address;
+        let address = node.master.joined(1).await.join.address;
         // Streams of one connection share its window: it must be wider than what readers that stand still may hold.
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .unwrap()

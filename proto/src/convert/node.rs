@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atlas_core::agent::{Assignment, Duty, Exit, ExitKind, Report};
+use atlas_core::agent::{Assignment, Duty, Exit, ExitKind, Report, Work};
 use atlas_core::cluster::Held;
 use atlas_core::node::{AllowedVolume, ExecutorKind, NodeSpec};
 use atlas_core::resources::{Capacity, Gpu};
@@ -34,7 +34,6 @@ impl From<&NodeSpec> for wire::Join {
                 })
                 .collect(),
             cluster_id: String::new(),
-            held: Vec::new(),
         }
     }
 }
@@ -50,7 +49,7 @@ pub fn gpu_view(gpu: &Gpu, free: bool) -> wire::Gpu {
     }
 }
 
-impl TryFrom<wire::Join> for (NodeSpec, Vec<Held>) {
+impl TryFrom<wire::Join> for NodeSpec {
     type Error = Invalid;
     fn try_from(join: wire::Join) -> Result<Self, Invalid> {
         let wire::Join {
@@ -66,7 +65,6 @@ impl TryFrom<wire::Join> for (NodeSpec, Vec<Held>) {
             memory_bytes,
             volumes,
             cluster_id: _, // compared by the session, before the node is looked at
-            held,
         } = join;
         let executor = match executor.as_str() {
             "docker" => ExecutorKind::Docker,
@@ -85,9 +83,7 @@ impl TryFrom<wire::Join> for (NodeSpec, Vec<Held>) {
             .map(|it| AllowedVolume { prefix: it.prefix, read_only: it.read_only })
             .collect();
         let name = parse("name", &name)?;
-        let spec =
-            NodeSpec { name, identity, boot_id, address, version, executor, capacity, volumes };
-        Ok((spec, held.into_iter().map(Held::try_from).collect::<Result<_, _>>()?))
+        Ok(Self { name, identity, boot_id, address, version, executor, capacity, volumes })
     }
 }
 
@@ -196,42 +192,36 @@ impl TryFrom<wire::Exited> for Exit {
 
 impl From<&Assignment> for wire::Assignment {
     fn from(assignment: &Assignment) -> Self {
-        let Assignment { job, attempt, spec, gpus, duty } = assignment;
+        let Assignment { job, attempt, duty } = assignment;
         let duty = match duty {
-            Duty::Run => wire::assignment::Duty::Run(wire::Run {}),
+            Duty::Run(Work { spec, gpus }) => wire::assignment::Duty::Run(wire::Run {
+                spec: Some(spec.as_ref().into()),
+                gpus: gpus.iter().map(ToString::to_string).collect(),
+            }),
             Duty::Stop { grace } => {
                 wire::assignment::Duty::Stop(wire::StopDuty { grace_ms: grace.0 })
             }
             Duty::Archive => wire::assignment::Duty::Archive(wire::ArchiveDuty {}),
         };
-        Self {
-            job: job.to_string(),
-            attempt: attempt.0,
-            spec: Some(spec.as_ref().into()),
-            gpus: gpus.iter().map(ToString::to_string).collect(),
-            duty: Some(duty),
-        }
+        Self { job: job.to_string(), attempt: attempt.0, duty: Some(duty) }
     }
 }
 
 impl TryFrom<wire::Assignment> for Assignment {
     type Error = Invalid;
     fn try_from(assignment: wire::Assignment) -> Result<Self, Invalid> {
-        let wire::Assignment { job, attempt, spec, gpus, duty } = assignment;
+        let wire::Assignment { job, attempt, duty } = assignment;
         let duty = match required("duty", duty)? {
-            wire::assignment::Duty::Run(wire::Run {}) => Duty::Run,
+            wire::assignment::Duty::Run(wire::Run { spec, gpus }) => Duty::Run(Work {
+                spec: Arc::new(required("run.spec", spec)?.try_into()?),
+                gpus: gpus.iter().map(|it| parse("run.gpus", it)).collect::<Result<_, _>>()?,
+            }),
             wire::assignment::Duty::Stop(wire::StopDuty { grace_ms }) => {
                 Duty::Stop { grace: Millis(grace_ms) }
             }
             wire::assignment::Duty::Archive(wire::ArchiveDuty {}) => Duty::Archive,
         };
-        Ok(Self {
-            job: parse("job", &job)?,
-            attempt: Attempt(attempt),
-            spec: Arc::new(required("spec", spec)?.try_into()?),
-            gpus: gpus.iter().map(|it| parse("gpus", it)).collect::<Result<_, _>>()?,
-            duty,
-        })
+        Ok(Self { job: parse("job", &job)?, attempt: Attempt(attempt), duty })
     }
 }
 

@@ -10,6 +10,7 @@ mod failures;
 mod found;
 mod logs;
 mod lost_replies;
+mod many_held;
 mod rpc;
 mod the_way;
 mod trace;

@@ -219,7 +219,7 @@ impl World {
 
     fn act(&mut self, node: NodeId, action: Action) {
         match action {
-            Action::Start(assignment) => self.unpack(node, &assignment),
+            Action::Start { job, attempt, work: _ } => self.unpack(node, (job, attempt)),
             Action::Stop { job, attempt, grace } => self.stop_attempt(node, (job, attempt), grace),
             Action::Kill { job, attempt } => {
                 self.agent(node).unpacking.remove(&(job, attempt));
@@ -249,8 +249,7 @@ impl World {
     }
 
     /// Fetches and unpacks the bundle, unless that was begun already.
-    fn unpack(&mut self, node: NodeId, assignment: &Assignment) {
-        let key = (assignment.job, assignment.attempt);
+    fn unpack(&mut self, node: NodeId, key: Key) {
         let (now, life) = (self.now, self.agent(node).life);
         let machine = &mut self.machines[node];
         if machine.disk.get(&key).is_some_and(|it| it.begun) {

@@ -270,7 +270,6 @@ fn an_exit_inside_the_lease_is_the_truth_as_long_as_no_later_attempt_was_placed(
         > join a held=1#1:code-3
           1 ended: exit-code 3
           a <- session 2: [archive 1#1]
-          a <- archive 1#1
         > report a 1#1 archived
           1 done: archive complete
           a <- release 1#1
@@ -312,7 +311,6 @@ fn an_exit_of_an_attempt_that_has_a_successor_changes_nothing() {
           b <- run 1#2
         > join a held=1#1:code-3
           a <- session 3: []
-          a <- release 1#1
         > jobs
         1 starting
     "#]],
@@ -345,7 +343,6 @@ fn a_supervisor_that_stopped_its_job_at_the_end_of_the_lease_ends_the_attempt_no
           1 requeued lost=1
           1 placed on a#2
           a <- session 2: []
-          a <- release 1#1
           a <- run 1#2
     "#]],
     );
@@ -379,7 +376,6 @@ fn a_lease_that_was_given_up_is_not_an_exit_to_be_believed() {
         > join a held=1#1:lease-ended
           1 placed on a#2
           a <- session 2: []
-          a <- release 1#1
           a <- run 1#2
     "#]],
     );
@@ -454,7 +450,6 @@ fn when_a_lease_ends_the_old_connection_counts_for_nothing_any_more() {
         > join a held=1#1:code-0
           1 ended: completed
           a <- session 2: [archive 1#1]
-          a <- archive 1#1
     "#]],
     );
 }

@@ -54,8 +54,6 @@ fn a_node_hears_all_that_it_should_hold_before_anything_else() {
         > join a slots=4 held=1#1:started held=2#1:started held=3#1:code-0 held=9#1:code-0
           3 ended: completed
           a <- session 2: [run 1#1, stop 2#1, run 4#1, archive 3#1]
-          a <- archive 3#1
-          a <- release 9#1
     "#]],
     );
 }
@@ -207,7 +205,6 @@ fn after_a_restart_of_the_machine_everything_that_it_does_not_hold_is_lost() {
         > join a slots=4 boot=2 held=2#1:code-3
           2 ended: exit-code 3
           a <- session 2: [archive 2#1]
-          a <- archive 2#1
         > wait 1 beats=a
           node a
           1 requeued lost=1
@@ -291,7 +288,6 @@ fn an_older_attempt_that_is_held_does_not_stand_for_the_present_one() {
           a <- run 1#2
         > join a boot=2 held=1#1:code-0
           a <- session 2: []
-          a <- release 1#1
         > wait 1 beats=a
           node a
           1 requeued lost=2

@@ -235,7 +235,6 @@ fn effects_that_were_outstanding_happen_again() {
           trash 2
         > join a slots=4 held=1#1:code-0 held=2#1:archived
           a <- session 2: [stop 3#1, archive 1#1]
-          a <- release 2#1
         > trashed 2
           2 deleted
     "#]],

@@ -164,7 +164,7 @@ pub(super) fn effect(effect: &Effect) -> String {
 
 fn assignment(it: &Assignment) -> String {
     let duty = match it.duty {
-        Duty::Run => "run",
+        Duty::Run(_) => "run",
         Duty::Stop { .. } => "stop",
         Duty::Archive => "archive",
     };

@@ -102,16 +102,26 @@ fn hostile_names_end_their_own_job_and_write_nothing_elsewhere() {
         ("out of order", tar(&[(b'0', "b", b"x"), (b'0', "a", b"y")])),
         ("without its folder", tar(&[(b'0', "a/b", b"x")])),
     ] {
-        let bundle = wire::Bundle { id: id(&tar), tar_bytes: tar.len() as u64, files: 2 };
+        let entries = tar::Archive::new(&tar[..]).entries().unwrap().count() as u64;
+        let bundle = wire::Bundle { id: id(&tar), tar_bytes: tar.len() as u64, files: entries };
         send(&rpc, &bundle.id, &zstd_of(&tar)).unwrap();
         ends_as_bundle(&cluster, &rpc, &bundle, what);
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{what}");
     }
     let tar = tar(&[(b'0', "a", b"x"), (b'0', "b", &[0; 100_000])]);
     send(&rpc, &id(&tar), &zstd_of(&tar)).unwrap();
-    for (what, tar_bytes, files) in [("more bytes", 20_480, 2), ("more files", 204_800, 1)] {
+    for (field, tar_bytes, files) in [
+        ("bundle.tar_bytes", 20_480, 2),
+        ("bundle.tar_bytes", 1 << 40, 2),
+        ("bundle.files", tar.len() as u64, 1),
+        ("bundle.files", tar.len() as u64, 3),
+    ] {
         let bundle = wire::Bundle { id: id(&tar), tar_bytes, files };
-        ends_as_bundle(&cluster, &rpc, &bundle, what);
+        let job = uuid::Uuid::new_v4().to_string();
+        let refused = rpc.submit(submission(&job, &bundle, &["true"])).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert!(refused.message().starts_with(&format!("{field}: it says")), "{refused:?}");
+        cluster.atlas(&["show", &job]).exits(1);
     }
     // The node goes on.
     let dir = cluster.project("good", &[("main.py", "")]);

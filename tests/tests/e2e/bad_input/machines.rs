@@ -30,10 +30,11 @@ fn join() -> wire::Join {
     }
 }
 
-/// Opens a session with this token and first message.
+/// Opens a session with this token and first message, of a node that holds nothing.
 fn open(rpc: &Rpc, token: &str, first: Message) -> Result<wire::MasterMessage, Status> {
-    let first = wire::NodeMessage { message: Some(first) };
-    let words = tokio_stream::StreamExt::chain(tokio_stream::once(first), tokio_stream::pending());
+    let nothing = Message::HeldList(wire::HeldList { held: Vec::new(), last: true });
+    let first = [first, nothing].map(|it| wire::NodeMessage { message: Some(it) });
+    let words = tokio_stream::StreamExt::chain(tokio_stream::iter(first), tokio_stream::pending());
     let mut request = Request::new(words);
     request.metadata_mut().insert(JOIN_TOKEN_HEADER, token.parse().unwrap());
     rpc.wait(async {

@@ -1,0 +1,182 @@
+//! The service layer on a real reactor and store, with nodes that do as a test says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas_core::cluster::{Input, Lease, Policy, Session};
+use atlas_core::node::{ExecutorKind, NodeSpec};
+use atlas_core::resources::Capacity;
+use atlas_core::spec::{Bundle, Worker};
+use atlas_core::{BundleId, Cluster, Demand, JobId, JobSpec, NodeName};
+use atlas_proto::wire::node_proxy_server::{NodeProxy, NodeProxyServer};
+use atlas_proto::wire::{FileEntry, FilesChunk, LogChunk, NodeFilesRequest, ReadLogRequest};
+use atlas_runtime::tasks::Tasks;
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+use super::*;
+use crate::reactor::{Down, Link, Parts, Reactor, WelcomeFacts, now};
+use crate::store::Embedded;
+
+/// Long before a connection to a node is given up.
+const SOON: Duration = Duration::from_secs(8);
+
+/// A node that says these words of any log, and then stands still.
+struct Frozen(&'static str);
+
+#[tonic::async_trait]
+impl NodeProxy for Frozen {
+    type ReadLogStream = BoxStream<'static, Result<LogChunk, Status>>;
+    type ListFilesStream = BoxStream<'static, Result<FileEntry, Status>>;
+    type ReadFilesStream = BoxStream<'static, Result<FilesChunk, Status>>;
+
+    async fn read_log(
+        &self,
+        request: Request<ReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        assert_eq!(request.get_ref().since_offset.unwrap_or_default(), 0);
+        let chunk = LogChunk { offset: 0, data: self.0.into(), at_ms: 0 };
+        Ok(Response::new(stream::iter([Ok(chunk)]).chain(stream::pending()).boxed()))
+    }
+
+    async fn list_files(
+        &self,
+        _: Request<NodeFilesRequest>,
+    ) -> Result<Response<Self::ListFilesStream>, Status> {
+        Ok(Response::new(stream::pending().boxed()))
+    }
+
+    async fn read_files(
+        &self,
+        _: Request<NodeFilesRequest>,
+    ) -> Result<Response<Self::ReadFilesStream>, Status> {
+        Ok(Response::new(stream::pending().boxed()))
+    }
+}
+
+struct World {
+    service: Arc<Service>,
+    tasks: Tasks,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.path()).unwrap());
+        let lead = store.lead().await.unwrap();
+        let snapshot = store.restore().await.unwrap();
+        let policy = Policy { lease: Lease::UntilReboot, ..Policy::default() };
+        let (cluster, effects) = Cluster::restore(policy, now(), snapshot);
+        let (tasks, feed) = (Tasks::new(), Feed::default());
+        let welcome = WelcomeFacts {
+            cluster: lead.cluster.clone(),
+            epoch: lead.mark.epoch,
+            lease_ms: 0,
+            heartbeat_ms: 3000,
+        };
+        let (trash, _) = mpsc::unbounded_channel();
+        let (store_of_reactor, feed_of_reactor) = (store.clone(), feed.clone());
+        let (reactor, handle) = Reactor::new(Parts {
+            cluster,
+            store: store_of_reactor,
+            mark: lead.mark,
+            welcome,
+            feed: feed_of_reactor,
+            trash,
+            effects,
+            tasks: tasks.clone(),
+        });
+        tasks.spawn("reactor", async move { drop(reactor.run().await) });
+        let service = Arc::new(Service {
+            reactor: handle,
+            store,
+            feed,
+            bundles: Arc::new(Bundles::open(dir.path(), 1 << 20).unwrap()),
+            archive: Archive::new(dir.path().to_owned()),
+            proxy: Proxy::new("token".parse().unwrap()),
+            cluster: lead.cluster,
+            max_bundle: 1 << 20,
+            finishing: Semaphore::new(FINISHING),
+            tasks: tasks.clone(),
+        });
+        Self { service, tasks, _dir: dir }
+    }
+
+    /// A node of this name with one slot; its number is its session's.
+    async fn join(&self, name: &str, number: u64, says: &'static str) -> mpsc::Receiver<Down> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tonic::transport::Server::builder()
+            .add_service(NodeProxyServer::new(Frozen(says)))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        self.tasks.spawn("node", async move { drop(server.await) });
+        let spec = NodeSpec {
+            name: name.parse().unwrap(),
+            identity: name.into(),
+            boot_id: "boot".into(),
+            address,
+            version: crate::VERSION.into(),
+            executor: ExecutorKind::Process,
+            capacity: Capacity { slots: 1, gpus: Vec::new(), cpu_milli: 1000, memory: 1 << 30 },
+            volumes: Vec::new(),
+        };
+        let (link, down) = Link::new(16);
+        self.service.reactor.join(spec, Session(number), Vec::new(), link).await.unwrap();
+        down
+    }
+
+    async fn submit(&self) -> JobId {
+        let id = JobId::from_random([7; 16]);
+        self.service.reactor.ask_for(Input::Submit { id, spec: Arc::new(spec()) }).await.unwrap();
+        id
+    }
+
+    /// The node is gone for good, with all that it held.
+    async fn remove(&self, name: &str, number: u64) {
+        let node: NodeName = name.parse().unwrap();
+        let reactor = &self.service.reactor;
+        let leave = Input::Leave { node: node.clone(), session: Session(number) };
+        reactor.tell(leave).await.unwrap();
+        reactor.ask_for(Input::RemoveNode { node }).await.unwrap();
+    }
+}
+
+fn spec() -> JobSpec {
+    JobSpec {
+        project: "p".parse().unwrap(),
+        user: "ada".into(),
+        name: None,
+        tags: Default::default(),
+        note: String::new(),
+        bundle: Bundle { id: BundleId::from_sha256([1; 32]), tar_size: 1, files: 1 },
+        command: vec!["true".into()],
+        entrypoint: None,
+        demand: Demand::default(),
+        shm: None,
+        worker: Worker::default(),
+        params: None,
+        outputs: Default::default(),
+        wait_for_capacity: false,
+        fresh_requirements: false,
+        git: None,
+        traceparent: None,
+    }
+}
+
+#[tokio::test]
+async fn who_follows_a_job_follows_it_away_from_a_node_that_stands_still() {
+    let world = World::new().await;
+    let _a = world.join("a", 1, "from a").await;
+    let job = world.submit().await;
+    let request = ReadLogRequest { job: job.to_string(), follow: true, ..Default::default() };
+    let mut log = world.service.clone().read_log(request).await.unwrap();
+    assert_eq!(log.recv().await.unwrap().unwrap().data, "from a");
+    let _b = world.join("b", 2, "from b").await;
+    world.remove("a", 1).await;
+    let next = tokio::time::timeout(SOON, log.recv()).await.expect("it waits for the dead node");
+    assert_eq!(next.unwrap().unwrap().data, "from b");
+}
