@@ -56,6 +56,12 @@ impl<'a> Index<'a> {
         self.0.iter().map(Entry::decode)
     }
 
+    /// Where later batches begin than the one of this byte.
+    pub fn offsets_after(&self, offset: u64) -> impl Iterator<Item = u64> + 'a {
+        let before = self.0.partition_point(|record| Entry::decode(record).offset <= offset);
+        self.0[before..].iter().map(|record| Entry::decode(record).offset)
+    }
+
     /// The first byte that came at `at_ms` or later; `None` when all came before.
     #[must_use]
     pub fn offset_at(&self, at_ms: u64) -> Option<u64> {

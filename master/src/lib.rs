@@ -15,6 +15,7 @@ pub mod service;
 pub mod start;
 pub mod store;
 pub mod submission;
+pub mod turns;
 
 /// Of this program; nodes must have the same major and minor number.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

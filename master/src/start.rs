@@ -15,7 +15,7 @@ use atlas_runtime::process::{
 use atlas_runtime::tasks::Tasks;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::archive::Archive;
 use crate::bundles::{self, Bundles};
@@ -25,8 +25,9 @@ use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
-use crate::service::{FINISHING, Service};
+use crate::service::Service;
 use crate::store::{self, Embedded, Store};
+use crate::turns::Storage;
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -110,7 +111,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         ),
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
-        finishing: Semaphore::new(FINISHING),
+        storage: Storage::default(),
         tasks: tasks.clone(),
     });
     tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use atlas_core::log_index::Index;
 use atlas_proto::CHUNK;
 use bytes::Bytes;
 
@@ -20,32 +21,52 @@ pub fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Hands the bytes from `from` up to `end` to `sink` in order, with the offset of each piece; ends early when `sink` says so.
-/// No piece goes beyond one of `cuts`, which are in order.
-pub fn read(
-    file: &mut File,
-    from: u64,
+/// A log on its way to a reader: nothing is held between two pieces but the open file.
+pub struct Pieces {
+    file: File,
+    offset: u64,
     end: u64,
-    cuts: &mut dyn Iterator<Item = u64>,
-    sink: &mut dyn FnMut(u64, Bytes) -> bool,
-) -> io::Result<()> {
-    let mut cut = cuts.next();
-    file.seek(SeekFrom::Start(from))?;
-    let mut offset = from;
-    let mut buffer = vec![0; CHUNK];
-    while offset < end {
-        while cut.is_some_and(|it| it <= offset) {
-            cut = cuts.next();
-        }
-        let stop = cut.unwrap_or(end).min(end);
-        let most = usize::try_from(stop - offset).unwrap_or(CHUNK).min(CHUNK);
-        let read = file.read(&mut buffer[..most])?;
-        if read == 0 || !sink(offset, Bytes::copy_from_slice(&buffer[..read])) {
-            return Ok(());
-        }
-        offset += read as u64;
+    /// Empty where nobody asks for times.
+    index: Vec<u8>,
+}
+
+/// Bytes that came at one time, if times are known.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub offset: u64,
+    pub data: Bytes,
+    pub at_ms: u64,
+}
+
+impl Pieces {
+    /// The bytes from `offset` up to `end`; with an index, a piece has the time of its first byte.
+    pub fn new(mut file: File, offset: u64, end: u64, index: Vec<u8>) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self { file, offset, end, index })
     }
-    Ok(())
+
+    /// The next ones, together no more than a chunk; none at the end.
+    pub fn read(&mut self) -> io::Result<Vec<Piece>> {
+        let most = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(CHUNK);
+        let mut data = vec![0; most.min(CHUNK)];
+        let read = self.file.read(&mut data)?;
+        data.truncate(read);
+        let (mut data, start) = (Bytes::from(data), self.offset);
+        self.offset += read as u64;
+        let index = Index::new(&self.index);
+        let cuts = index.offsets_after(start).take_while(|it| *it < self.offset);
+        let mut pieces = Vec::new();
+        let mut offset = start;
+        for end in cuts.chain([self.offset]) {
+            let length = usize::try_from(end - offset).expect("no longer than what was read");
+            if length > 0 {
+                let at_ms = index.time_of(offset).unwrap_or_default();
+                pieces.push(Piece { offset, data: data.split_to(length), at_ms });
+            }
+            offset = end;
+        }
+        Ok(pieces)
+    }
 }
 
 /// When the bytes of a log came. An index that is not there or too large to hold says nothing.
@@ -90,6 +111,8 @@ pub fn tail_start(file: &mut File, end: u64, lines: u64) -> io::Result<u64> {
 mod tests {
     use std::io::Write;
 
+    use atlas_core::log_index::Entry;
+
     use super::*;
 
     fn tail(text: &str, lines: u64) -> String {
@@ -112,16 +135,19 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_read_in_pieces_up_to_its_end() {
+    fn a_log_is_read_in_pieces_of_one_time_up_to_its_end() {
         let mut file = tempfile::tempfile().unwrap();
-        let text = vec![b'z'; CHUNK + 10];
-        file.write_all(&text).unwrap();
-        let mut pieces = Vec::new();
-        read(&mut file, 5, CHUNK as u64 + 8, &mut [3, 9].into_iter(), &mut |offset, piece| {
-            pieces.push((offset, piece.len()));
-            true
-        })
-        .unwrap();
-        assert_eq!(pieces, [(5, 4), (9, CHUNK - 1)]);
+        file.write_all(&vec![b'z'; CHUNK + 10]).unwrap();
+        let entries = [(100, 3), (200, 9), (300, CHUNK as u64 + 6)];
+        let index = entries.map(|(at_ms, offset)| Entry { at_ms, offset }.encode()).concat();
+        let mut pieces = Pieces::new(file, 5, CHUNK as u64 + 8, index).unwrap();
+        let mut next = || {
+            let pieces = pieces.read().unwrap().into_iter();
+            pieces.map(|it| (it.offset, it.data.len(), it.at_ms)).collect::<Vec<_>>()
+        };
+        assert_eq!(next(), [(5, 4, 100), (9, CHUNK - 4, 200)]);
+        let rest = CHUNK as u64 + 5;
+        assert_eq!(next(), [(rest, 1, 200), (rest + 1, 2, 300)]);
+        assert_eq!(next(), []);
     }
 }

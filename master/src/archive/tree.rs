@@ -8,9 +8,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+#[cfg(doc)]
+use atlas_runtime::names::BATCH;
+use atlas_runtime::names::Names;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
-/// Folders deeper than this are refused: each level holds a file descriptor.
+/// Folders deeper than this are refused: each level holds file descriptors, and a batch of names.
 const DEEPEST: usize = 128;
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -24,7 +27,8 @@ pub enum Entry {
     Link { target: PathBuf, modified_ms: u64 },
 }
 
-/// Calls `visit` with the path below `root` of everything at or below `root/below`, in the order of names.
+/// Calls `visit` with the path below `root` of everything at or below `root/below`: in the order of names, but for folders of more
+/// than [`BATCH`] names, of which no more are held at a time.
 pub fn walk(
     root: &Path,
     below: &Path,
@@ -62,21 +66,14 @@ fn folder(
     let Some(depth) = depth.checked_sub(1) else {
         return Err(io::Error::other(format!("{} is nested too deeply", path.display())));
     };
-    let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
-        }
-    }
-    names.sort();
-    for name in names {
-        let name = OsStr::from_bytes(&name);
-        match one(dir, name, &path.join(name), depth, visit) {
-            // A job that runs may have removed or renamed it since.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
+    for names in Names::of(dir)? {
+        for name in names? {
+            let name = OsStr::from_bytes(&name);
+            match one(dir, name, &path.join(name), depth, visit) {
+                // A job that runs may have removed or renamed it since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
     }
     Ok(())
@@ -191,6 +188,19 @@ mod tests {
         assert_eq!(names(dir.path(), "b/c").unwrap(), ["b/c", "b/c/file"]);
         assert!(names(dir.path(), "link/passwd").is_err(), "a link was followed");
         assert!(names(dir.path(), "../").is_err(), "the archive was left");
+    }
+
+    #[test]
+    fn of_a_huge_folder_everything_is_found_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let most = atlas_runtime::names::BATCH + 10;
+        for number in 0..most {
+            fs::write(dir.path().join(number.to_string()), "").unwrap();
+        }
+        let mut found = names(dir.path(), "").unwrap();
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), most);
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl nodes_server::Nodes for Nodes {
         })?;
         let mut file = self.service.open_bundle(id).await.map_err(|it| status(&it))?;
         let (to, chunks) = mpsc::channel(4);
-        tokio::task::spawn_blocking(move || {
+        let turns = self.service.storage.fetches.clone();
+        let mut work = move |to: &mpsc::Sender<_>| {
             let mut buffer = vec![0; CHUNK];
             loop {
                 let chunk = match file.read(&mut buffer) {
@@ -100,6 +101,13 @@ impl nodes_server::Nodes for Nodes {
                 if to.blocking_send(chunk).is_err() {
                     return;
                 }
+            }
+        };
+        self.service.tasks.spawn("fetch-bundle", async move {
+            let reader = to.clone();
+            tokio::select! {
+                sent = turns.run(move || work(&to)) => drop(sent),
+                () = reader.closed() => {}
             }
         });
         Ok(Response::new(ReceiverStream::new(chunks).boxed()))

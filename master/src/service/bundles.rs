@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{Error, Service};
 use crate::bundles::Measure;
+use crate::turns::Turns;
 
 /// One client's attempt to send one bundle; the token is its own, kept over its tries.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ impl Service {
     ) -> Result<Option<u64>, Error> {
         allow(who, Verb::Submit)?;
         let bundles = self.bundles.clone();
-        blocking(move || {
+        blocking(&self.storage.bundles, move || {
             if bundles.known(upload.bundle)?.is_some() {
                 return Ok(None);
             }
@@ -39,7 +40,8 @@ impl Service {
     /// What a bundle measures, if a job may refer to it; it then stays for an hour at least.
     pub(super) async fn measure(&self, bundle: BundleId) -> Result<Option<Measure>, Error> {
         let bundles = self.bundles.clone();
-        blocking(move || Ok(bundles.known(bundle)?.map(|it| it.measure))).await
+        blocking(&self.storage.bundles, move || Ok(bundles.known(bundle)?.map(|it| it.measure)))
+            .await
     }
 
     pub async fn write_bundle(
@@ -49,22 +51,25 @@ impl Service {
         data: Bytes,
     ) -> Result<u64, Error> {
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
-        blocking(move || Ok(bundles.write(upload.bundle, &upload.token, offset, &data)?)).await
+        blocking(&self.storage.uploads, move || {
+            Ok(bundles.write(upload.bundle, &upload.token, offset, &data)?)
+        })
+        .await
     }
 
     /// The bundle is whole: verified, and known under its hash from now on.
     pub async fn finish_bundle(&self, upload: &Upload) -> Result<u64, Error> {
-        // Each one holds a core and some megabytes.
-        let _turn =
-            self.finishing.acquire().await.map_err(|it| Error::Unavailable(it.to_string()))?;
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
-        blocking(move || Ok(bundles.finish(upload.bundle, &upload.token)?)).await
+        blocking(&self.storage.verifications, move || {
+            Ok(bundles.finish(upload.bundle, &upload.token)?)
+        })
+        .await
     }
 
     /// The compressed tar, for a node without the shared storage.
     pub async fn open_bundle(self: &Arc<Self>, bundle: BundleId) -> Result<std::fs::File, Error> {
         let bundles = self.bundles.clone();
-        blocking(move || Ok(bundles.open_file(bundle)?)).await
+        blocking(&self.storage.fetches, move || Ok(bundles.open_file(bundle)?)).await
     }
 }
 
@@ -73,7 +78,7 @@ impl Service {
     pub async fn sweep_bundles(&self) -> Result<(), Error> {
         let (bundles, store) = (self.bundles.clone(), self.store.clone());
         let asking = tokio::runtime::Handle::current();
-        blocking(move || {
+        blocking(&self.storage.sweeps, move || {
             // What cannot be asked about is kept.
             let used = |id: &BundleId| asking.block_on(store.uses_bundle(*id)).unwrap_or(true);
             Ok(bundles.collect(used, std::time::SystemTime::now())?)
@@ -83,7 +88,8 @@ impl Service {
 }
 
 async fn blocking<T: Send + 'static>(
+    turns: &Turns,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|it| Error::Unavailable(it.to_string()))?
+    turns.run(work).await.map_err(|it| Error::Unavailable(it.to_string()))?
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{Error, Service};
 use crate::archive::tree::{self, Entry};
 use crate::proxy::Host;
+use crate::turns::Turns;
 
 /// Pieces on their way to one reader.
 const IN_FLIGHT: usize = 4;
@@ -43,7 +44,11 @@ impl Service {
         let (to, files) = mpsc::channel(64);
         let service = self.clone();
         self.tasks.spawn("list-files", async move {
-            if let Err(error) = service.list_all(wanted, &to).await {
+            let listed = tokio::select! {
+                listed = service.list_all(wanted, &to) => listed,
+                () = to.closed() => return,
+            };
+            if let Err(error) = listed {
                 drop(to.send(Err(error)).await);
             }
         });
@@ -56,7 +61,11 @@ impl Service {
         let (to, pieces) = mpsc::channel(IN_FLIGHT);
         let service = self.clone();
         self.tasks.spawn("read-files", async move {
-            if let Err(error) = service.read_all(wanted, &to).await {
+            let read = tokio::select! {
+                read = service.read_all(wanted, &to) => read,
+                () = to.closed() => return,
+            };
+            if let Err(error) = read {
                 drop(to.send(Err(error)).await);
             }
         });
@@ -79,7 +88,7 @@ impl Service {
             Some(WORK) => wanted.host.is_some(),
             Some(_) => {
                 let path = wanted.kept.join(&wanted.path);
-                let look = tokio::task::spawn_blocking(move || path.symlink_metadata().is_ok());
+                let look = self.storage.looks.run(move || path.symlink_metadata().is_ok());
                 look.await.map_err(|it| Error::Unavailable(it.to_string()))?
             }
         };
@@ -97,7 +106,7 @@ impl Service {
     ) -> Result<(), Error> {
         if let Some(below) = wanted.below(SOURCE) {
             let (bundles, sender) = (self.bundles.clone(), to.clone());
-            blocking("list the bundle", move || {
+            blocking(&self.storage.listings, "list the bundle", move || {
                 each_of_bundle(&bundles, wanted.bundle, &below, &mut |path, entry| {
                     let header = entry.header();
                     let (kind, target) = match header.entry_type() {
@@ -125,7 +134,7 @@ impl Service {
             }
         }
         let (Some(below), sender) = (wanted.below_kept(), to.clone()) else { return Ok(()) };
-        blocking("list the archive", move || {
+        blocking(&self.storage.listings, "list the archive", move || {
             if_there(tree::walk(&wanted.kept, &below, &mut |path, entry| {
                 let path = path.display().to_string();
                 let (kind, bytes, modified_ms, target) = match entry {
@@ -153,7 +162,7 @@ impl Service {
     ) -> Result<(), Error> {
         if let Some(below) = wanted.below(SOURCE) {
             let (bundles, sender) = (self.bundles.clone(), to.clone());
-            blocking("read the bundle", move || {
+            blocking(&self.storage.reads, "read the bundle", move || {
                 let mut tar = tar::Builder::new(Pieces::new(sender));
                 each_of_bundle(&bundles, wanted.bundle, &below, &mut |path, entry| {
                     let mut header = entry.header().clone();
@@ -174,7 +183,7 @@ impl Service {
             self.tar_of_node(host, &below, to).await?;
         }
         let (below, sender) = (wanted.below_kept(), to.clone());
-        blocking("read the archive", move || {
+        blocking(&self.storage.reads, "read the archive", move || {
             let mut tar = tar::Builder::new(Pieces::new(sender));
             if let Some(below) = below {
                 if_there(tree::append(&mut tar, &wanted.kept, &below, Path::new("")))?;
@@ -194,7 +203,7 @@ impl Service {
         let mut chunks = self.proxy.read_files(host, &below.display().to_string()).await?;
         let (feed, pieces) = mpsc::channel(IN_FLIGHT);
         let sender = to.clone();
-        let rewriting = blocking("read the job's folder", move || {
+        let rewriting = blocking(&self.storage.reads, "read the job's folder", move || {
             let mut source = tar::Archive::new(crate::pieces::Reader::new(pieces));
             let mut tar = tar::Builder::new(Pieces::new(sender));
             for entry in source.entries()? {
@@ -307,11 +316,11 @@ fn broken(host: &Host, status: tonic::Status) -> Error {
 }
 
 async fn blocking(
+    turns: &Turns,
     what: &'static str,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> Result<(), Error> {
-    let done =
-        tokio::task::spawn_blocking(work).await.map_err(|it| Error::Unavailable(it.to_string()))?;
+    let done = turns.run(work).await.map_err(|it| Error::Unavailable(it.to_string()))?;
     match done {
         // The reader went away.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,6 +1,7 @@
 //! One stream of a job's log, wherever it is: from its node while it runs, from the archive when it is done, through restarts
 //! of either. Offsets are the same everywhere, so the stream goes on where it was.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,11 +197,39 @@ impl Service {
             .end()
             .filter(|_| attempt == job.status.attempt)
             .map(|it| it.log_length);
-        let (request, to) = (reader.next_request(attempt), reader.to.clone());
-        let done = tokio::task::spawn_blocking(move || send_file(&path, end, &request, &to));
-        done.await
-            .map_err(|it| Error::Unavailable(it.to_string()))?
-            .map_err(Error::io("read the log in the archive"))
+        let request = reader.next_request(attempt);
+        tokio::select! {
+            sent = self.send_file(path, end, request, &reader.to) => sent,
+            () = reader.to.closed() => Ok(()),
+        }
+    }
+
+    /// A thread is held for one chunk at a time, not for as long as the reader takes.
+    async fn send_file(
+        &self,
+        path: PathBuf,
+        end: Option<u64>,
+        request: ReadLogRequest,
+        to: &mpsc::Sender<Result<LogChunk, Error>>,
+    ) -> Result<(), Error> {
+        let turns = &self.storage.logs;
+        let gone = |it: tokio::task::JoinError| Error::Unavailable(it.to_string());
+        let failed = || Error::io("read the log in the archive");
+        let opened = turns.run(move || open(&path, end, &request)).await.map_err(gone)?;
+        let Some(mut log) = opened.map_err(failed())? else { return Ok(()) };
+        loop {
+            let read = turns.run(move || (log.read(), log)).await.map_err(gone)?;
+            let pieces = read.0.map_err(failed())?;
+            log = read.1;
+            if pieces.is_empty() {
+                return Ok(());
+            }
+            for log::Piece { offset, data, at_ms } in pieces {
+                if to.send(Ok(LogChunk { offset, data, at_ms })).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
     }
 }
 
@@ -229,33 +258,29 @@ impl Reader {
     }
 }
 
-/// A file that is not there is a job that wrote nothing.
-fn send_file(
-    path: &std::path::Path,
+/// What is asked for of a log in the archive. A file that is not there is a job that wrote nothing.
+fn open(
+    path: &Path,
     end: Option<u64>,
     request: &ReadLogRequest,
-    to: &mpsc::Sender<Result<LogChunk, Error>>,
-) -> std::io::Result<()> {
+) -> std::io::Result<Option<log::Pieces>> {
     let mut file = match log::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let length = file.metadata()?.len();
     let end = end.unwrap_or(length).min(length);
     let wants_times = request.timestamps || request.since_ms.is_some();
-    let bytes = if wants_times { log::index(path) } else { Vec::new() };
-    let index = Index::new(&bytes);
+    let mut index = if wants_times { log::index(path) } else { Vec::new() };
     let from = match (request.since_offset, request.since_ms, request.tail_lines) {
         (Some(offset), _, _) => offset.min(end),
-        (None, Some(at), _) => index.offset_at(at).unwrap_or(end).min(end),
+        (None, Some(at), _) => Index::new(&index).offset_at(at).unwrap_or(end).min(end),
         (None, None, Some(lines)) => log::tail_start(&mut file, end, lines)?,
         (None, None, None) => 0,
     };
-    // A piece has one time: that of its first byte.
-    let mut cuts = index.entries().map(|it| it.offset).filter(|_| request.timestamps);
-    log::read(&mut file, from, end, &mut cuts, &mut |offset, data| {
-        let at_ms = if request.timestamps { index.time_of(offset).unwrap_or_default() } else { 0 };
-        to.blocking_send(Ok(LogChunk { offset, data, at_ms })).is_ok()
-    })
+    if !request.timestamps {
+        index.clear();
+    }
+    log::Pieces::new(file, from, end, index).map(Some)
 }

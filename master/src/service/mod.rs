@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use atlas_core::{ClusterId, JobId, JobStatus};
 use atlas_runtime::tasks::Tasks;
-use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::bundles::Bundles;
 use crate::proxy::{Host, Proxy};
 use crate::reactor::{Feed, Handle};
 use crate::store::{Store, StoredJob};
+use crate::turns::Storage;
 
 pub use bundles::Upload;
 pub use error::Error;
@@ -35,9 +35,6 @@ pub use submit::Submitted;
 /// The fewest digits of a job's id that name it.
 const FEWEST_DIGITS: usize = 4;
 
-/// Uploads verified at the same time.
-pub const FINISHING: usize = 4;
-
 /// The one service layer.
 pub struct Service {
     pub reactor: Handle,
@@ -48,8 +45,8 @@ pub struct Service {
     pub proxy: Proxy,
     pub cluster: ClusterId,
     pub max_bundle: u64,
-    /// Uploads that are verified at the same time.
-    pub finishing: Semaphore,
+    /// Whose turn it is to touch the shared storage.
+    pub storage: Storage,
     pub tasks: Tasks,
 }
 

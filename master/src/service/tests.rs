@@ -100,7 +100,7 @@ impl World {
             proxy: Proxy::new("token".parse().unwrap()),
             cluster: lead.cluster,
             max_bundle: 1 << 20,
-            finishing: Semaphore::new(FINISHING),
+            storage: Storage::default(),
             tasks: tasks.clone(),
         });
         Self { service, tasks, _dir: dir }

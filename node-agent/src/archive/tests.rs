@@ -17,6 +17,7 @@ impl World {
         let (bytes, expected) = bundle(&[("main.py", b"print(1)")]);
         let snapshot = unpack::unpack(&bytes[..], &expected, &work, None).unwrap();
         let file = folder.path().join("snapshot");
+        fs::create_dir(folder.path().join("shared")).unwrap();
         fs::write(&file, serde_json::to_vec(&snapshot).unwrap()).unwrap();
         let job = Job {
             work,
@@ -52,6 +53,16 @@ fn changed_files_are_kept_and_unchanged_ones_not() {
     assert!(!world.job.to.join("main.py").exists());
     let parts = fs::read_dir(world.job.to.join("model")).unwrap().count();
     assert_eq!(parts, 2, "something half done was left");
+}
+
+#[test]
+fn the_folder_of_a_job_that_was_deleted_does_not_come_back() {
+    let world = World::new();
+    world.write("late", b"late");
+    let folder = world.job.to.parent().unwrap();
+    fs::remove_dir(folder).unwrap();
+    assert!(matches!(world.job.keep(), Err(Error::Write { .. })));
+    assert!(!folder.exists(), "it is there again");
 }
 
 #[test]

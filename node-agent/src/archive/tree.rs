@@ -19,9 +19,12 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Makes the folder and those above it.
+    /// Makes the folder, but not the one it is in: where that is gone, the job was deleted or the storage is away.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(path)?;
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         Ok(Self { root: rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?, last: None })
     }
 

@@ -148,12 +148,15 @@ fn append_file(dir: &JobDir, name: &str, to: &Path, length: Option<u64>) -> Resu
     Ok(())
 }
 
+/// Makes the folder of the logs, but not the job's: where that is gone, the job was deleted or the storage is away.
 fn create(path: &Path) -> io::Result<File> {
     let open = || OpenOptions::new().append(true).create(true).open(path);
     match (open(), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            open()
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => open(),
+            }
         }
         (opened, _) => opened,
     }
@@ -179,6 +182,7 @@ mod tests {
             fs::create_dir_all(dir.control()).unwrap();
             fs::write(dir.log(), log).unwrap();
             let shared = Shared::new(folder.path().join("shared"));
+            fs::create_dir_all(shared.job(id.job)).unwrap();
             Self { folder, id, dir, shared }
         }
 
@@ -201,6 +205,15 @@ mod tests {
             .write_all(b" tw")
             .unwrap();
         assert_eq!(world.copy(13).unwrap(), "one two three");
+    }
+
+    #[test]
+    fn the_folder_of_a_job_that_was_deleted_does_not_come_back() {
+        let world = World::new(b"late words");
+        let folder = world.shared.job(world.id.job);
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(world.copy(10), Err(Error::Shared { .. })));
+        assert!(!folder.exists(), "it is there again");
     }
 
     #[test]

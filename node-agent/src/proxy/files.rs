@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use atlas_proto::CHUNK;
 use atlas_proto::wire::{FileEntry, FileKind, FilesChunk};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use atlas_runtime::names::Names;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tokio::sync::mpsc::Sender;
 use tonic::Status;
@@ -99,30 +100,25 @@ fn walk(
     folder(&here, &mut prefix, 0, &mut each)
 }
 
-/// `prefix` is empty or ends with a slash.
+/// `prefix` is empty or ends with a slash. A huge folder comes a batch at a time, so not all of it in order.
 fn folder(
     folder: &OwnedFd,
     prefix: &mut Vec<u8>,
     depth: usize,
     each: &mut impl FnMut(Found) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let mut names = Vec::new();
-    for item in Dir::read_from(folder)? {
-        let name = item?.file_name().to_bytes().to_owned();
-        if !matches!(name.as_slice(), b"." | b"..") {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    for name in names {
-        let meta = match rustix::fs::statat(folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(meta) => meta,
-            Err(Errno::NOENT) => continue, // gone since
-            Err(error) => return Err(error.into()),
-        };
-        match visit(folder, &name, prefix, meta, depth, each) {
-            Err(Stop::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
+    for names in Names::of(folder)? {
+        for name in names? {
+            let meta = match rustix::fs::statat(folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
+            {
+                Ok(meta) => meta,
+                Err(Errno::NOENT) => continue, // gone since
+                Err(error) => return Err(error.into()),
+            };
+            match visit(folder, &name, prefix, meta, depth, each) {
+                Err(Stop::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ mod log;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use atlas_core::Attempt;
 use atlas_proto::convert::parse;
@@ -16,6 +17,8 @@ use atlas_proto::wire::{FileEntry, FilesChunk, LogChunk, NodeFilesRequest, ReadL
 use atlas_runtime::process::port_holder;
 use atlas_runtime::tasks::Tasks;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
@@ -26,11 +29,17 @@ use crate::paths::AttemptId;
 
 /// Chunks of a stream that wait for its reader.
 const CHUNKS: usize = 2;
+/// Folders that are listed or read at the same time, each by a thread; further readers wait. A thread may be held up by a disk or by
+/// a reader that does not read, and copying logs and archiving need threads, too.
+const LISTINGS: usize = 32;
+const READS: usize = 32;
 
 /// The node's own server.
 pub struct Proxy {
     driver: Handle,
     tasks: Tasks,
+    listings: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 /// Why the node does not serve.
@@ -60,7 +69,8 @@ pub async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Er
 
 impl Proxy {
     pub fn new(driver: Handle, tasks: Tasks) -> Self {
-        Self { driver, tasks }
+        let (listings, reads) = (Semaphore::new(LISTINGS), Semaphore::new(READS));
+        Self { driver, tasks, listings: Arc::new(listings), reads: Arc::new(reads) }
     }
 
     /// Serves until the agent shuts down.
@@ -81,6 +91,27 @@ impl Proxy {
             })
             .await
             .map_err(Error::Serve)
+    }
+
+    /// Works for a stream when there is room, unless its reader is gone by then.
+    fn in_turn<T: Send + 'static>(
+        &self,
+        turns: &Arc<Semaphore>,
+        to: Sender<T>,
+        work: impl FnOnce(&Sender<T>) + Send + 'static,
+    ) {
+        let (turns, tasks) = (turns.clone(), self.tasks.clone());
+        self.tasks.spawn("read files", async move {
+            let turn = tokio::select! {
+                turn = turns.acquire_owned() => turn.expect("it is never closed"),
+                () = to.closed() => return,
+                () = tasks.cancelled() => return,
+            };
+            drop(tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                work(&to);
+            }));
+        });
     }
 
     async fn find(&self, job: &str, attempt: u64) -> Result<View, Status> {
@@ -121,7 +152,9 @@ impl NodeProxy for Proxy {
         let NodeFilesRequest { job, attempt, path } = request.into_inner();
         let (view, path) = (self.find(&job, attempt).await?, below(&path)?);
         let (entries, stream) = tokio::sync::mpsc::channel(64);
-        drop(tokio::task::spawn_blocking(move || files::list(&view.dir.work(), &path, &entries)));
+        self.in_turn(&self.listings, entries, move |entries| {
+            files::list(&view.dir.work(), &path, entries);
+        });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -132,7 +165,9 @@ impl NodeProxy for Proxy {
         let NodeFilesRequest { job, attempt, path } = request.into_inner();
         let (view, path) = (self.find(&job, attempt).await?, below(&path)?);
         let (chunks, stream) = tokio::sync::mpsc::channel(CHUNKS);
-        drop(tokio::task::spawn_blocking(move || files::read(&view.dir.work(), &path, &chunks)));
+        self.in_turn(&self.reads, chunks, move |chunks| {
+            files::read(&view.dir.work(), &path, chunks);
+        });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

@@ -84,7 +84,12 @@ impl Start {
     async fn lay_out(&self) -> Result<Prelude, Error> {
         let (dir, kept, state) = (self.dir.clone(), self.kept.clone(), self.log.clone());
         let user = self.node.settings.job_user.clone();
+        let kept_in = self.node.shared.as_ref().map(|it| it.job(self.id.job));
         blocking(move || {
+            if let Some(path) = kept_in {
+                // Here and nowhere else: a job whose folder is gone later was deleted, and nothing of it is written any more.
+                std::fs::create_dir_all(&path).map_err(|source| Error::Shared { path, source })?;
+            }
             files::lay_out(&dir, &user)?;
             kept.write(&dir.assignment())?;
             Ok(Prelude::create(&dir, state)?)

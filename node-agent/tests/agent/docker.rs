@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
 
 use atlas_core::agent::{Assignment, ExitKind, Report};
 use atlas_core::node::{AllowedVolume, ExecutorKind};
@@ -102,7 +101,7 @@ async fn a_job_that_takes_its_supervisor_along_ends_for_want_of_memory_at_once()
     let mut assignment = node.script(
         "echo 1000 > /proc/1/oom_score_adj; echo up; exec python -c 'x = bytearray(500_000_000)'",
     );
-    spec(&mut assignment).demand.memory = 64 << 20;
+    wanted(&mut assignment).demand.memory = 64 << 20;
     let (job, kind) = run(&node, assignment).await;
     assert_eq!(kind, ExitKind::Failed(Cause::OutOfMemory));
     assert_eq!(node.said(job), "up\n");
@@ -126,7 +125,7 @@ async fn what_the_engine_will_not_give_a_job_is_no_strike() {
     ];
     for (why, change) in cases {
         let mut assignment = node.script("true");
-        change(spec(&mut assignment));
+        change(wanted(&mut assignment));
         let job = assignment.job;
         node.master.assign(assignment).await;
         let said = |it: &Report| match it {
@@ -146,7 +145,7 @@ async fn what_the_engine_will_not_give_a_job_is_no_strike() {
 async fn a_little_of_a_processor_is_enough_to_start() {
     let node = start().await;
     let mut assignment = node.script("true");
-    spec(&mut assignment).demand.cpu_milli = 1;
+    wanted(&mut assignment).demand.cpu_milli = 1;
     assert_eq!(run(&node, assignment).await.1, ExitKind::Code(0));
 }
 

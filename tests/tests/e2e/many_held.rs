@@ -10,6 +10,7 @@ use atlas_proto::wire::{
 };
 use atlas_tests::harness::{Cluster, Settings, eventually};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
@@ -88,23 +89,20 @@ fn message(message: Message) -> wire::NodeMessage {
 
 async fn submit_all(rpc: &Rpc, bundle: &wire::Bundle) {
     const AT_ONCE: usize = 50;
-    let workers: Vec<_> = (0..AT_ONCE)
-        .map(|_| {
-            let (mut jobs, bundle) = (rpc.jobs(), bundle.clone());
-            tokio::spawn(async move {
-                for _ in 0..JOBS / AT_ONCE {
-                    let id = uuid::Uuid::new_v4().to_string();
-                    let mut request = submission(&id, &bundle, &["true"]);
-                    let params = format!("{{\"text\": \"{}\"}}", "x".repeat(PARAMS));
-                    request.overrides.as_mut().unwrap().params_json = Some(params);
-                    jobs.submit(signed(request)).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
-        worker.await.unwrap();
+    let mut workers = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (mut jobs, bundle) = (rpc.jobs(), bundle.clone());
+        workers.spawn(async move {
+            for _ in 0..JOBS / AT_ONCE {
+                let id = uuid::Uuid::new_v4().to_string();
+                let mut request = submission(&id, &bundle, &["true"]);
+                let params = format!("{{\"text\": \"{}\"}}", "x".repeat(PARAMS));
+                request.overrides.as_mut().unwrap().params_json = Some(params);
+                jobs.submit(signed(request)).await.unwrap();
+            }
+        });
     }
+    workers.join_all().await;
 }
 
 fn has_ended(assignment: &wire::Assignment) -> Held {
