@@ -9,7 +9,7 @@ use std::thread;
 
 use atlas_proto::JOIN_TOKEN_HEADER;
 use atlas_proto::wire::{self, node_message::Message};
-use atlas_tests::harness::{Cluster, Run, Settings, binary};
+use atlas_tests::harness::{Cluster, Run, Settings, binary, job_user};
 use tonic::{Code, Request, Status};
 
 use crate::rpc::Rpc;
@@ -102,7 +102,7 @@ fn an_agent_that_does_not_belong_is_told_why_and_is_no_node() {
 fn agent_says(cluster: &Cluster, token: &std::path::Path, data: &std::path::Path, words: &str) {
     let mut command = Command::new(binary("atlas-node"));
     command.args(["--master", &cluster.grpc(), "--name", "guest", "--listen", "127.0.0.1:0"]);
-    command.args(["--executor", "process", "--job-user", "root", "--log-format", "text"]);
+    command.args(["--executor", "process", "--log-format", "text"]).args(job_user());
     command.arg("--token-file").arg(token).arg("--data").arg(data);
     let agent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut agent = Killed(agent.spawn().unwrap());
