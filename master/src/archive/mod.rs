@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use atlas_core::{Attempt, Epoch, JobId};
+use atlas_runtime::Chain;
+use atlas_runtime::process::remove_all;
 
 /// How long removed things can still be got back by hand.
 const KEPT_IN_TRASH: Duration = Duration::from_secs(24 * 3600);
@@ -42,7 +44,9 @@ impl Archive {
         match fs::rename(self.job(id), trash.join(id.to_string())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             // Moved before, by a master that died before it could say so; what came since is of nobody.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => remove(&self.job(id)),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                remove_all(&self.job(id)).map_err(io::Error::other)
+            }
             other => other,
         }
     }
@@ -55,10 +59,10 @@ impl Archive {
                 // Renaming does not touch a folder's own times, but its ctime: when it was moved here.
                 let moved = changed(&fs::symlink_metadata(&thing)?);
                 if now.duration_since(moved).is_ok_and(|age| age >= KEPT_IN_TRASH)
-                    && let Err(error) = remove(&thing)
+                    && let Err(remains) = remove_all(&thing)
                 {
                     // One thing that cannot be removed keeps nothing else.
-                    tracing::warn!("could not remove {} from the trash: {error}", thing.display());
+                    tracing::warn!("{}", Chain(&remains));
                 }
             }
             // Fails while there is something in it, which is right.
@@ -79,15 +83,6 @@ fn entries(dir: &Path) -> io::Result<Option<Vec<PathBuf>>> {
         Ok(listing) => listing.map(|it| Ok(it?.path())).collect::<io::Result<_>>().map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Links are removed, never followed.
-fn remove(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
     }
 }
 

@@ -51,11 +51,7 @@ pub fn unpack(
     owner: Option<Owner>,
 ) -> Result<Snapshot, Error> {
     fs::create_dir(dest).map_err(|source| Error::Write { path: dest.to_owned(), source })?;
-    fill(bundle, expected, dest, owner).inspect_err(|_| {
-        if let Err(error) = fs::remove_dir_all(dest) {
-            tracing::warn!(%error, "cannot remove the half unpacked {}", dest.display());
-        }
-    })
+    fill(bundle, expected, dest, owner).inspect_err(|_| crate::trash::discard(dest))
 }
 
 fn fill(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 
-use super::{Error, Want, cache};
+use super::{Error, Want, cache, own};
 use crate::executor::{self, Build, BuildPlaces, Supervised};
 use crate::logs::Prelude;
 use crate::options::JobUser;
@@ -56,10 +56,10 @@ async fn try_build(want: &mut Want<'_>, folder: &Path) -> Result<(), Error> {
     blocking(move || {
         let failed = |source| Error::Disk { path: folder.clone(), source };
         if !user.is_this_process() {
-            take_over(&folder.join(cache::VENV)).map_err(failed)?;
+            own::take_over(&folder.join(cache::VENV)).map_err(failed)?;
         }
         for name in [HOME, TMP, SOURCE] {
-            fs::remove_dir_all(folder.join(name)).map_err(failed)?;
+            crate::trash::discard(&folder.join(name));
         }
         cache::finish(&folder).map_err(failed)
     })
@@ -192,23 +192,6 @@ async fn tell(folder: &Path, from: u64, to: u64, log: &mut Prelude) -> Result<u6
         at += length;
     }
     Ok(to)
-}
-
-/// From here on it is the agent's: jobs read it and no more.
-fn take_over(folder: &Path) -> io::Result<()> {
-    let me = JobUser::this_process();
-    let mut folders = vec![folder.to_owned()];
-    lchown(folder, Some(me.uid), Some(me.gid))?;
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            lchown(entry.path(), Some(me.uid), Some(me.gid))?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::trash::discard;
+
 /// The environment itself, in its folder.
 pub const VENV: &str = "venv";
 const READY: &str = "ready";
@@ -41,7 +43,7 @@ pub(super) fn remove_unfinished(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
         if !path.join(READY).exists() {
-            fs::remove_dir_all(&path)?;
+            discard(&path);
         }
     }
     Ok(())
@@ -61,7 +63,7 @@ pub(super) fn sweep(parent: &Path, most: u64, in_use: impl Fn(&Path) -> bool) ->
         if total > most && !in_use(&path) {
             // Not complete from here on, whatever happens.
             fs::remove_file(path.join(READY))?;
-            fs::remove_dir_all(&path)?;
+            discard(&path);
             total -= size;
         }
     }

@@ -3,6 +3,7 @@
 
 mod build;
 mod cache;
+mod own;
 mod source;
 
 use std::collections::BTreeMap;

@@ -2,10 +2,14 @@
 
 mod atomic;
 mod filesystem;
+mod folder;
 mod lock;
 mod port;
+mod remove;
 
 pub use atomic::write_atomic;
 pub use filesystem::is_network_filesystem;
+pub use folder::{change_mode, open_folder};
 pub use lock::{Error as LockError, InstanceLock};
 pub use port::port_holder;
+pub use remove::{Remains, remove_all, remove_all_at};
