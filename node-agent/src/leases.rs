@@ -107,7 +107,8 @@ mod tests {
     use super::*;
 
     fn written(control: &Path) -> Option<String> {
-        std::fs::read_to_string(control.join("deadline")).ok()
+        let text = std::fs::read_to_string(control.join("deadline")).ok()?;
+        Some(text.split(' ').next().unwrap().trim_start_matches('0').to_owned())
     }
 
     #[test]
@@ -141,6 +142,17 @@ mod tests {
         leases.set(Deadline::At(Mono(500)));
         assert_eq!(written(wanted.path()).as_deref(), Some("500"));
         assert_eq!(written(unwanted.path()), None);
+    }
+
+    #[test]
+    fn a_full_disk_takes_no_lease_away() {
+        let Some(disk) = crate::small_disk::SmallDisk::mount() else { return };
+        let leases = Leases::default();
+        leases.set(Deadline::At(Mono(400)));
+        let _begun = leases.begin(disk.path()).unwrap();
+        disk.fill();
+        leases.set(Deadline::At(Mono(500)));
+        assert_eq!(written(disk.path()).as_deref(), Some("500"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod archive;
 mod driver;
+mod durable;
 mod executor;
 mod identity;
 mod insist;
@@ -17,6 +18,8 @@ mod proxy;
 mod run;
 mod session;
 pub mod slot;
+#[cfg(test)]
+mod small_disk;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::Error;
+use super::{Error, lease};
 
+/// The end of the lease.
+pub const DEADLINE: &str = "deadline";
 /// Anyone may read what the directory lets them reach; its mode is what closes it.
 const FILE_MODE: u32 = 0o644;
 
@@ -81,6 +83,25 @@ impl Control {
         };
         self.write_all(&temporary, &created?, content)?;
         self.rename(&temporary, name)
+    }
+
+    /// Writes over a plain file of just this length, in one go and where it lies, which takes no room on the disk. False = there
+    /// is none.
+    pub fn overwrite(&self, name: &str, content: &[u8]) -> Result<bool, Error> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(self.failed("open", name, error)),
+        };
+        if self.plain_size(name, &file)? != content.len() as u64 {
+            return Ok(false);
+        }
+        match rustix::io::retry_on_intr(|| rustix::io::pwrite(&file, content, 0)) {
+            Ok(written) if written == content.len() => Ok(true),
+            Ok(_) => Err(self.failed("write all of", name, Errno::NOSPC)),
+            Err(error) => Err(self.failed("write", name, error)),
+        }
     }
 
     /// The whole of a plain file, `None` when there is none; longer than `limit` is an error.
@@ -162,9 +183,13 @@ impl Control {
 }
 
 /// Sets or moves the end of a job's lease, in milliseconds of CLOCK_BOOTTIME. The first must be written before the job is
-/// started; the supervisor looks again only when the last one it knows is about to pass.
+/// started; it takes the room on the disk that all later ones need.
 pub fn write_deadline(control: &Path, boottime_ms: u64) -> Result<(), Error> {
-    Control::open(control)?.replace("deadline", boottime_ms.to_string().as_bytes())
+    let (control, text) = (Control::open(control)?, lease::text(boottime_ms));
+    if control.overwrite(DEADLINE, text.as_bytes())? {
+        return Ok(());
+    }
+    control.replace(DEADLINE, text.as_bytes())
 }
 
 /// What `name` is called until it is complete.
@@ -199,6 +224,22 @@ mod tests {
         let link = dir.path().join("to");
         symlink(dir.path(), &link).unwrap();
         assert!(Control::open(&link).is_err());
+    }
+
+    #[test]
+    fn a_deadline_is_moved_where_it_lies_and_needs_no_room_for_that() {
+        use std::os::unix::fs::MetadataExt;
+        let (dir, control) = control();
+        let path = dir.path().join(DEADLINE);
+        std::fs::write(&path, "5").unwrap(); // as an older agent wrote it
+        let mut files = Vec::new();
+        for deadline in [7, u64::MAX, 9] {
+            write_deadline(dir.path(), deadline).unwrap();
+            assert_eq!(lease::parse(&control.read(DEADLINE, 64).unwrap().unwrap()), Some(deadline));
+            let file = path.metadata().unwrap();
+            files.push((file.ino(), file.len(), file.blocks()));
+        }
+        assert!(files.windows(2).all(|it| it[0] == it[1]), "{files:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitStatus, kill_process, kill_process_group};
 
+use super::control::DEADLINE;
 use super::exit::{ReservedExit, shortened};
 use super::launch::{Failure, Launcher};
 use super::lease::{self, Stop, Why};
@@ -21,6 +22,8 @@ use super::{
 /// How long processes are waited for that SIGKILL does not end at once: they sleep in the kernel and may do so for ever.
 const SWEEP_MS: u64 = 5000;
 const DEADLINE_FILE_LIMIT: u64 = 64;
+/// So often a deadline file is read that makes no sense.
+const LOOKS: u32 = 100;
 
 /// A job and where it stands.
 pub struct Job {
@@ -336,10 +339,14 @@ fn end_of(status: WaitStatus) -> End {
 }
 
 fn read_deadline(control: &Control) -> Result<Option<u64>, Error> {
-    let Some(text) = control.read("deadline", DEADLINE_FILE_LIMIT)? else { return Ok(None) };
-    let unreadable = || {
-        let why = "it holds no number of milliseconds".to_owned();
-        Error::Unreadable { path: control.path().join("deadline"), why }
-    };
-    lease::parse(&text).map(Some).ok_or_else(unreadable)
+    for _ in 0..LOOKS {
+        let Some(text) = control.read(DEADLINE, DEADLINE_FILE_LIMIT)? else { return Ok(None) };
+        if let Some(deadline) = lease::parse(&text) {
+            return Ok(Some(deadline));
+        }
+        // Its writer is in the middle of one system call.
+        std::thread::yield_now();
+    }
+    let why = "it holds no number of milliseconds".to_owned();
+    Err(Error::Unreadable { path: control.path().join(DEADLINE), why })
 }

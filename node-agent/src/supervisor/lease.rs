@@ -42,9 +42,17 @@ pub fn acts_at(deadline: u64, grace_ms: u64, stop: Option<&Stop>) -> u64 {
     kill_before(deadline).saturating_sub(grace_ms)
 }
 
-/// The content of a deadline file.
+/// The content of a deadline file: always as long, and twice the same, so that it can be written over in place and who reads it
+/// in the middle of that knows.
+pub fn text(deadline: u64) -> String {
+    format!("{deadline:020} {deadline:020}\n")
+}
+
+/// What a deadline file says. `None` = it is half written, or none. A number alone counts too: agents wrote it so.
 pub fn parse(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let (first, second) = text.split_once(' ').unwrap_or((text, text));
+    if first == second { first.parse().ok() } else { None }
 }
 
 fn kill_before(deadline: u64) -> u64 {
@@ -77,6 +85,24 @@ mod tests {
         assert_eq!(stop.kill_at, 6_000);
         stop.hasten(2_000, 90_000);
         assert_eq!(stop.kill_at, 6_000);
+    }
+
+    #[test]
+    fn a_deadline_is_always_as_long() {
+        for deadline in [0, 1, 123_456, u64::MAX] {
+            assert_eq!(parse(text(deadline).as_bytes()), Some(deadline));
+            assert_eq!(text(deadline).len(), text(0).len());
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_is_half_written_is_none() {
+        let [old, new] = [1_999_999_999, 2_000_000_000].map(text);
+        for at in 0..old.len() - 1 {
+            let torn = format!("{}{}", &new[..at], &old[at..]);
+            let seen = parse(torn.as_bytes());
+            assert!(seen.is_none() || torn == old || torn == new, "{torn}: {seen:?}");
+        }
     }
 
     #[test]

@@ -7,4 +7,6 @@ mod harness;
 mod measure;
 mod process;
 mod proxy;
+#[path = "../../src/small_disk.rs"]
+mod small_disk;
 mod wheel;

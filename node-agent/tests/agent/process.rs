@@ -4,10 +4,12 @@ use std::fs;
 
 use atlas_core::Cause;
 use atlas_core::agent::{ExitKind, Report};
+use atlas_core::node::ExecutorKind;
 
 use rustix::process::Signal;
 
 use crate::harness::{Node, eventually, wanted};
+use crate::small_disk::SmallDisk;
 
 #[tokio::test]
 async fn a_job_runs_to_its_end_is_archived_and_leaves_nothing() {
@@ -150,6 +152,32 @@ async fn a_bundle_that_is_not_there_is_the_nodes_trouble() {
         .await;
     assert_eq!((cause, strike), (Cause::Bundle, true));
     eventually("its folder is gone", || (!node.dir(job).exists()).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_disk_is_full_starts_no_job_and_says_why_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let data = disk.path().join("data");
+    let node = Node::start_with(ExecutorKind::Process, |it| it.data = data).await;
+    disk.fill();
+    let assignment = node.script("true");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    let (strike, message) = node
+        .master
+        .told(job, "not started", |it| match it {
+            Report::NotStarted { strike, message, .. } => Some((*strike, message.clone())),
+            _ => None,
+        })
+        .await;
+    // Three of these in a row and the master gives the node no more.
+    assert!(strike && message.contains("No space left on device"), "{message}");
+    disk.clear();
+    let assignment = node.script("true");
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(0));
+    node.stop().await;
 }
 
 #[tokio::test]

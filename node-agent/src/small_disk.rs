@@ -1,0 +1,42 @@
+//! A full disk, for tests.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// A disk of its own, and a small one, where one may be mounted.
+pub struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    pub fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=512k,mode=755", "none"]).arg(folder.path());
+        let mounted = mount.output().is_ok_and(|it| it.status.success());
+        mounted.then_some(Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves no room at all.
+    pub fn fill(&self) {
+        let mut file = File::create(self.path().join("filler")).unwrap();
+        while file.write_all(&[0; 512]).is_ok() {}
+        assert!(std::fs::write(self.path().join("more"), [0; 512]).is_err());
+    }
+
+    /// Makes room again.
+    #[allow(dead_code, reason = "not every test that has this file needs it")]
+    pub fn clear(&self) {
+        std::fs::remove_file(self.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
