@@ -172,8 +172,12 @@ impl Shared {
         self.0.join("bundles").join(id.shard()).join(format!("{id}.tar.zst"))
     }
 
+    pub fn jobs(&self) -> PathBuf {
+        self.0.join("jobs")
+    }
+
     pub fn job(&self, id: JobId) -> PathBuf {
-        self.0.join("jobs").join(id.shard()).join(id.to_string())
+        self.jobs().join(id.shard()).join(id.to_string())
     }
 
     pub fn checkpoints(&self, id: JobId) -> PathBuf {

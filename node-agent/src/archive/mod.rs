@@ -46,6 +46,8 @@ pub enum Error {
     Snapshot { path: PathBuf, source: io::Error },
     #[error("could not find the files that the job changed")]
     Look(#[source] unpack::Error),
+    #[error("could not open {}", path.display())]
+    Work { path: PathBuf, source: io::Error },
     #[error("could not write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{} has {found} bytes where {written} were written", path.display())]
@@ -65,7 +67,8 @@ impl Archive {
         files
     }
 
-    /// Tries until the storage takes it.
+    /// Tries until the storage takes it. The master lets two jobs of a node archive at a time, and this keeps its place while the
+    /// storage is away: all of them wait for the same one, so that none could go on in its stead.
     async fn outputs(&self, shared: &Shared) -> Option<String> {
         let mut backoff = Backoff::new(RETRY);
         let mut said = false;
@@ -73,6 +76,7 @@ impl Archive {
             work: self.dir.work(),
             snapshot: self.dir.snapshot(),
             to: shared.outputs(self.id.job),
+            shared: shared.jobs(),
             checkpoints: shared.checkpoints(self.id.job),
             exclude: self.kept.spec.outputs.exclude.clone(),
             limits: Limits {
@@ -92,7 +96,7 @@ impl Archive {
             let job = job.clone();
             match tokio::task::spawn_blocking(move || job.keep()).await {
                 Ok(Ok(left_behind)) => return left_behind,
-                Ok(Err(error @ (Error::Snapshot { .. } | Error::Look(_)))) => {
+                Ok(Err(error @ (Error::Snapshot { .. } | Error::Look(_) | Error::Work { .. }))) => {
                     return Some(Chain(&error).to_string());
                 }
                 Ok(Err(error)) if !std::mem::replace(&mut said, true) => {
@@ -112,6 +116,7 @@ struct Job {
     work: PathBuf,
     snapshot: PathBuf,
     to: PathBuf,
+    shared: PathBuf,
     checkpoints: PathBuf,
     exclude: Vec<String>,
     limits: Limits,
@@ -126,8 +131,8 @@ impl Job {
         let exclude = Exclude::new(&self.exclude).map_err(Error::Look)?;
         let Outputs { files, left_behind, .. } =
             unpack::changed(&self.work, &snapshot, &exclude, self.limits).map_err(Error::Look)?;
-        let unreadable = copy::all(&self.work, &files, &self.to, &self.cancel)?;
-        Ok(summary(&left_behind, &unreadable))
+        let not_copied = copy::all(&self.work, &files, &self.to, &self.shared, &self.cancel)?;
+        Ok(summary(&left_behind, &not_copied))
     }
 
     /// A job that never came to its own files has none to keep.
@@ -144,9 +149,9 @@ impl Job {
 }
 
 /// What stayed behind, for people.
-fn summary(left_behind: &LeftBehind, unreadable: &[(PathBuf, String)]) -> Option<String> {
+fn summary(left_behind: &LeftBehind, not_copied: &[(PathBuf, String)]) -> Option<String> {
     let refused = left_behind.named.iter().map(|(path, why)| (path.as_path(), why.to_string()));
-    let failed = unreadable.iter().map(|(path, why)| (path.as_path(), why.clone()));
+    let failed = not_copied.iter().map(|(path, why)| (path.as_path(), why.clone()));
     let all: Vec<(&std::path::Path, String)> = refused.chain(failed).collect();
     if all.is_empty() {
         return None;

@@ -23,6 +23,7 @@ impl World {
             work,
             snapshot: file,
             to: folder.path().join("shared/outputs"),
+            shared: folder.path().join("shared"),
             checkpoints: folder.path().join("shared/checkpoints"),
             exclude: Vec::new(),
             limits: Limits { bytes: 1 << 20, files: 100 },
@@ -117,4 +118,28 @@ fn an_archive_that_is_ended_stops_between_files() {
     world.write("a", b"aaa");
     world.job.cancel.cancel();
     assert!(matches!(world.job.keep(), Err(Error::Cancelled)));
+}
+
+#[test]
+fn what_cannot_be_read_stays_behind_with_the_reason_and_the_others_are_kept() {
+    let world = World::new();
+    world.write("a", b"aaa");
+    world.write("c", b"ccc");
+    let gone = unpack::Output { path: "b".into(), kind: unpack::OutputKind::File { size: 1 } };
+    let file = |name: &str| unpack::Output { path: name.into(), ..gone.clone() };
+    let files = [file("a"), gone.clone(), file("c")];
+    let Job { work, to, cancel, .. } = &world.job;
+    let left = copy::all(work, &files, to, to, cancel).unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].0 == Path::new("b") && left[0].1.contains("cannot be read"), "{left:?}");
+    assert_eq!((world.kept("a"), world.kept("c")), ("aaa".into(), "ccc".into()));
+}
+
+#[test]
+fn a_folder_of_an_earlier_attempt_makes_room_for_a_file() {
+    let world = World::new();
+    world.write("model", b"weights");
+    fs::create_dir_all(world.job.to.join("model/old")).unwrap();
+    assert_eq!(world.job.keep().unwrap(), None);
+    assert_eq!(world.kept("model"), "weights");
 }

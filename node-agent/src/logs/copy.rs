@@ -14,6 +14,7 @@ use atlas_runtime::backoff::{Backoff, Policy};
 use tokio::sync::{oneshot, watch};
 
 use super::LogState;
+use crate::durable;
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir, LOG, LOG_INDEX, Shared};
 
@@ -31,6 +32,8 @@ pub enum Error {
     Local { path: PathBuf, source: io::Error },
     #[error("could not append to {}", path.display())]
     Shared { path: PathBuf, source: io::Error },
+    #[error("could not sync {}", path.display())]
+    Sync { path: PathBuf, source: io::Error },
     #[error("{} holds {there} bytes, more than the {here} of the log it copies: somebody else wrote to it", path.display())]
     NotOurs { path: PathBuf, here: u64, there: u64 },
 }
@@ -73,8 +76,8 @@ impl Copier {
         let mut copied = 0;
         loop {
             let LogState { length, ended } = *self.state.borrow_and_update();
-            if length > copied {
-                self.copy_up_to(length).await;
+            if length > copied || (ended && length > 0) {
+                self.copy_up_to(length, ended).await;
                 copied = length;
             }
             if ended || self.state.changed().await.is_err() {
@@ -86,13 +89,16 @@ impl Copier {
     }
 
     /// Tries until it is done. A storage that hangs holds one thread of the blocking pool and nothing else.
-    async fn copy_up_to(&self, length: u64) {
+    async fn copy_up_to(&self, length: u64, ended: bool) {
         let mut backoff = Backoff::new(RETRY);
         let mut said = false;
         loop {
             let (shared, id, dir) = (self.shared.clone(), self.id, self.dir.clone());
-            let copied =
-                tokio::task::spawn_blocking(move || append(&shared, id, &dir, length)).await;
+            let copied = tokio::task::spawn_blocking(move || {
+                append(&shared, id, &dir, length)?;
+                if ended { sync(&shared, id) } else { Ok(()) }
+            });
+            let copied = copied.await;
             let error = match copied {
                 Ok(Ok(())) if said => {
                     tracing::info!(job = %self.id, "its log is being copied again");
@@ -114,6 +120,13 @@ impl Copier {
 fn append(shared: &Shared, id: AttemptId, dir: &JobDir, length: u64) -> Result<(), Error> {
     append_file(dir, LOG, &shared.log(id), Some(length))?;
     append_file(dir, LOG_INDEX, &shared.log_index(id), None)
+}
+
+/// The node's own copy goes when the log has ended and all of it is there.
+fn sync(shared: &Shared, id: AttemptId) -> Result<(), Error> {
+    let (log, index) = (shared.log(id), shared.log_index(id));
+    let files = if index.exists() { vec![log.clone(), index] } else { vec![log.clone()] };
+    durable::sync_below(&shared.jobs(), &files).map_err(|source| Error::Sync { path: log, source })
 }
 
 /// Without a length: all that there is, and nothing if there is no file.
@@ -222,6 +235,18 @@ mod tests {
         fs::write(world.dir.log_index(), [7; 16]).unwrap();
         world.copy(1).unwrap();
         assert_eq!(fs::read(world.shared.log_index(world.id)).unwrap(), [7; 16]);
+    }
+
+    #[test]
+    fn a_log_is_synced_with_its_index_and_without() {
+        let world = World::new(b"x");
+        world.copy(1).unwrap();
+        sync(&world.shared, world.id).unwrap();
+        fs::write(world.dir.log_index(), [7; 16]).unwrap();
+        world.copy(1).unwrap();
+        sync(&world.shared, world.id).unwrap();
+        fs::remove_file(world.shared.log(world.id)).unwrap();
+        assert!(matches!(sync(&world.shared, world.id), Err(Error::Sync { .. })));
     }
 
     #[test]
