@@ -153,6 +153,9 @@ mod tests {
         disk.fill();
         leases.set(Deadline::At(Mono(500)));
         assert_eq!(written(disk.path()).as_deref(), Some("500"));
+        disk.clear();
+        leases.set(Deadline::At(Mono(600)));
+        assert_eq!(written(disk.path()).as_deref(), Some("600"));
     }
 
     #[test]

@@ -29,7 +29,6 @@ impl SmallDisk {
     }
 
     /// Makes room again.
-    #[allow(dead_code, reason = "not every test that has this file needs it")]
     pub fn clear(&self) {
         std::fs::remove_file(self.path().join("filler")).unwrap();
     }
