@@ -158,7 +158,9 @@ async fn a_bundle_that_is_not_there_is_the_nodes_trouble() {
 async fn a_node_whose_disk_is_full_starts_no_job_and_says_why_until_there_is_room() {
     let Some(disk) = SmallDisk::mount() else { return };
     let data = disk.path().join("data");
+    let cluster = data.join("cluster");
     let node = Node::start_with(ExecutorKind::Process, |it| it.data = data).await;
+    eventually("it has joined", || cluster.exists().then_some(())).await;
     disk.fill();
     let assignment = node.script("true");
     let job = assignment.job;
@@ -209,7 +211,7 @@ async fn a_lease_that_is_not_renewed_ends_the_job_and_a_renewed_one_does_not() {
     node.master.started(job).await;
     let deadline = || {
         let text = fs::read_to_string(node.dir(job).join("control/deadline")).ok()?;
-        text.parse::<u64>().ok()
+        text.split(' ').next()?.parse::<u64>().ok()
     };
     let first = deadline().unwrap();
     eventually("it is renewed", || deadline().filter(|it| *it > first)).await;
