@@ -20,6 +20,7 @@ mod session;
 pub mod slot;
 #[cfg(test)]
 mod small_disk;
+mod spare;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use crate::identity::Identity;
 use crate::leases::Leases;
 use crate::options::Settings;
 use crate::paths::{Data, Shared};
+use crate::spare::Spares;
 use crate::start::Bundles;
 use crate::venv::Venvs;
 
@@ -25,6 +26,7 @@ pub struct Node {
     pub leases: Leases,
     /// Of the master that was last obeyed; written by the driver.
     pub epoch: watch::Receiver<Epoch>,
+    pub spares: Spares,
     /// Folders that are emptied at the same time.
     pub emptying: Semaphore,
 }

@@ -81,6 +81,11 @@ impl Data {
         self.0.join("trash")
     }
 
+    /// Folders of jobs that have ended, for the next ones.
+    pub fn spare(&self) -> PathBuf {
+        self.0.join("spare")
+    }
+
     pub fn bundles(&self) -> PathBuf {
         self.0.join("bundles")
     }

@@ -24,6 +24,7 @@ use crate::options::{JobUser, Settings};
 use crate::paths::{Data, Shared};
 use crate::proxy::{self, Proxy};
 use crate::session::Session;
+use crate::spare::{self, Spares};
 use crate::start::Bundles;
 use crate::trash;
 use crate::venv::Venvs;
@@ -97,6 +98,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         tasks: tasks.clone(),
         leases: leases.clone(),
         epoch: led,
+        spares: Spares::default(),
         emptying: Semaphore::new(EMPTYING),
         settings,
     });
@@ -177,6 +179,7 @@ fn prepare(data: &Data) -> Result<InstanceLock, Error> {
         folder(path)?;
     }
     let lock = InstanceLock::acquire(root, "atlas-node")?;
+    spare::clear(data).map_err(|source| Error::Folder { path: data.spare(), source })?;
     let trash = data.trash();
     std::thread::Builder::new()
         .name("empty-trash".into())

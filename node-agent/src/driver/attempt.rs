@@ -329,7 +329,7 @@ impl Attempt {
     /// Nothing of it is needed any more.
     async fn remove(&self) {
         self.node.executor.forget(self.id).await;
-        crate::trash::throw(&self.node, self.dir.path()).await;
+        crate::spare::recycle(&self.node, &self.dir).await;
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a job finds on a disk. All of it blocks, and part of it as long as the shared storage does.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,22 +29,6 @@ pub struct Files {
     pub mounts: Vec<Mount>,
     /// Of requirements.txt, where there is one and it counts.
     pub requirements: Option<Requirements>,
-}
-
-/// Makes the attempt's folders. Control is closed to the job, but for its spool.
-pub(super) fn lay_out(dir: &JobDir, user: &JobUser) -> Result<(), Error> {
-    let make = |path: PathBuf, mode: u32, theirs: bool| {
-        let made = DirBuilder::new().mode(mode).create(&path).and_then(|()| {
-            fs::set_permissions(&path, Permissions::from_mode(mode))?;
-            if theirs { give(&path, user) } else { Ok(()) }
-        });
-        made.map_err(|source| Error::Disk { path, source })
-    };
-    make(dir.path().to_owned(), 0o711, false)?;
-    make(dir.control(), 0o711, false)?;
-    make(dir.spool(), 0o700, true)?;
-    make(dir.home(), 0o700, true)?;
-    make(dir.tmp(), 0o1777, true)
 }
 
 fn give(path: &Path, user: &JobUser) -> io::Result<()> {

@@ -20,6 +20,7 @@ use crate::leases::{Deadline, Held};
 use crate::logs::{LogState, Prelude};
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
+use crate::spare;
 use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
 use crate::venv::{Requirements, Venv, Want};
 use atlas_runtime::clock;
@@ -83,14 +84,17 @@ impl Start {
     /// The attempt's folders and the beginning of its log.
     async fn lay_out(&self) -> Result<Prelude, Error> {
         let (dir, kept, state) = (self.dir.clone(), self.kept.clone(), self.log.clone());
-        let user = self.node.settings.job_user.clone();
+        let node = self.node.clone();
         let kept_in = self.node.shared.as_ref().map(|it| it.job(self.id.job));
         blocking(move || {
             if let Some(path) = kept_in {
                 // Here and nowhere else: a job whose folder is gone later was deleted, and nothing of it is written any more.
                 std::fs::create_dir_all(&path).map_err(|source| Error::Shared { path, source })?;
             }
-            files::lay_out(&dir, &user)?;
+            if !node.spares.take(dir.path()) {
+                spare::lay_out(dir.path(), &node.settings.job_user)
+                    .map_err(|(path, source)| Error::Disk { path, source })?;
+            }
             kept.write(&dir.assignment())?;
             Ok(Prelude::create(&dir, state)?)
         })
