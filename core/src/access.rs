@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::{Attempt, JobId};
+
 /// Who a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -9,6 +11,18 @@ pub struct Identity {
     pub user: String,
     /// False without accounts: the client said so, nobody checked.
     pub verified: bool,
+    pub by: By,
+}
+
+/// Who speaks for the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    Themselves,
+    /// A job that they submitted, with the token of this attempt.
+    Job {
+        job: JobId,
+        attempt: Attempt,
+    },
 }
 
 /// What is asked for.
@@ -24,24 +38,62 @@ pub enum Verb {
 
 /// Refused: who, what.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{user} may not {verb:?}")]
+#[error("{who} may not {verb:?}")]
 pub struct Denied {
-    pub user: String,
+    pub who: String,
     pub verb: Verb,
 }
 
 impl Identity {
     /// Someone that no account vouches for.
     pub fn unverified(user: impl Into<String>) -> Self {
-        Self { user: user.into(), verified: false }
+        Self { user: user.into(), verified: false, by: By::Themselves }
+    }
+
+    /// The submitter of a job, for whom the job speaks. As much verified as its submission was, which is not known.
+    pub fn of_job(submitter: impl Into<String>, job: JobId, attempt: Attempt) -> Self {
+        Self { by: By::Job { job, attempt }, ..Self::unverified(submitter) }
     }
 }
 
 /// Without accounts everybody who reaches the master may do everything, as long as they say who they are: listeners are on
-/// loopback then. Accounts narrow this function and nothing else.
+/// loopback then. Accounts narrow this function and nothing else. A job has the rights of its submitter, except over machines:
+/// its code comes from anywhere.
 pub fn allow(who: &Identity, verb: Verb) -> Result<(), Denied> {
-    if verb != Verb::Read && who.user.is_empty() {
-        return Err(Denied { user: "nobody (no user name was sent)".into(), verb });
+    match (who.by, verb) {
+        (By::Job { job, .. }, Verb::ManageNodes) => {
+            Err(Denied { who: format!("job {job} of {}", who.user), verb })
+        }
+        (_, verb) if verb != Verb::Read && who.user.is_empty() => {
+            Err(Denied { who: "nobody (no user name was sent)".into(), verb })
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERBS: [Verb; 5] =
+        [Verb::Read, Verb::Submit, Verb::Change, Verb::ClearQueue, Verb::ManageNodes];
+
+    fn allowed(who: &Identity) -> Vec<Verb> {
+        VERBS.into_iter().filter(|verb| allow(who, *verb).is_ok()).collect()
+    }
+
+    #[test]
+    fn who_does_not_say_who_they_are_may_look() {
+        assert_eq!(allowed(&Identity::unverified("")), [Verb::Read]);
+        assert_eq!(allowed(&Identity::unverified("ada")), VERBS);
+    }
+
+    #[test]
+    fn a_job_may_do_what_its_submitter_may_but_manages_no_nodes() {
+        let job = JobId::from_random([7; 16]);
+        let who = Identity::of_job("ada", job, Attempt(2));
+        assert_eq!(allowed(&who), VERBS[..4]);
+        let denied = allow(&who, Verb::ManageNodes).unwrap_err();
+        assert_eq!(denied.to_string(), format!("job {job} of ada may not ManageNodes"));
+    }
 }

@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod bundles;
 pub mod config;
+pub mod edge;
 pub mod grpc;
 pub mod http;
 pub mod metrics;

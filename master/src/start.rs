@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use crate::archive::Archive;
 use crate::bundles::{self, Bundles};
 use crate::config::Config;
+use crate::edge::token::JobTokens;
+use crate::edge::{self, Edge};
 use crate::grpc::{self, JoinToken};
 use crate::http::{self, App};
 use crate::metrics::Metrics;
@@ -31,6 +33,8 @@ use crate::turns::Storage;
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
+/// In the data folder: the key of the jobs' tokens.
+const JOB_KEY: &str = "job-token-key";
 /// How often trash, unused bundles and broken uploads are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -47,8 +51,10 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("could not open the bundles in {}", path.display())]
     Bundles { path: PathBuf, source: bundles::Error },
-    #[error("could not read or make the join token {}", path.display())]
-    Token { path: PathBuf, source: io::Error },
+    #[error("could not read or make the secret in {}", path.display())]
+    Secret { path: PathBuf, source: io::Error },
+    #[error("{} is empty: everybody could know that; remove it, and a secret is made", path.display())]
+    NoSecret { path: PathBuf },
     #[error("the join token in {} is not one line of plain text", path.display())]
     TokenText { path: PathBuf },
     #[error("could not listen on {address}{holder}")]
@@ -60,7 +66,8 @@ pub enum Error {
 /// Opens everything, spawns every task, and returns once requests are served. Where it listens is in `endpoints.json` then.
 pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let lock = prepare(&config)?;
-    let token = token(&config.token_file)?;
+    let token = secret(&config.token_file)?;
+    let job_tokens = JobTokens::new(&secret(&config.data.join(JOB_KEY))?);
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
     let store: Arc<dyn Store> = Arc::new(Embedded::open(&config.data)?);
     let lead = store.lead().await?;
@@ -87,6 +94,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
             lease_ms: lease_ms(config.policy.lease),
             heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).expect("it is short"),
         },
+        tokens: job_tokens.clone(),
         feed: feed.clone(),
         trash,
         effects,
@@ -109,6 +117,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         proxy: Proxy::new(
             token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?,
         ),
+        job_tokens,
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
         storage: Storage::default(),
@@ -135,17 +144,20 @@ fn prepare(config: &Config) -> Result<InstanceLock, Error> {
     Ok(InstanceLock::acquire(&config.data, "atlas-master")?)
 }
 
-/// The token of the file, made from the kernel's randomness if there is no file.
-fn token(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::Token { path: path.to_owned(), source };
+/// The secret of the file, made from the kernel's randomness if there is no file.
+fn secret(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Secret { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => {
+            return Err(Error::NoSecret { path: path.to_owned() });
+        }
         Ok(text) => return Ok(text.trim().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    write_atomic(path, format!("{token}\n").as_bytes(), 0o600, true).map_err(failed)?;
-    Ok(token)
+    let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    write_atomic(path, format!("{secret}\n").as_bytes(), 0o600, true).map_err(failed)?;
+    Ok(secret)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -158,6 +170,20 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     })
 }
 
+/// Everything that is served, and once more for jobs.
+fn router(service: &Arc<Service>, token: JoinToken, tasks: &Tasks) -> Router {
+    let app = App { service: service.clone(), metrics: Arc::new(Metrics::new()) };
+    let routes = grpc::routes(service, token.clone()).merge(http::routes(app));
+    let through = |routes: Router, jobs_only| {
+        let edge = Edge { service: service.clone(), jobs_only };
+        routes
+            .layer(axum::middleware::from_fn_with_state(edge, edge::authenticate))
+            .layer(atlas_runtime::telemetry::ServerTrace)
+    };
+    let of_jobs = through(routes.clone(), true);
+    through(routes.merge(edge::tunnel::routes(of_jobs, token, tasks.clone())), false)
+}
+
 /// One router behind both listeners.
 fn serve(
     listeners: [TcpListener; 2],
@@ -166,10 +192,7 @@ fn serve(
     data: &Path,
     tasks: &Tasks,
 ) -> Result<(), Error> {
-    let app = App { service: service.clone(), metrics: Arc::new(Metrics::new()) };
-    let router: Router = grpc::routes(service, token)
-        .merge(http::routes(app))
-        .layer(atlas_runtime::telemetry::ServerTrace);
+    let router = router(service, token, tasks);
     let path = data.join("endpoints.json");
     let failed = |source| Error::Endpoints { path: path.clone(), source };
     let mut addresses = Vec::new();

@@ -1,5 +1,6 @@
 //! The node agent of an Atlas cluster. Start at [`run`].
 
+mod api;
 mod archive;
 mod driver;
 mod durable;

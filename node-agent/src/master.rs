@@ -30,6 +30,11 @@ impl Token {
         request
     }
 
+    /// What a header carries, for those who write headers themselves.
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_encoded_bytes()
+    }
+
     /// Whether this is what a caller shows. Every byte is looked at, so that the time tells nothing.
     pub fn is_shown_by<T>(&self, request: &Request<T>) -> bool {
         let shown = request.metadata().get(JOIN_TOKEN_HEADER).map(MetadataValue::as_encoded_bytes);

@@ -76,6 +76,11 @@ impl Data {
         JobDir(self.jobs().join(id.to_string()))
     }
 
+    /// Where jobs reach this agent.
+    pub fn api(&self) -> PathBuf {
+        self.0.join("api")
+    }
+
     /// What is on its way out: renamed here at once, emptied at leisure.
     pub fn trash(&self) -> PathBuf {
         self.0.join("trash")

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem};
 use atlas_runtime::tasks::Tasks;
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::{self, Api};
 use crate::driver::{self, Driver};
 use crate::executor::{Docker, DockerError, Executor, Process};
 use crate::identity::{self, Identity};
@@ -51,6 +53,8 @@ pub enum Error {
     Token,
     #[error(transparent)]
     Proxy(#[from] proxy::Error),
+    #[error("could not listen in {}", path.display())]
+    Api { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Docker(#[from] DockerError),
     #[error("could not clean up {}", path.display())]
@@ -70,6 +74,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let capacity = inventory::capacity(settings.inventory)?;
     let token = Token::new(&settings.token).ok_or(Error::Token)?;
     let (listener, address) = proxy::listen(settings.listen).await?;
+    let api = api::listen(&data).map_err(|source| Error::Api { path: data.api(), source })?;
     let shared = settings.shared.clone().map(Shared::new);
     let executor = executor(&settings, &data, &identity, &capacity);
     let Some(executor) = tasks.token().run_until_cancelled(executor).await else {
@@ -78,16 +83,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let executor = executor?;
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
-    let spec = NodeSpec {
-        name: settings.name.clone(),
-        identity: identity.node.clone(),
-        boot_id: identity.boot_id.clone(),
-        address: settings.address.clone().unwrap_or_else(|| address.to_string()),
-        version: env!("CARGO_PKG_VERSION").into(),
-        executor: executor.kind(),
-        capacity,
-        volumes: settings.volumes.clone(),
-    };
+    let spec = node_spec(&settings, &identity, address, executor.kind(), capacity);
     let node = Arc::new(Node {
         venvs: Venvs::new(&data),
         bundles: Bundles::new(shared.as_ref(), &data, &settings.master, &token),
@@ -120,8 +116,10 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         leases,
     };
     tracing::info!(%address, executor = node.executor.kind().word(), "node {} is up", node.settings.name);
+    let jobs = Api::new(node.settings.master.clone(), token.clone(), tasks.clone());
     tasks.spawn_essential("driver", driver.run());
     tasks.spawn_essential("proxy", Proxy::new(handle, tasks.clone()).serve(listener, token));
+    tasks.spawn_essential("api", jobs.serve(api));
     let token = tasks.token().clone();
     tasks.spawn_essential("session", async move {
         token.run_until_cancelled(session.run()).await;
@@ -129,6 +127,26 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     tasks.cancelled().await;
     drop(lock);
     Ok(())
+}
+
+/// This node as the master knows it.
+fn node_spec(
+    settings: &Settings,
+    identity: &Identity,
+    listens: SocketAddr,
+    executor: ExecutorKind,
+    capacity: Capacity,
+) -> NodeSpec {
+    NodeSpec {
+        name: settings.name.clone(),
+        identity: identity.node.clone(),
+        boot_id: identity.boot_id.clone(),
+        address: settings.address.clone().unwrap_or_else(|| listens.to_string()),
+        version: env!("CARGO_PKG_VERSION").into(),
+        executor,
+        capacity,
+        volumes: settings.volumes.clone(),
+    }
 }
 
 /// Docker's waits for its engine.

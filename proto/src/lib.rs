@@ -24,6 +24,10 @@ pub use convert::Invalid;
 pub const USER_HEADER: &str = "x-atlas-user";
 /// Carries the cluster's join token between master and nodes.
 pub const JOIN_TOKEN_HEADER: &str = "x-atlas-join-token";
+/// Where a node opens a connection for the requests of its jobs, on the master.
+pub const TUNNEL_PATH: &str = "/nodes/tunnel";
+/// What such a connection is upgraded to.
+pub const TUNNEL_PROTOCOL: &str = "atlas-jobs";
 /// The most bytes of one chunk of a stream.
 pub const CHUNK: usize = 256 * 1024;
 /// The most bytes of one message: a submission must fit.

@@ -63,7 +63,8 @@ impl<T> Gathering<T> {
 
 #[cfg(test)]
 mod tests {
-    use atlas_core::agent::{Assignment, Duty};
+    use atlas_core::agent::Report;
+    use atlas_core::cluster::Held;
     use atlas_core::{Attempt, JobId};
 
     use super::*;
@@ -89,15 +90,15 @@ mod tests {
 
     #[test]
     fn a_list_is_given_out_whole_or_not_at_all() {
-        let jobs: Vec<Assignment> = (0..3)
-            .map(|n| Assignment {
+        let jobs: Vec<Held> = (0..3)
+            .map(|n| Held {
                 job: JobId::from_random([n; 16]),
                 attempt: Attempt(1),
-                duty: Duty::Archive,
+                report: Report::Starting,
             })
             .collect();
-        let mut gathering = Gathering::<Assignment>::default();
-        let piece = |range: std::ops::Range<usize>| -> Vec<wire::Assignment> {
+        let mut gathering = Gathering::<Held>::default();
+        let piece = |range: std::ops::Range<usize>| -> Vec<wire::Held> {
             jobs[range].iter().map(Into::into).collect()
         };
         assert_eq!(gathering.add(piece(0..2), false).unwrap(), None);

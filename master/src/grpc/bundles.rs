@@ -15,7 +15,7 @@ pub async fn find(
     service: &Arc<Service>,
     request: Request<wire::FindBundleRequest>,
 ) -> Result<Response<wire::FindBundleReply>, Status> {
-    let who = identity(request.metadata());
+    let who = identity(&request);
     let wire::FindBundleRequest { bundle, upload, bytes } = request.into_inner();
     let upload = parse(&bundle, upload)?;
     let offset = service.find_bundle(&who, upload, bytes).await.map_err(|it| status(&it))?;
@@ -29,7 +29,7 @@ pub async fn upload(
     service: &Arc<Service>,
     request: Request<Streaming<wire::UploadBundleRequest>>,
 ) -> Result<Response<wire::UploadBundleReply>, Status> {
-    allow(&identity(request.metadata()), Verb::Submit).map_err(|it| status(&it.into()))?;
+    allow(&identity(&request), Verb::Submit).map_err(|it| status(&it.into()))?;
     let mut parts = request.into_inner();
     let first = parts.message().await?.and_then(|it| it.part);
     let Some(Part::Start(wire::UploadStart { bundle, upload, mut offset, bytes: _ })) = first

@@ -40,7 +40,7 @@ impl jobs_server::Jobs for Jobs {
     }
 
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Answer<wire::SubmitReply> {
-        let who = identity(request.metadata());
+        let who = identity(&request);
         let traceparent = TraceParent::from_metadata(request.metadata()).map(|it| it.to_string());
         let done = self
             .0
@@ -101,13 +101,13 @@ impl jobs_server::Jobs for Jobs {
     }
 
     async fn stop_job(&self, request: Request<wire::JobRef>) -> Answer<wire::Job> {
-        let who = identity(request.metadata());
+        let who = identity(&request);
         let job = self.0.stop(&who, &request.get_ref().job).await.map_err(|it| status(&it))?;
         Ok(Response::new(view(&job)))
     }
 
     async fn delete_job(&self, request: Request<wire::JobRef>) -> Answer<wire::DeleteJobReply> {
-        let who = identity(request.metadata());
+        let who = identity(&request);
         let id = self.0.delete(&who, &request.get_ref().job).await.map_err(|it| status(&it))?;
         Ok(Response::new(wire::DeleteJobReply { id: id.to_string() }))
     }
@@ -116,7 +116,7 @@ impl jobs_server::Jobs for Jobs {
         &self,
         request: Request<wire::ClearQueueRequest>,
     ) -> Answer<wire::ClearQueueReply> {
-        let who = identity(request.metadata());
+        let who = identity(&request);
         let ended = self.0.clear_queue(&who).await.map_err(|it| status(&it))?;
         Ok(Response::new(wire::ClearQueueReply { ended }))
     }
@@ -149,7 +149,7 @@ impl jobs_server::Jobs for Jobs {
         &self,
         request: Request<wire::RemoveNodeRequest>,
     ) -> Answer<wire::RemoveNodeReply> {
-        let who = identity(request.metadata());
+        let who = identity(&request);
         self.0.remove_node(&who, &request.get_ref().name).await.map_err(|it| status(&it))?;
         Ok(Response::new(wire::RemoveNodeReply {}))
     }

@@ -12,13 +12,14 @@ use atlas_core::Identity;
 use atlas_proto::wire::jobs_server::JobsServer;
 use atlas_proto::wire::nodes_server::NodesServer;
 use atlas_proto::{MAX_MESSAGE, USER_HEADER};
-use tonic::metadata::MetadataMap;
+use tonic::Request;
 use tonic::server::NamedService;
 
 use crate::service::Service;
 
 pub use jobs::filter;
 pub use nodes::{JoinToken, view as node_view};
+pub use status::status;
 
 /// Both services, to be put on the one router.
 pub fn routes(service: &Arc<Service>, token: JoinToken) -> axum::Router {
@@ -32,8 +33,12 @@ fn path_of<S: NamedService>(_: &S) -> String {
     format!("/{}/{{*method}}", S::NAME)
 }
 
-/// Who sent a request. Without accounts the name is what the client says.
-fn identity(metadata: &MetadataMap) -> Identity {
-    let user = metadata.get(USER_HEADER).and_then(|it| it.to_str().ok()).unwrap_or_default();
+/// Who sent a request: whom its token speaks for, else, without accounts, who the client says it is.
+fn identity<T>(request: &Request<T>) -> Identity {
+    if let Some(who) = request.extensions().get::<Identity>() {
+        return who.clone();
+    }
+    let user =
+        request.metadata().get(USER_HEADER).and_then(|it| it.to_str().ok()).unwrap_or_default();
     Identity::unverified(user.chars().filter(|it| !it.is_control()).take(64).collect::<String>())
 }

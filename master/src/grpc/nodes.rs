@@ -35,12 +35,15 @@ impl Nodes {
     }
 
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let shown = request
-            .metadata()
-            .get(JOIN_TOKEN_HEADER)
-            .map(|it| it.as_encoded_bytes())
-            .unwrap_or_default();
-        if same(shown, self.token.0.as_bytes()) {
+        let shown = request.metadata().get(JOIN_TOKEN_HEADER).map(|it| it.as_encoded_bytes());
+        self.token.admit(shown.unwrap_or_default()).map_err(Status::unauthenticated)
+    }
+}
+
+impl JoinToken {
+    /// Whether this is what a node shows; else what to do about it.
+    pub fn admit(&self, shown: &[u8]) -> Result<(), String> {
+        if same(shown, self.0.as_bytes()) {
             return Ok(());
         }
         let what = if shown.is_empty() {
@@ -48,9 +51,7 @@ impl Nodes {
         } else {
             "the join token is not this cluster's"
         };
-        Err(Status::unauthenticated(format!(
-            "{what}; the master keeps it in join-token in its --data folder"
-        )))
+        Err(format!("{what}; the master keeps it in join-token in its --data folder"))
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::status::status;
+use crate::edge::token::JobTokens;
 use crate::reactor::{Down, Link, WelcomeFacts};
 use crate::service::{Error, Service};
 
@@ -45,10 +46,11 @@ pub async fn open(
     joined.map_err(|it| status(&Error::from(it)))?;
     tracing::info!(node.name = %name, "node {name} joined");
     let (to, down) = mpsc::channel(16);
+    let tokens = service.job_tokens.clone();
     service.tasks.spawn("session-down", async move {
         while let Some(what) = from_reactor.recv().await {
             let sent = match what {
-                Down::Welcome(facts, list) => welcome(facts, list, &to).await,
+                Down::Welcome(facts, list) => welcome(facts, list, &tokens, &to).await,
                 Down::Message(message) => to.send(Ok(master(*message))).await,
             };
             if sent.is_err() {
@@ -88,13 +90,14 @@ async fn held(up: &mut Streaming<wire::NodeMessage>) -> Result<Vec<Held>, Status
 async fn welcome(
     facts: WelcomeFacts,
     list: Vec<Assignment>,
+    tokens: &JobTokens,
     to: &Sender,
 ) -> Result<(), mpsc::error::SendError<Result<wire::MasterMessage, Status>>> {
     let WelcomeFacts { cluster, epoch, lease_ms, heartbeat_ms } = facts;
     let welcome =
         wire::Welcome { cluster_id: cluster.to_string(), epoch: epoch.0, lease_ms, heartbeat_ms };
     to.send(Ok(master(master_message::Message::Welcome(welcome)))).await?;
-    for (assignments, last) in pieces(list.into_iter().map(|it| (&it).into())) {
+    for (assignments, last) in pieces(list.into_iter().map(|it| tokens.assignment(&it))) {
         let piece = wire::AssignmentList { assignments, last };
         to.send(Ok(master(master_message::Message::Assignments(piece)))).await?;
     }

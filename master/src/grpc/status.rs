@@ -17,6 +17,7 @@ pub fn status(error: &Error) -> Status {
         | Error::NoSuchPath { .. } => Code::NotFound,
         Error::NoLogYet(_) | Error::NoBundle(_) => Code::FailedPrecondition,
         Error::SpecDiffers(_) => Code::AlreadyExists,
+        Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::Denied(_) => Code::PermissionDenied,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) => bundle(error),

@@ -3,7 +3,7 @@
 use atlas_core::cluster::Rejection;
 use atlas_runtime::Chain;
 use axum::extract::rejection::QueryRejection;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::service::Error;
@@ -40,10 +40,18 @@ pub async fn no_such_page(uri: Uri) -> Response {
     )
 }
 
-fn problem(code: StatusCode, detail: &str) -> Response {
+/// What went wrong, as JSON.
+pub fn problem(code: StatusCode, detail: &str) -> Response {
     let title = code.canonical_reason().unwrap_or("error");
     let body = serde_json::json!({ "title": title, "status": code.as_u16(), "detail": detail });
-    (code, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    let mut response =
+        (code, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
+            .into_response();
+    if code == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
 }
 
 fn code(error: &Error) -> StatusCode {
@@ -54,6 +62,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::Ambiguous { .. }
         | Error::NoSuchPath { .. } => StatusCode::NOT_FOUND,
         Error::NoLogYet(_) | Error::NoBundle(_) | Error::SpecDiffers(_) => StatusCode::CONFLICT,
+        Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Error::Denied(_) => StatusCode::FORBIDDEN,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) if error.is_clients_fault() => StatusCode::BAD_REQUEST,

@@ -14,6 +14,8 @@ use axum::routing::get;
 use crate::metrics::Metrics;
 use crate::service::Service;
 
+pub use error::{Problem, problem};
+
 /// What handlers need.
 #[derive(Clone)]
 pub struct App {

@@ -109,6 +109,7 @@ async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), Comm
         store,
         mark: lead.mark,
         welcome,
+        tokens: JobTokens::new("key"),
         feed,
         trash,
         effects,

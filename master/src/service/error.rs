@@ -28,6 +28,8 @@ pub enum Error {
     #[error("node {0}, which held it, was removed")]
     NodeGone(NodeName),
     #[error(transparent)]
+    Unauthenticated(#[from] super::Unauthenticated),
+    #[error(transparent)]
     Denied(#[from] atlas_core::access::Denied),
     #[error(transparent)]
     Rejected(Rejection),

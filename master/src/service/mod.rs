@@ -12,6 +12,7 @@ mod queue;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use atlas_runtime::tasks::Tasks;
 
 use crate::archive::Archive;
 use crate::bundles::Bundles;
+use crate::edge::token::JobTokens;
 use crate::proxy::{Host, Proxy};
 use crate::reactor::{Feed, Handle};
 use crate::store::{Store, StoredJob};
@@ -31,6 +33,7 @@ pub use files::Files;
 pub use jobs::JobPage;
 pub use queue::Waiting;
 pub use submit::Submitted;
+pub use tokens::Unauthenticated;
 
 /// The fewest digits of a job's id that name it.
 const FEWEST_DIGITS: usize = 4;
@@ -43,6 +46,7 @@ pub struct Service {
     pub bundles: Arc<Bundles>,
     pub archive: Archive,
     pub proxy: Proxy,
+    pub job_tokens: JobTokens,
     pub cluster: ClusterId,
     pub max_bundle: u64,
     /// Whose turn it is to touch the shared storage.

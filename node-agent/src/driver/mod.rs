@@ -13,7 +13,9 @@ use atlas_core::agent::{Action, Agent, Assignment, Input, Report, Stale};
 use atlas_core::cluster::Held;
 use atlas_core::time::Millis;
 use atlas_core::{Epoch, JobId};
+use atlas_proto::convert::Assigned;
 use atlas_proto::wire::{self, node_message};
+use atlas_runtime::config::Secret;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +58,9 @@ pub struct View {
     pub log: watch::Receiver<LogState>,
 }
 
+/// What jobs show to the master, beside the assignments of one message.
+type Tokens = BTreeMap<AttemptId, Option<Secret<String>>>;
+
 enum Message {
     /// A session begins; its stream takes what is reported from now on.
     Open {
@@ -64,9 +69,10 @@ enum Message {
     },
     Assignments {
         epoch: Epoch,
-        list: Vec<Assignment>,
+        list: Vec<Assigned>,
         reply: oneshot::Sender<Result<(), Stale>>,
     },
+    Assign(Assigned),
     Order(Input),
     Report(AttemptId, Report),
     Find(AttemptId, oneshot::Sender<Option<View>>),
@@ -85,14 +91,19 @@ impl Handle {
     pub async fn assignments(
         &self,
         epoch: Epoch,
-        list: Vec<Assignment>,
+        list: Vec<Assigned>,
     ) -> Option<Result<(), Stale>> {
         let (reply, answer) = oneshot::channel();
         self.0.send(Message::Assignments { epoch, list, reply }).await.ok()?;
         answer.await.ok()
     }
 
-    /// One order of the master.
+    /// One more to hold.
+    pub async fn assign(&self, assigned: Assigned) -> Option<()> {
+        self.0.send(Message::Assign(assigned)).await.ok()
+    }
+
+    /// Any other order of the master.
     pub async fn obey(&self, order: Input) -> Option<()> {
         self.0.send(Message::Order(order)).await.ok()
     }
@@ -178,17 +189,22 @@ impl Driver {
                 }
             }
             Message::Assignments { epoch, list, reply } => {
+                let (list, tokens) = list.into_iter().map(part).unzip();
                 let done = self.agent.handle(Input::Assignments { epoch, list });
                 let done = done.map(|actions| {
                     self.epoch.send_replace(epoch);
-                    self.perform(actions);
+                    self.perform(actions, tokens);
                 });
                 let _ = reply.send(done); // a session that is gone asks again
             }
-            Message::Order(input) => self.apply(input),
+            Message::Assign(assigned) => {
+                let (assignment, token) = part(assigned);
+                self.apply(Input::Assign { assignment }, [token].into());
+            }
+            Message::Order(input) => self.apply(input, Tokens::new()),
             Message::Report(id, report) => {
                 let AttemptId { job, attempt } = id;
-                self.apply(Input::Local { job, attempt, report });
+                self.apply(Input::Local { job, attempt, report }, Tokens::new());
             }
             Message::Find(id, reply) => {
                 let _ = reply.send(self.attempts.get(&id).map(|it| it.view.clone()));
@@ -196,21 +212,23 @@ impl Driver {
         }
     }
 
-    fn apply(&mut self, input: Input) {
+    fn apply(&mut self, input: Input, tokens: Tokens) {
         match self.agent.handle(input) {
-            Ok(actions) => self.perform(actions),
+            Ok(actions) => self.perform(actions, tokens),
             Err(stale) => tracing::warn!("{stale}: not obeyed"),
         }
     }
 
-    fn perform(&mut self, actions: Vec<Action>) {
+    fn perform(&mut self, actions: Vec<Action>, mut tokens: Tokens) {
         for action in actions {
             match action {
                 Action::Start { job, attempt, work } => {
                     let id = AttemptId { job, attempt };
                     // A supervisor that an agent before this one started may have it.
                     if !self.attempts.contains_key(&id) {
-                        self.begin(id, Origin::Assigned(work));
+                        let token = tokens.remove(&id).flatten();
+                        let token = token.expect("what is to start was assigned just now, to run");
+                        self.begin(id, Origin::Assigned(work, token));
                     }
                 }
                 Action::Stop { job, attempt, grace } => {
@@ -279,4 +297,11 @@ impl Driver {
             self.up = None;
         }
     }
+}
+
+/// An assignment for the core, and what the core has no use for.
+fn part(assigned: Assigned) -> (Assignment, (AttemptId, Option<Secret<String>>)) {
+    let Assigned { assignment, token } = assigned;
+    let id = AttemptId { job: assignment.job, attempt: assignment.attempt };
+    (assignment, (id, token.map(Secret::new)))
 }

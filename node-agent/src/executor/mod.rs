@@ -14,6 +14,7 @@ use atlas_core::node::ExecutorKind;
 use atlas_core::{Cause, JobSpec};
 use tokio_util::sync::CancellationToken;
 
+use crate::api;
 use crate::logs::Prelude;
 use crate::paths::{AttemptId, JobDir};
 use crate::slot::{self, Event, Slot};
@@ -144,12 +145,13 @@ impl Executor {
     pub fn places(&self, dir: &JobDir, files: &Files, venv: Option<&Venv>) -> Places {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         match self {
-            Self::Process(_) => Places {
+            Self::Process(process) => Places {
                 work: dir.work(),
                 home: text(dir.home()),
                 tmp: text(dir.tmp()),
                 spool: text(dir.spool().join("events")),
                 checkpoints: text(files.checkpoints.clone()),
+                api: process.api.clone(),
                 venv: venv.map(|it| text(it.path())),
             },
             Self::Docker(_) => Places {
@@ -158,6 +160,7 @@ impl Executor {
                 tmp: docker::TMP.into(),
                 spool: format!("{}/spool/events", docker::CONTROL),
                 checkpoints: docker::CHECKPOINTS.into(),
+                api: Path::new(docker::API).join(api::SOCKET),
                 venv: venv.map(|_| docker::VENV.into()),
             },
         }

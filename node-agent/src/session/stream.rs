@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use atlas_core::agent::{Assignment, Input, LeaseClock};
+use atlas_core::agent::{Input, LeaseClock};
 use atlas_core::cluster::Held;
 use atlas_core::time::Millis;
 use atlas_core::{Attempt, ClusterId, Epoch};
 use atlas_proto::Invalid;
-use atlas_proto::convert::{parse, required};
+use atlas_proto::convert::{Assigned, parse, required};
 use atlas_proto::list::{Gathering, pieces};
 use atlas_proto::wire::{self, master_message, node_message};
 use tokio::sync::mpsc;
@@ -125,7 +125,7 @@ impl Stream {
         Ok(Duration::from_millis(heartbeat_ms.clamp(100, 60_000)))
     }
 
-    async fn list(&mut self, session: &Session) -> Result<Vec<Assignment>, Error> {
+    async fn list(&mut self, session: &Session) -> Result<Vec<Assigned>, Error> {
         let mut gathering = Gathering::default();
         loop {
             let piece = self.next_of_welcome(session).await?;
@@ -174,6 +174,10 @@ impl Stream {
                 session.publish(clock).await;
                 return Ok(());
             }
+            master_message::Message::Assign(assignment) => {
+                let assigned = assignment.try_into().map_err(Error::Invalid)?;
+                return session.driver.assign(assigned).await.ok_or(Error::Shutdown);
+            }
             order => input(order).map_err(Error::Invalid)?,
         };
         session.driver.obey(input).await.ok_or(Error::Shutdown)
@@ -213,9 +217,6 @@ fn admit(session: &mut Session, theirs: ClusterId) -> Result<(), Error> {
 
 fn input(order: master_message::Message) -> Result<Input, Invalid> {
     Ok(match order {
-        master_message::Message::Assign(assignment) => {
-            Input::Assign { assignment: assignment.try_into()? }
-        }
         master_message::Message::Stop(wire::StopAttempt { job, attempt, grace_ms }) => {
             Input::Stop {
                 job: parse("job", &job)?,
@@ -228,9 +229,10 @@ fn input(order: master_message::Message) -> Result<Input, Invalid> {
         }
         master_message::Message::Welcome(_)
         | master_message::Message::Assignments(_)
+        | master_message::Message::Assign(_)
         | master_message::Message::Heartbeat(_)
         | master_message::Message::Grant(_) => {
-            return Err(Invalid::new("message", "it is no order"));
+            return Err(Invalid::new("message", "it is no stop or release"));
         }
     })
 }

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use atlas_core::{GpuId, JobSpec};
 
 use crate::paths::AttemptId;
+use atlas_runtime::config::Secret;
 
 /// Everything that decides a job's environment.
 pub struct Facts<'a> {
     pub id: AttemptId,
     pub spec: &'a JobSpec,
+    /// What the job shows to the master.
+    pub token: &'a Secret<String>,
     pub gpus: &'a [GpuId],
     /// Of the image, or of the agent where there is none.
     pub base: &'a BTreeMap<String, String>,
@@ -29,6 +32,8 @@ pub struct Places {
     pub tmp: String,
     pub spool: String,
     pub checkpoints: String,
+    /// The agent's socket, as the supervisor sees it.
+    pub api: PathBuf,
     /// The virtual environment with the job's requirements.
     pub venv: Option<String>,
 }
@@ -42,6 +47,8 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
     env.extend(spec.worker.env.clone());
     env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     env.extend(fixed(facts));
+    // The supervisor says what it is, or that there is none.
+    env.remove("ATLAS_URL");
     if let Some(venv) = &facts.places.venv {
         let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.into());
         env.insert("PATH".into(), format!("{venv}/bin:{path}"));
@@ -66,13 +73,14 @@ fn changeable(facts: &Facts<'_>) -> BTreeMap<String, String> {
 }
 
 fn fixed(facts: &Facts<'_>) -> BTreeMap<String, String> {
-    let Facts { id, spec, gpus, places, trace, .. } = facts;
+    let Facts { id, spec, token, gpus, places, trace, .. } = facts;
     let gpus: Vec<&str> = gpus.iter().map(GpuId::as_str).collect();
     let mut env = table([
         ("ATLAS_JOB_ID", id.job.to_string()),
         ("ATLAS_PROJECT", spec.project.to_string()),
         ("ATLAS_USER", spec.user.clone()),
         ("ATLAS_ATTEMPT", id.attempt.to_string()),
+        ("ATLAS_TOKEN", token.expose().clone()),
         ("ATLAS_SPOOL", places.spool.clone()),
         ("ATLAS_CHECKPOINT_DIR", places.checkpoints.clone()),
         ("FOUNDATIONS_JOB_ID", id.job.to_string()),
@@ -128,11 +136,13 @@ mod tests {
             tmp: "/t".into(),
             spool: "/c/spool/events".into(),
             checkpoints: "/k".into(),
+            api: "/a/sock".into(),
             venv: venv.map(str::to_owned),
         };
         environment(&Facts {
             id: "45540b52-ffe2-44ab-9838-db467d3499c0.2".parse().unwrap(),
             spec,
+            token: &Secret::new("atlas_job_x".into()),
             gpus: &gpus,
             base: &owned(base),
             of_node: &owned(&[("HTTP_PROXY", "proxy"), ("FROM", "node")]),
@@ -154,6 +164,7 @@ mod tests {
             ATLAS_JOB_ID=45540b52-ffe2-44ab-9838-db467d3499c0
             ATLAS_PROJECT=p
             ATLAS_SPOOL=/c/spool/events
+            ATLAS_TOKEN=atlas_job_x
             ATLAS_USER=ada
             CUDA_DEVICE_ORDER=PCI_BUS_ID
             CUDA_VISIBLE_DEVICES=
@@ -178,7 +189,12 @@ mod tests {
     fn a_user_may_change_what_is_not_a_promise() {
         let mut spec = spec();
         let given = [("HOME", "/mine"), ("FROM", "user"), ("PYTHONUNBUFFERED", "")];
-        let forged = [("ATLAS_JOB_ID", "x"), ("CUDA_VISIBLE_DEVICES", "0,1")];
+        let forged = [
+            ("ATLAS_JOB_ID", "x"),
+            ("ATLAS_TOKEN", "x"),
+            ("ATLAS_URL", "x"),
+            ("CUDA_VISIBLE_DEVICES", "0,1"),
+        ];
         for (name, value) in given.iter().chain(&forged) {
             spec.worker.env.insert((*name).into(), (*value).into());
         }
@@ -190,6 +206,8 @@ mod tests {
         assert_eq!(env["CUDA_VISIBLE_DEVICES"], "GPU-7");
         assert_eq!(env["NVIDIA_VISIBLE_DEVICES"], "GPU-7");
         assert!(env["ATLAS_JOB_ID"].starts_with("45540b52"));
+        assert_eq!(env["ATLAS_TOKEN"], "atlas_job_x");
+        assert_eq!(env.get("ATLAS_URL"), None, "the supervisor's to say");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::spare;
 use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
 use crate::venv::{Requirements, Venv, Want};
 use atlas_runtime::clock;
+use atlas_runtime::config::Secret;
 use atlas_runtime::telemetry::TraceParent;
 
 pub use bundle::Bundles;
@@ -45,6 +46,8 @@ pub struct Start {
     pub id: AttemptId,
     pub dir: JobDir,
     pub kept: Kept,
+    /// What the job shows to the master.
+    pub token: Secret<String>,
     pub log: watch::Sender<LogState>,
     /// The job is not wanted any more.
     pub cancel: CancellationToken,
@@ -156,10 +159,12 @@ impl Start {
     /// Writes what the supervisor needs to know.
     async fn describe(&self, plan: Plan, base: &Base, places: Places) -> Result<Held, Error> {
         let settings = &self.node.settings;
+        let api = Some(places.api.clone());
         let cwd = cwd(&places.work, self.kept.spec.worker.working_dir.as_deref());
         let env = environment::environment(&Facts {
             id: self.id,
             spec: &self.kept.spec,
+            token: &self.token,
             gpus: &self.kept.gpus,
             base: &base.env,
             of_node: &settings.job_env,
@@ -183,6 +188,7 @@ impl Start {
                 stack: Some(STACK),
                 nproc: None,
             },
+            api,
         };
         let (control, leases) = (self.dir.control(), self.node.leases.clone());
         blocking(move || {

@@ -31,6 +31,9 @@ pub struct RunFile {
     pub user: Option<User>,
     #[serde(default)]
     pub limits: Limits,
+    /// The agent's socket for what the job asks the master, where the supervisor sees it; absent = the job has no `ATLAS_URL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<PathBuf>,
 }
 
 /// A program with its whole environment: nothing is inherited from supervisor or agent.
@@ -242,6 +245,7 @@ mod tests {
             grace_ms: 10_000,
             user: Some(User { uid: 1, gid: 2, groups: vec![3] }),
             limits: Limits { memlock: Some(UNLIMITED), ..Limits::default() },
+            api: Some("/a/sock".into()),
         };
         run.write(dir.path()).unwrap();
         let control = Control::open(dir.path()).unwrap();

@@ -14,6 +14,7 @@ use super::lease::{self, Stop, Why};
 use super::log::Log;
 use super::output::Output;
 use super::protocol::Event;
+use super::relay::Relay;
 use super::{
     Cause, Command, Control, End, Error, ExitFile, RunFile, StartedFile, Step, boottime_now, reap,
     wall_now,
@@ -24,6 +25,8 @@ const SWEEP_MS: u64 = 5000;
 const DEADLINE_FILE_LIMIT: u64 = 64;
 /// So often a deadline file is read that makes no sense.
 const LOOKS: u32 = 100;
+/// Where a job reaches the master; only the supervisor knows.
+const API_URL: &str = "ATLAS_URL";
 
 /// A job and where it stands.
 pub struct Job {
@@ -64,7 +67,7 @@ struct Work {
 
 impl Job {
     /// Reads what to run and starts it. An error means that nothing was started and that there will be no exit file.
-    pub fn start(path: &Path, launcher: &mut Launcher) -> Result<Self, Error> {
+    pub fn start(path: &Path, launcher: &mut Launcher, relay: &mut Relay) -> Result<Self, Error> {
         let control = Control::open(path)?;
         let mut run = RunFile::read(&control)?;
         let mut work = Work {
@@ -80,6 +83,7 @@ impl Job {
             left_behind: 0,
             news: vec![Event::Accepted { control: path.to_owned() }],
         };
+        work.open_the_way(relay);
         let phase = work.start_next(launcher);
         Ok(Self { work, phase })
     }
@@ -198,6 +202,19 @@ impl Job {
 }
 
 impl Work {
+    /// Says in the job's environment where it reaches the master.
+    fn open_the_way(&mut self, relay: &mut Relay) {
+        let Some(agent) = &self.run.api else { return };
+        match relay.url(agent) {
+            Ok(url) => drop(self.run.command.env.insert(API_URL.to_owned(), url)),
+            // Few jobs ask the master anything; those that do are told by this line.
+            Err(error) => {
+                let text = format!("there is no {API_URL}: cannot listen on 127.0.0.1: {error}");
+                self.log.note(&self.control, &text);
+            }
+        }
+    }
+
     /// Starts the next step, or the job's own command when there is none left.
     fn start_next(&mut self, launcher: &mut Launcher) -> Phase {
         let (task, command) = match self.todo.pop_front() {

@@ -15,7 +15,8 @@
 //! | `sock` | supervisor | the socket (`job` mode; `slot` mode listens at PATH) |
 //! | `spool/events` | job | the tracker's spool; only its size is read here |
 //!
-//! One thread, one `poll`, no timer while there is nothing to wait for. [`protocol`] is what is spoken on the socket.
+//! One thread, one `poll`, no timer while there is nothing to wait for. [`protocol`] is what is spoken on the socket. A job's
+//! requests to the master (`ATLAS_URL`) have a thread of their own (`relay`).
 //!
 //! **Invariant:** whatever a peer, the job or the disk does, the loop never waits for it: every descriptor is non-blocking
 //! and every buffer has a bound.
@@ -33,6 +34,7 @@ mod output;
 mod peers;
 pub mod protocol;
 mod reap;
+mod relay;
 mod renewals;
 mod serve;
 mod signals;

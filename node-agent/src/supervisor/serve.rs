@@ -16,6 +16,7 @@ use super::launch::Launcher;
 use super::output::BUFFER;
 use super::peers::{MAX_PEERS, Peers};
 use super::protocol::{Event, Request};
+use super::relay::Relay;
 use super::renewals::Renewals;
 use super::signals::Signals;
 use super::{Cause, Control, End, Error, ExitFile, boottime_now, exit, reap, socket, wall_now};
@@ -70,6 +71,7 @@ struct Server {
     alarm: Alarm,
     renewals: Renewals,
     launcher: Launcher,
+    relay: Relay,
     peers: Peers,
     job: Option<Job>,
     /// The supervisor itself was asked to end.
@@ -114,6 +116,7 @@ impl Server {
             alarm,
             renewals,
             launcher: Launcher::new()?,
+            relay: Relay::default(),
             peers: Peers::default(),
             job: None,
             ending: false,
@@ -284,7 +287,7 @@ impl Server {
             source,
         };
         self.renewals.follow(control).map_err(failed)?;
-        self.job = Some(Job::start(control, &mut self.launcher)?);
+        self.job = Some(Job::start(control, &mut self.launcher, &mut self.relay)?);
         Ok(())
     }
 }

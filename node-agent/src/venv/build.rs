@@ -146,6 +146,7 @@ fn run_file(want: &Want<'_>, places: &BuildPlaces, python: &str) -> RunFile {
         grace_ms: GRACE_MS,
         user: Some(User { uid, gid, groups }),
         limits: Limits::default(),
+        api: None,
     }
 }
 

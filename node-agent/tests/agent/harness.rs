@@ -105,7 +105,7 @@ impl Master {
     }
 
     pub async fn assign(&self, assignment: Assignment) {
-        let message = master_message::Message::Assign((&assignment).into());
+        let message = master_message::Message::Assign(wire(&assignment));
         let down = {
             let mut state = self.state.lock().unwrap();
             state.wanted.push(assignment);
@@ -211,7 +211,7 @@ impl Master {
                     heartbeat_ms: 100,
                 })];
                 let mut pieces: Vec<_> =
-                    state.wanted.iter().map(|it| (vec![it.into()], false)).collect();
+                    state.wanted.iter().map(|it| (vec![wire(it)], false)).collect();
                 pieces.push((Vec::new(), true));
                 replies.extend(pieces.into_iter().map(|(assignments, last)| {
                     master_message::Message::Assignments(wire::AssignmentList { assignments, last })
@@ -230,13 +230,17 @@ impl Master {
     }
 }
 
+fn wire(assignment: &Assignment) -> wire::Assignment {
+    wire::Assignment::of(assignment, || "atlas_job_token".into())
+}
+
 fn report(state: &mut State, held: Held) -> Vec<master_message::Message> {
     let id = (held.job, held.attempt);
     let place = state.wanted.iter().position(|it| (it.job, it.attempt) == id);
     let replies = match (&held.report, place) {
         (Report::Exited(_), Some(place)) => {
             state.wanted[place].duty = Duty::Archive;
-            vec![master_message::Message::Assign((&state.wanted[place]).into())]
+            vec![master_message::Message::Assign(wire(&state.wanted[place]))]
         }
         (
             Report::Archived { .. } | Report::NotStarted { .. } | Report::Lost { .. },

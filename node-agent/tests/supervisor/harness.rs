@@ -99,6 +99,7 @@ pub fn run_file(argv: &[&str]) -> RunFile {
         grace_ms: 10_000,
         user: None,
         limits: Limits::default(),
+        api: None,
     }
 }
 

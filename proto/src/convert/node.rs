@@ -190,13 +190,15 @@ impl TryFrom<wire::Exited> for Exit {
     }
 }
 
-impl From<&Assignment> for wire::Assignment {
-    fn from(assignment: &Assignment) -> Self {
+impl wire::Assignment {
+    /// What a node hears of an assignment. The token is asked for only where the job is to run.
+    pub fn of(assignment: &Assignment, token: impl FnOnce() -> String) -> Self {
         let Assignment { job, attempt, duty } = assignment;
         let duty = match duty {
             Duty::Run(Work { spec, gpus }) => wire::assignment::Duty::Run(wire::Run {
                 spec: Some(spec.as_ref().into()),
                 gpus: gpus.iter().map(ToString::to_string).collect(),
+                token: token(),
             }),
             Duty::Stop { grace } => {
                 wire::assignment::Duty::Stop(wire::StopDuty { grace_ms: grace.0 })
@@ -207,21 +209,35 @@ impl From<&Assignment> for wire::Assignment {
     }
 }
 
-impl TryFrom<wire::Assignment> for Assignment {
+/// An assignment as a node hears it.
+pub struct Assigned {
+    pub assignment: Assignment,
+    /// The job's token, where it is to run.
+    pub token: Option<String>,
+}
+
+impl TryFrom<wire::Assignment> for Assigned {
     type Error = Invalid;
     fn try_from(assignment: wire::Assignment) -> Result<Self, Invalid> {
         let wire::Assignment { job, attempt, duty } = assignment;
-        let duty = match required("duty", duty)? {
-            wire::assignment::Duty::Run(wire::Run { spec, gpus }) => Duty::Run(Work {
-                spec: Arc::new(required("run.spec", spec)?.try_into()?),
-                gpus: gpus.iter().map(|it| parse("run.gpus", it)).collect::<Result<_, _>>()?,
-            }),
-            wire::assignment::Duty::Stop(wire::StopDuty { grace_ms }) => {
-                Duty::Stop { grace: Millis(grace_ms) }
+        let (duty, token) = match required("duty", duty)? {
+            wire::assignment::Duty::Run(wire::Run { spec, gpus, token }) => {
+                if token.is_empty() {
+                    return Err(Invalid::new("run.token", "is missing"));
+                }
+                let work = Work {
+                    spec: Arc::new(required("run.spec", spec)?.try_into()?),
+                    gpus: gpus.iter().map(|it| parse("run.gpus", it)).collect::<Result<_, _>>()?,
+                };
+                (Duty::Run(work), Some(token))
             }
-            wire::assignment::Duty::Archive(wire::ArchiveDuty {}) => Duty::Archive,
+            wire::assignment::Duty::Stop(wire::StopDuty { grace_ms }) => {
+                (Duty::Stop { grace: Millis(grace_ms) }, None)
+            }
+            wire::assignment::Duty::Archive(wire::ArchiveDuty {}) => (Duty::Archive, None),
         };
-        Ok(Self { job: parse("job", &job)?, attempt: Attempt(attempt), duty })
+        let assignment = Assignment { job: parse("job", &job)?, attempt: Attempt(attempt), duty };
+        Ok(Self { assignment, token })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a job's container looks like. Pure.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use atlas_core::{ClusterId, Epoch, GpuId};
 use bollard::models::{
@@ -17,6 +17,7 @@ use crate::venv;
 /// Paths in every container.
 pub const WORK: &str = "/job";
 pub const CONTROL: &str = "/atlas/control";
+pub const API: &str = "/atlas/api";
 pub const HOME: &str = "/atlas/home";
 pub const CHECKPOINTS: &str = "/atlas/checkpoints";
 pub const VENV: &str = "/atlas/venv";
@@ -49,6 +50,8 @@ pub(super) struct Labels<'a> {
 pub(super) struct Common<'a> {
     pub image: &'a Image,
     pub supervisor: &'a Path,
+    /// The folder of the agent's socket for jobs.
+    pub api: PathBuf,
     pub user: &'a JobUser,
     /// Of the machine, in bytes.
     pub memory: u64,
@@ -64,6 +67,7 @@ impl Common<'_> {
             bind(&dir.home(), HOME, false),
             bind(&dir.tmp(), TMP, false),
             bind(&files.checkpoints, CHECKPOINTS, false),
+            bind(&self.api, API, true),
         ];
         mounts.extend(venv.map(|venv| bind(&venv.path(), VENV, true)));
         mounts.extend(files.mounts.iter().map(|it| bind(&it.host, &it.bind, it.read_only)));
@@ -251,6 +255,7 @@ mod tests {
         make(&Common {
             image: &image,
             supervisor: Path::new("/bin/atlas-supervisor"),
+            api: "/d/api".into(),
             user: &"1000:1000,44".parse().unwrap(),
             memory: 1000,
         })

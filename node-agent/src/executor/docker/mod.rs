@@ -25,7 +25,7 @@ use crate::options::{JobUser, Settings};
 use crate::paths::{AttemptId, Data};
 use crate::start::Launch;
 
-pub use container::{CHECKPOINTS, CONTROL, HOME, TMP, VENV, WORK};
+pub use container::{API, CHECKPOINTS, CONTROL, HOME, TMP, VENV, WORK};
 pub use error::Error;
 pub use image::Image;
 
@@ -119,7 +119,9 @@ impl Docker {
     }
 
     fn common<'a>(&'a self, image: &'a Image) -> Common<'a> {
-        Common { image, supervisor: &self.supervisor, user: &self.job_user, memory: self.memory }
+        let api = self.data.api();
+        let (supervisor, user) = (&self.supervisor, &self.job_user);
+        Common { image, supervisor, api, user, memory: self.memory }
     }
 }
 
