@@ -8,7 +8,7 @@ use crate::say::Say;
 /// `--config`, as every command has it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Target {
-    /// Configuration of the cluster [default: ATLAS_CONFIG, else the only one, else scheduler]
+    /// Configuration of the cluster [default: ATLAS_CONFIG, else the master of ATLAS_URL, else the only one, else scheduler]
     #[arg(long, value_name = "NAME")]
     config: Option<String>,
 }

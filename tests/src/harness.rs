@@ -217,6 +217,8 @@ impl Cluster {
             .envs(self.settings.env.iter().cloned())
             .env("ATLAS_HOME", self.path("home"))
             .env_remove("ATLAS_CONFIG")
+            .env_remove("ATLAS_URL")
+            .env_remove("ATLAS_TOKEN")
             .stdin(Stdio::null());
         command
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{Config, DEFAULT, DEFAULT_URL, Folders};
+use crate::config::{Config, DEFAULT, Folders};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::{self, Cell, Column, Format, Output, Row};
@@ -91,27 +91,20 @@ fn environments(folders: &Folders) -> Result<Vec<EnvView>, Error> {
         .known()?
         .into_iter()
         .map(|known| {
-            let read = Config::find(folders, Some(&known.name));
-            let (url, error) = match read {
-                Ok(config) => (Some(config.url), None),
-                Err(error) => (None, Some(atlas_runtime::Chain(&error).to_string())),
-            };
-            let env_path = std::path::absolute(&known.path).unwrap_or(known.path);
-            EnvView {
-                env_name: known.name,
-                env_path: Some(env_path.display().to_string()),
-                url,
-                error,
-            }
+            let path = std::path::absolute(&known.path).unwrap_or(known.path);
+            environment(folders, known.name, Some(path.display().to_string()))
         })
         .collect();
     if !rows.iter().any(|it| it.env_name == DEFAULT) {
-        rows.push(EnvView {
-            env_name: DEFAULT.into(),
-            env_path: None,
-            url: Some(DEFAULT_URL.into()),
-            error: None,
-        });
+        rows.push(environment(folders, DEFAULT.into(), None));
     }
     Ok(rows)
+}
+
+fn environment(folders: &Folders, env_name: String, env_path: Option<String>) -> EnvView {
+    let (url, error) = match Config::find(folders, Some(&env_name)) {
+        Ok(config) => (Some(config.url), None),
+        Err(error) => (None, Some(atlas_runtime::Chain(&error).to_string())),
+    };
+    EnvView { env_name, env_path, url, error }
 }

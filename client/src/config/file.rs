@@ -14,6 +14,9 @@ const LONGEST: u64 = 1 << 20;
 /// Where the scheduler of 2020 listened; here it is the nodes' port.
 const OLD_PORT: &str = ":5000";
 const PORT: &str = ":5558";
+/// What is said about it.
+pub(super) const MOVED: &str =
+    "names port 5000, where the scheduler of 2020 listened; 5558 is meant and used.";
 
 #[derive(Deserialize)]
 struct Keys {
@@ -43,19 +46,17 @@ pub(super) fn read(known: &Known) -> Result<Config, Error> {
     if known.local {
         notices.push(format!("The configuration '{}' comes from {}.", known.name, path.display()));
     }
-    let (url, moved) = address(url.trim().trim_end_matches('/')).map_err(invalid)?;
+    let (url, moved) = address(url.trim().trim_end_matches('/'))
+        .map_err(|why| invalid(format!("scheduler_url {why}")))?;
     if moved {
-        notices.push(format!(
-            "{}: scheduler_url names port 5000, where the scheduler of 2020 listened; 5558 is meant and used.",
-            path.display()
-        ));
+        notices.push(format!("{}: scheduler_url {MOVED}", path.display()));
     }
-    Ok(Config { name: known.name.clone(), url, path: Some(path.clone()), notices })
+    Ok(Config { url, token: None, notices })
 }
 
 /// The URL, and whether its port was one of 2020.
-fn address(url: &str) -> Result<(String, bool), String> {
-    let wrong = |why| format!("scheduler_url {url:?} {why}; it looks like http://host:5558");
+pub(super) fn address(url: &str) -> Result<(String, bool), String> {
+    let wrong = |why| format!("{url:?} {why}; it looks like http://host:5558");
     let Some((scheme, host)) = url.split_once("://") else { return Err(wrong("has no scheme")) };
     match scheme {
         "http" => {}

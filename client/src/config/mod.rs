@@ -1,13 +1,15 @@
 //! Where the master is: `<name>.config.yaml` in a folder for submission configurations, as in 2020.
 
+mod environment;
 mod file;
 mod folders;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use atlas_runtime::config::nearest;
+use atlas_runtime::config::{Secret, nearest};
 
+use environment::Environment;
 pub use folders::{Folders, Known, home};
 
 /// The configuration that exists without a file.
@@ -16,12 +18,11 @@ pub const DEFAULT: &str = "scheduler";
 pub const DEFAULT_URL: &str = "http://127.0.0.1:5558";
 
 /// Where one master is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    pub name: String,
     pub url: String,
-    /// Absent for the one that needs no file.
-    pub path: Option<PathBuf>,
+    /// What a job shows to its master.
+    pub token: Option<Secret<String>>,
     /// Things the user should know about it, a sentence each.
     pub notices: Vec<String>,
 }
@@ -34,21 +35,29 @@ pub enum Error {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {why}", path.display())]
     Invalid { path: PathBuf, why: String },
+    #[error("the environment variable {name} {why}")]
+    Variable { name: &'static str, why: String },
 }
 
 impl Config {
-    /// The configuration called `asked`; without a name that of `ATLAS_CONFIG`, else the only one, else `scheduler`.
+    /// The configuration called `asked`; without a name that of `ATLAS_CONFIG`, else the master of `ATLAS_URL` (a job finds
+    /// it), else the only one, else `scheduler`.
     pub fn find(folders: &Folders, asked: Option<&str>) -> Result<Self, Error> {
+        Self::choose(folders, asked, &Environment::of_process())
+    }
+
+    fn choose(folders: &Folders, asked: Option<&str>, said: &Environment) -> Result<Self, Error> {
         let known = folders.known()?;
-        let named = asked.map(str::to_owned).or_else(|| variable("ATLAS_CONFIG"));
+        let named = asked.map(str::to_owned).or_else(|| said.config.clone());
         let name = match (named, known.as_slice()) {
             (Some(name), _) => name,
+            (None, _) if said.url.is_some() => return said.master(),
             (None, [only]) => only.name.clone(),
             (None, _) => DEFAULT.to_owned(),
         };
         match known.iter().find(|it| it.name == name) {
             Some(found) => file::read(found),
-            None if name == DEFAULT => Ok(Self::default()),
+            None if name == DEFAULT => said.master(),
             None => {
                 let mut known: Vec<_> = known.into_iter().map(|it| it.name).collect();
                 if !known.iter().any(|it| it == DEFAULT) {
@@ -62,7 +71,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { name: DEFAULT.into(), url: DEFAULT_URL.into(), path: None, notices: Vec::new() }
+        Self { url: DEFAULT_URL.into(), token: None, notices: Vec::new() }
     }
 }
 

@@ -16,7 +16,9 @@ fn home_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Folders) {
 
 fn url(files: &[(&str, &str)], asked: Option<&str>) -> Result<String, String> {
     let (_home, folders) = home_with(files);
-    Config::find(&folders, asked).map(|it| it.url).map_err(|it| it.to_string())
+    Config::choose(&folders, asked, &Environment::default())
+        .map(|it| it.url)
+        .map_err(|it| it.to_string())
 }
 
 /// A file as the installer of 2020 wrote it.
@@ -62,7 +64,7 @@ fn an_unknown_name_lists_the_known_ones() {
 #[test]
 fn a_file_of_2020_works_and_its_port_is_explained() {
     let (_home, folders) = home_with(&[("second/scheduler.config.yaml", OF_2020)]);
-    let config = Config::find(&folders, None).unwrap();
+    let config = Config::choose(&folders, None, &Environment::default()).unwrap();
     assert_eq!(config.url, "http://10.1.2.3:5558");
     assert!(config.notices[0].contains("5558 is meant"), "{:?}", config.notices);
 }
@@ -86,4 +88,45 @@ fn other_files_are_no_configurations() {
     let (_home, folders) =
         home_with(&[("first/.config.yaml", ""), ("first/notes.txt", ""), ("first/a.yaml", "")]);
     assert_eq!(folders.known().unwrap(), []);
+}
+
+fn of_job() -> Environment {
+    let (url, token) = ("http://127.0.0.1:40000".into(), Secret::new("atlas_job_x".into()));
+    Environment { url: Some(url), token: Some(token), config: None }
+}
+
+#[test]
+fn a_job_finds_its_master_and_shows_its_token_to_no_other() {
+    let lab = ("first/lab.config.yaml", "scheduler_url: http://lab:1");
+    let (_home, folders) = home_with(&[lab]);
+    let found = |asked| Config::choose(&folders, asked, &of_job()).unwrap();
+    for asked in [None, Some("scheduler")] {
+        let config = found(asked);
+        assert_eq!(config.url, "http://127.0.0.1:40000", "{asked:?}");
+        assert_eq!(config.token.as_ref().unwrap().expose(), "atlas_job_x");
+        assert!(!format!("{config:?}").contains("atlas_job_x"));
+    }
+    let lab = found(Some("lab"));
+    assert_eq!((lab.url.as_str(), lab.token.is_none()), ("http://lab:1", true));
+    let named = Environment { config: Some("lab".into()), ..of_job() };
+    assert_eq!(Config::choose(&folders, None, &named).unwrap().url, "http://lab:1");
+}
+
+#[test]
+fn a_file_of_that_name_says_more_than_the_environment() {
+    let file = ("first/scheduler.config.yaml", "scheduler_url: http://lab:1");
+    let (_home, folders) = home_with(&[file]);
+    let config = Config::choose(&folders, Some("scheduler"), &of_job()).unwrap();
+    assert_eq!((config.url.as_str(), config.token.is_none()), ("http://lab:1", true));
+}
+
+#[test]
+fn a_variable_that_says_nothing_useful_is_named_and_a_token_never_shown() {
+    let (_home, folders) = home_with(&[]);
+    let error = |said: &Environment| Config::choose(&folders, None, said).unwrap_err().to_string();
+    let url = error(&Environment { url: Some("ftp://a".into()), ..of_job() });
+    assert!(url.starts_with("the environment variable ATLAS_URL"), "{url}");
+    let token = error(&Environment { token: Some(Secret::new("a\nb".into())), ..of_job() });
+    assert!(token.starts_with("the environment variable ATLAS_TOKEN"), "{token}");
+    assert!(!token.contains("a\nb"), "{token}");
 }

@@ -1,4 +1,4 @@
-//! Who asks: the login name, unverified while there are no accounts.
+//! Who asks: a job shows its token; for others it is the login name, unverified while there are no accounts.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -9,23 +9,35 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-use crate::config::variable;
+use crate::config::{Config, variable};
 
-/// Puts the user's name and the trace into every request.
+/// Puts the user's name, the job's token and the trace into every request.
 #[derive(Clone, Debug)]
-pub(super) struct Identity(MetadataValue<Ascii>);
+pub(super) struct Identity {
+    user: MetadataValue<Ascii>,
+    token: Option<MetadataValue<Ascii>>,
+}
 
 impl Identity {
-    pub(super) fn of_user() -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         let plain = |it: char| if it.is_ascii_graphic() { it } else { '_' };
         let name: String = login_name().chars().take(64).map(plain).collect();
-        Self(name.parse().expect("printable ASCII"))
+        let token = config.token.as_ref().map(|it| {
+            let bearer = format!("Bearer {}", it.expose());
+            let mut token: MetadataValue<Ascii> = bearer.parse().expect("printable ASCII");
+            token.set_sensitive(true); // so that no log shows it
+            token
+        });
+        Self { user: name.parse().expect("printable ASCII"), token }
     }
 }
 
 impl Interceptor for Identity {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert(USER_HEADER, self.0.clone());
+        request.metadata_mut().insert(USER_HEADER, self.user.clone());
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
         inject_metadata(request.metadata_mut());
         Ok(request)
     }

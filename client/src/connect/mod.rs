@@ -57,7 +57,7 @@ impl Master {
             .http2_keep_alive_interval(SILENCE)
             .keep_alive_timeout(SILENCE)
             .keep_alive_while_idle(true);
-        let jobs = JobsClient::with_interceptor(endpoint.connect_lazy(), Identity::of_user())
+        let jobs = JobsClient::with_interceptor(endpoint.connect_lazy(), Identity::of(config))
             .max_decoding_message_size(MAX_MESSAGE);
         let mut master = Self { jobs, url, link: Link::new(say), info: Arc::default() };
         let mut jobs = master.jobs.clone();

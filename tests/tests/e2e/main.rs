@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in its helpers")]
 
 mod archiving;
+mod asks;
 mod attempts;
 mod bad_input;
 mod bounds;
