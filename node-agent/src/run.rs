@@ -116,10 +116,9 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         leases,
     };
     tracing::info!(%address, executor = node.executor.kind().word(), "node {} is up", node.settings.name);
-    let jobs = Api::new(node.settings.master.clone(), token.clone(), tasks.clone());
     tasks.spawn_essential("driver", driver.run());
+    tasks.spawn_essential("api", Api::of(&node, &token).serve(api));
     tasks.spawn_essential("proxy", Proxy::new(handle, tasks.clone()).serve(listener, token));
-    tasks.spawn_essential("api", jobs.serve(api));
     let token = tasks.token().clone();
     tasks.spawn_essential("session", async move {
         token.run_until_cancelled(session.run()).await;

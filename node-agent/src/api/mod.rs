@@ -17,13 +17,14 @@ use tokio::time::timeout;
 use tonic::transport::Uri;
 
 use crate::master::Token;
+use crate::node::Node;
 use crate::paths::Data;
 use crate::supervisor::socket;
 
 /// Connections of all jobs together; more wait in their supervisors.
-const MOST: usize = 1024;
+const MOST: usize = 512;
 /// Bytes on their way, in each direction of a connection.
-const PIECE: usize = 16 << 10;
+const PIECE: usize = 8 << 10;
 /// After an error that is the kernel's, which has nothing more to give.
 const REST: Duration = Duration::from_secs(1);
 /// How long a client is listened to that can only be told that the master is away.
@@ -49,8 +50,9 @@ pub fn listen(data: &Data) -> io::Result<UnixListener> {
 pub const SOCKET: &str = "sock";
 
 impl Api {
-    pub fn new(master: Uri, token: Token, tasks: Tasks) -> Self {
-        Self { master, token, tasks }
+    pub fn of(node: &Node, token: &Token) -> Self {
+        let (master, tasks) = (node.settings.master.clone(), node.tasks.clone());
+        Self { master, token: token.clone(), tasks }
     }
 
     /// Serves until the agent shuts down.

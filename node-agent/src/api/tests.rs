@@ -30,7 +30,7 @@ async fn master(answer: &'static str, tasks: &Tasks) -> Uri {
 async fn told(master: Uri, tasks: &Tasks, words: &[u8]) -> String {
     let token = Token::new(&Secret::new("secret".into())).unwrap();
     let (mut job, ours) = UnixStream::pair().unwrap();
-    let api = Api::new(master, token, tasks.clone());
+    let api = Api { master, token, tasks: tasks.clone() };
     tasks.spawn("carry", async move { api.carry(ours).await });
     job.write_all(words).await.unwrap();
     job.shutdown().await.unwrap();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::logs::Prelude;
-use crate::paths::{AttemptId, JobDir};
+use crate::paths::{AttemptId, Data, JobDir};
 use crate::slot::{self, Event, Slot};
 use crate::start::{Files, Launch, Places};
 use crate::supervisor::ExitFile;
@@ -145,13 +145,12 @@ impl Executor {
     pub fn places(&self, dir: &JobDir, files: &Files, venv: Option<&Venv>) -> Places {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         match self {
-            Self::Process(process) => Places {
+            Self::Process(_) => Places {
                 work: dir.work(),
                 home: text(dir.home()),
                 tmp: text(dir.tmp()),
                 spool: text(dir.spool().join("events")),
                 checkpoints: text(files.checkpoints.clone()),
-                api: process.api.clone(),
                 venv: venv.map(|it| text(it.path())),
             },
             Self::Docker(_) => Places {
@@ -160,9 +159,16 @@ impl Executor {
                 tmp: docker::TMP.into(),
                 spool: format!("{}/spool/events", docker::CONTROL),
                 checkpoints: docker::CHECKPOINTS.into(),
-                api: Path::new(docker::API).join(api::SOCKET),
                 venv: venv.map(|_| docker::VENV.into()),
             },
+        }
+    }
+
+    /// The agent's socket for jobs, as a supervisor sees it.
+    pub fn api(&self, data: &Data) -> PathBuf {
+        match self {
+            Self::Process(_) => data.api().join(api::SOCKET),
+            Self::Docker(_) => Path::new(docker::API).join(api::SOCKET),
         }
     }
 

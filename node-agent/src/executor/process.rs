@@ -10,7 +10,6 @@ use atlas_core::JobSpec;
 
 use super::seats::{Seat, Seats};
 use super::{Base, Error, Fate, Standing, Supervised};
-use crate::api;
 use crate::options::Settings;
 use crate::paths::{AttemptId, Data, JobDir};
 use crate::slot::{Event, Slot, end_orphans};
@@ -27,8 +26,6 @@ const BUSY: usize = 64;
 pub struct Process {
     supervisor: PathBuf,
     slots: PathBuf,
-    /// Where jobs reach the agent.
-    pub(super) api: PathBuf,
     /// Idle supervisors beyond this number are let go.
     most: usize,
     idle: Mutex<Vec<(Slot, Seat)>>,
@@ -51,7 +48,6 @@ impl Process {
         Self {
             supervisor: settings.supervisor.clone(),
             slots: data.slots(),
-            api: data.api().join(api::SOCKET),
             most: usize::try_from(slots).unwrap_or(usize::MAX),
             idle: Mutex::default(),
             strays: tokio::sync::Mutex::default(),

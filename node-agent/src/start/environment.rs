@@ -32,8 +32,6 @@ pub struct Places {
     pub tmp: String,
     pub spool: String,
     pub checkpoints: String,
-    /// The agent's socket, as the supervisor sees it.
-    pub api: PathBuf,
     /// The virtual environment with the job's requirements.
     pub venv: Option<String>,
 }
@@ -49,6 +47,7 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
     env.extend(fixed(facts));
     // The supervisor says what it is, or that there is none.
     env.remove("ATLAS_URL");
+    without_proxy(&mut env, "127.0.0.1");
     if let Some(venv) = &facts.places.venv {
         let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.into());
         env.insert("PATH".into(), format!("{venv}/bin:{path}"));
@@ -59,6 +58,23 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
 
 /// Where programs are looked for when nobody says.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// No proxy of the site reaches what is on the job's own loopback. Programs read one of the two names or both.
+fn without_proxy(env: &mut BTreeMap<String, String>, host: &str) {
+    let proxies = ["http_proxy", "all_proxy"];
+    if !env.keys().any(|name| proxies.iter().any(|it| name.eq_ignore_ascii_case(it))) {
+        return;
+    }
+    let names = ["no_proxy", "NO_PROXY"];
+    let said: Vec<&str> = names.into_iter().filter(|it| env.contains_key(*it)).collect();
+    for name in if said.is_empty() { names.to_vec() } else { said } {
+        let hosts = env.entry(name.into()).or_default();
+        if !hosts.split(',').any(|it| it.trim() == "*" || it.trim() == host) {
+            let comma = if hosts.is_empty() { "" } else { "," };
+            hosts.push_str(&format!("{comma}{host}"));
+        }
+    }
+}
 
 fn changeable(facts: &Facts<'_>) -> BTreeMap<String, String> {
     let Places { home, tmp, .. } = &facts.places;
@@ -136,7 +152,6 @@ mod tests {
             tmp: "/t".into(),
             spool: "/c/spool/events".into(),
             checkpoints: "/k".into(),
-            api: "/a/sock".into(),
             venv: venv.map(str::to_owned),
         };
         environment(&Facts {
@@ -176,12 +191,14 @@ mod tests {
             HOME=/h
             HTTP_PROXY=proxy
             LOGNAME=ada
+            NO_PROXY=127.0.0.1
             NVIDIA_VISIBLE_DEVICES=void
             PATH=/bin
             PYTHONUNBUFFERED=1
             TMPDIR=/t
             TRACEPARENT=00-1-2-01
-            USER=ada"#]]
+            USER=ada
+            no_proxy=127.0.0.1"#]]
         .assert_eq(&lines.join("\n"));
     }
 
@@ -208,6 +225,23 @@ mod tests {
         assert!(env["ATLAS_JOB_ID"].starts_with("45540b52"));
         assert_eq!(env["ATLAS_TOKEN"], "atlas_job_x");
         assert_eq!(env.get("ATLAS_URL"), None, "the supervisor's to say");
+    }
+
+    #[test]
+    fn what_a_site_says_of_its_proxy_is_kept_and_the_jobs_own_loopback_added() {
+        let no_proxy = |given: &[(&str, &str)]| {
+            let mut env: BTreeMap<String, String> =
+                given.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+            without_proxy(&mut env, "127.0.0.1");
+            ["no_proxy", "NO_PROXY"].map(|it| env.get(it).cloned().unwrap_or_default())
+        };
+        assert_eq!(no_proxy(&[]), ["", ""]);
+        assert_eq!(no_proxy(&[("http_proxy", "p")]), ["127.0.0.1"; 2]);
+        let one = no_proxy(&[("HTTP_PROXY", "p"), ("NO_PROXY", "a,b")]);
+        assert_eq!(one, ["", "a,b,127.0.0.1"]);
+        for kept in ["*", "x, 127.0.0.1"] {
+            assert_eq!(no_proxy(&[("ALL_PROXY", "p"), ("no_proxy", kept)]), [kept, ""]);
+        }
     }
 
     #[test]

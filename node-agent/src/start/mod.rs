@@ -159,7 +159,6 @@ impl Start {
     /// Writes what the supervisor needs to know.
     async fn describe(&self, plan: Plan, base: &Base, places: Places) -> Result<Held, Error> {
         let settings = &self.node.settings;
-        let api = Some(places.api.clone());
         let cwd = cwd(&places.work, self.kept.spec.worker.working_dir.as_deref());
         let env = environment::environment(&Facts {
             id: self.id,
@@ -188,7 +187,7 @@ impl Start {
                 stack: Some(STACK),
                 nproc: None,
             },
-            api,
+            api: Some(self.node.executor.api(&self.node.data)),
         };
         let (control, leases) = (self.dir.control(), self.node.leases.clone());
         blocking(move || {

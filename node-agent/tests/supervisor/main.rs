@@ -7,4 +7,5 @@ mod ends;
 mod harness;
 mod lease;
 mod log;
+mod relay;
 mod stop;
