@@ -4,7 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use atlas_proto::wire::JobRef;
 use atlas_tests::harness::{Cluster, Run, Settings, binary, eventually};
+use tonic::{Code, Request};
+
+use crate::rpc::Rpc;
 
 /// Asks for its own job, with the token, a broken one and none; then again when it is told to, and says what it heard.
 const ASKS: &str = r#"
@@ -75,6 +79,11 @@ fn a_job_asks_about_itself(executor: &'static str) {
         "{over}"
     );
     assert!(get(&cluster, &path, "").starts_with("HTTP/1.1 401 "));
+    let rpc = Rpc::new(&cluster);
+    let mut request = Request::new(JobRef { job: id.clone() });
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let refused = rpc.wait(rpc.jobs().get_job(request)).unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
     for place in ["node.log", "master.log"] {
         let text = fs::read_to_string(cluster.path(place)).unwrap();
         assert!(!text.contains(&token), "{place} shows the token");
