@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Settings {
     pub executor: &'static str,
     pub workers: u32,
+    /// The node registers its GPUs.
+    pub gpus: bool,
     pub lease: &'static str,
     pub log: &'static str,
     /// What jobs may mount.
@@ -33,6 +35,7 @@ impl Default for Settings {
         Self {
             executor: "process",
             workers: 1,
+            gpus: false,
             lease: "5m",
             log: "debug",
             volumes: "/".into(),
@@ -110,6 +113,7 @@ impl Cluster {
                 "--executor",
                 self.settings.executor,
             ])
+            .args(self.settings.gpus.then_some("--gpus"))
             .args(["--allow-volume", &self.settings.volumes])
             .args(job_user())
             .args(["--worker-image", &image()])

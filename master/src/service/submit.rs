@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use atlas_core::access::{Verb, allow};
-use atlas_core::cluster::Input;
+use atlas_core::cluster::{Input, NodeView};
+use atlas_core::node::ExecutorKind;
 use atlas_core::spec::Bundle;
 use atlas_core::{Identity, JobId, JobSpec, Record};
 use atlas_proto::wire;
@@ -30,8 +31,9 @@ impl Service {
     ) -> Result<Submitted, Error> {
         allow(who, Verb::Submit)?;
         let built = submission::build(request, who);
-        let (id, mut spec, notices) = built.map_err(|it| Error::invalid(it.field, it.why))?;
+        let (id, mut spec, mut notices) = built.map_err(|it| Error::invalid(it.field, it.why))?;
         spec.traceparent = traceparent;
+        notices.extend(self.image_in_vain(&spec).await?);
         if let Some(job) = self.store.job(id).await? {
             return same(job, &spec, notices);
         }
@@ -72,6 +74,21 @@ fn is_as_declared(bundle: &Bundle, measure: Measure) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+impl Service {
+    /// An image means nothing where every node runs jobs as processes. Each says so in the job's log too.
+    async fn image_in_vain(&self, spec: &JobSpec) -> Result<Option<String>, Error> {
+        let Some(image) = &spec.worker.image else { return Ok(None) };
+        let nodes = self.reactor.nodes().await?;
+        let docker = |it: &NodeView| it.record.spec.executor == ExecutorKind::Docker;
+        let in_vain = !nodes.is_empty() && !nodes.iter().any(docker);
+        Ok(in_vain.then(|| {
+            format!(
+                "image {image} will not be used: no node of this cluster runs jobs in containers"
+            )
+        }))
+    }
 }
 
 /// The same id again: the same job, if it is the same content.

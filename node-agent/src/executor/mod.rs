@@ -96,6 +96,8 @@ pub enum Error {
     Look(#[source] std::io::Error),
     #[error("{0} processes of the job are about to end")]
     Ending(usize),
+    #[error("could not write the job's log")]
+    Log(#[from] crate::logs::PreludeError),
     #[error(transparent)]
     Docker(#[from] DockerError),
 }
@@ -114,7 +116,8 @@ impl Error {
             | Self::Refused(_)
             | Self::Gone
             | Self::Look(_)
-            | Self::Ending(_) => Verdict { cause: Cause::Internal, strike: true },
+            | Self::Ending(_)
+            | Self::Log(_) => Verdict { cause: Cause::Internal, strike: true },
             Self::Docker(error) => error.verdict(),
         }
     }
@@ -136,7 +139,7 @@ impl Executor {
         cancel: &CancellationToken,
     ) -> Result<Base, Error> {
         match self {
-            Self::Process(process) => Ok(process.base(spec)),
+            Self::Process(process) => process.base(spec, log),
             Self::Docker(docker) => Ok(docker.base(spec, log, cancel).await?),
         }
     }

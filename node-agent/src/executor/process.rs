@@ -10,6 +10,7 @@ use atlas_core::JobSpec;
 
 use super::seats::{Seat, Seats};
 use super::{Base, Error, Fate, Standing, Supervised};
+use crate::logs::Prelude;
 use crate::options::Settings;
 use crate::paths::{AttemptId, Data, JobDir};
 use crate::slot::{Event, Slot, end_orphans};
@@ -57,11 +58,16 @@ impl Process {
         }
     }
 
-    pub(super) fn base(&self, spec: &JobSpec) -> Base {
+    /// What jobs are built on here; what they ask for in vain is said in their log.
+    pub(super) fn base(&self, spec: &JobSpec, log: &mut Prelude) -> Result<Base, Error> {
+        let without = without(spec);
+        if !without.is_empty() {
+            log.write(without.as_bytes())?;
+        }
         let python = spec.worker.python.clone().or_else(|| self.python.clone());
         let key =
             python.as_deref().map(|it| interpreter(it, &self.env["PATH"])).unwrap_or_default();
-        Base { env: self.env.clone(), python, key, ..Base::default() }
+        Ok(Base { env: self.env.clone(), python, key, ..Base::default() })
     }
 
     pub(super) async fn launch(&self, control: &Path) -> Result<Supervised, Error> {
@@ -193,6 +199,23 @@ impl Process {
     }
 }
 
+/// What a job asked for and does not get without a container.
+fn without(spec: &JobSpec) -> String {
+    let mut text = String::new();
+    if let Some(image) = &spec.worker.image {
+        text += &format!("WARNING: this node runs jobs as processes: image {image} is not used.\n");
+    }
+    let limits = [("--ram", spec.demand.memory > 0), ("--cpus", spec.demand.cpu_milli > 0)];
+    let limits: Vec<&str> = limits.iter().filter(|it| it.1).map(|it| it.0).collect();
+    if !limits.is_empty() {
+        text += &format!(
+            "WARNING: this node runs jobs as processes: {} counted, so that it is not given twice, but not enforced.\n",
+            limits.join(" and ") + if limits.len() == 1 { " is" } else { " are" },
+        );
+    }
+    text
+}
+
 /// Gives a slot its job and waits for the answer.
 async fn hand_over(mut slot: Slot, seat: Seat, control: &Path) -> Result<Supervised, Error> {
     slot.run(control).await?;
@@ -243,6 +266,19 @@ fn python(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_does_not_get_is_said() {
+        let mut spec = crate::tests::spec();
+        (spec.worker.image, spec.demand.memory, spec.demand.cpu_milli) = (None, 0, 0);
+        assert_eq!(without(&spec), "");
+        spec.worker.image = Some("torch:2".into());
+        spec.demand.memory = 1;
+        let text = without(&spec);
+        assert!(text.contains("image torch:2 is not used") && text.contains("--ram is"), "{text}");
+        spec.demand.cpu_milli = 1;
+        assert!(without(&spec).contains("--ram and --cpus are"));
+    }
 
     #[test]
     fn python_comes_before_python3_wherever_it_lies() {

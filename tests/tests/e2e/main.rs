@@ -9,6 +9,7 @@ mod bounds;
 mod browser;
 mod failures;
 mod found;
+mod gpus;
 mod logs;
 mod lost_replies;
 mod many_held;

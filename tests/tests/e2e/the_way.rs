@@ -99,3 +99,16 @@ fn a_queued_job_is_stopped_at_once_and_nothing_is_deleted() {
     }
     cluster.atlas(&["stop", "scheduler", &first]).exits(0);
 }
+
+#[test]
+fn what_a_process_does_not_get_is_said_at_submission_and_in_the_log() {
+    let cluster = Cluster::start(Settings::default());
+    let dir = cluster.project("asks", &[("main.py", "print('in')\n")]);
+    let dir = dir.display().to_string();
+    let options = ["--image", "torch:2", "--ram", "1", "--cpus", "0.5"];
+    let command = ["scheduler", &dir, "main.py"];
+    let args: Vec<&str> = ["submit"].into_iter().chain(options).chain(command).collect();
+    let run = cluster.atlas(&args).exits(0).says("image torch:2 will not be used");
+    assert!(run.stdout.contains("image torch:2 is not used"), "{run:#?}");
+    assert!(run.stdout.contains("--ram and --cpus are counted"), "{run:#?}");
+}
