@@ -77,16 +77,16 @@ mod tests {
 
     const USER: u32 = 65534;
 
-    /// A folder with a file, somebody else's and open to all, where we may make such a one.
-    fn theirs(parent: &Path, name: &str) -> Option<PathBuf> {
+    /// A folder with a file, somebody else's and open to all: only root may make such a one.
+    fn theirs(parent: &Path, name: &str) -> PathBuf {
         let folder = parent.join(name);
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("file"), "x").unwrap();
         for path in [&folder, &folder.join("file")] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
-            lchown(path, Some(USER), Some(USER)).ok()?;
+            lchown(path, Some(USER), Some(USER)).unwrap();
         }
-        Some(folder)
+        folder
     }
 
     fn owner(path: &Path) -> u32 {
@@ -96,9 +96,8 @@ mod tests {
     #[test]
     fn all_of_it_is_ours_and_nobody_else_may_write() {
         let folder = tempfile::tempdir().unwrap();
-        let Some(venv) = theirs(folder.path(), "venv") else { return };
-        let (inner, other) =
-            (theirs(&venv, "inner").unwrap(), theirs(folder.path(), "other").unwrap());
+        let venv = theirs(folder.path(), "venv");
+        let (inner, other) = (theirs(&venv, "inner"), theirs(folder.path(), "other"));
         symlink(&other, inner.join("link")).unwrap();
         lchown(inner.join("link"), Some(USER), Some(USER)).unwrap();
         take_over(&venv).unwrap();
@@ -114,8 +113,8 @@ mod tests {
     #[test]
     fn a_link_that_comes_in_the_place_of_a_folder_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
-        let Some(venv) = theirs(folder.path(), "venv") else { return };
-        let (pkg, other) = (venv.join("pkg"), theirs(folder.path(), "other").unwrap());
+        let venv = theirs(folder.path(), "venv");
+        let (pkg, other) = (venv.join("pkg"), theirs(folder.path(), "other"));
         fs::create_dir(&pkg).unwrap();
         let link = folder.path().join("link");
         symlink(&other, &link).unwrap();
