@@ -50,8 +50,8 @@ async fn a_part_that_ends_is_named_with_its_last_words() {
 async fn a_taken_port_is_named_with_its_holder() {
     let user = User::new();
     let atlas = installed(&user, "exit 3");
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let listener = TcpListener::bind(taken).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
     let run = up(&user, &atlas, &["--http", "0", "--node", "0", "--grpc", &taken.to_string()])
         .await
         .exits(126);
