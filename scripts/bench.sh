@@ -16,8 +16,8 @@ main() {
   "$here/../deploy/worker/build-image.sh" --lean
   "$here/build.sh" --release
   ensure_hyperqueue
-  ATLAS_BENCH_BIN="$(target_dir)/release"
-  export ATLAS_BENCH_BIN ATLAS_BENCH_HQ_PYTHON="$hyperqueue/bin/python" ATLAS_BENCH_IMAGE=atlas/worker:lean
+
+  export ATLAS_BENCH_HQ_PYTHON="$hyperqueue/bin/python" ATLAS_BENCH_IMAGE=atlas/worker:lean
   conditions
   cargo bench --package atlas-tests --bench '*' -- "$@"
 }

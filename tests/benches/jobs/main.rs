@@ -23,7 +23,7 @@ const ALL: &[(&str, fn())] = &[
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
     for (name, measure) in ALL {
-        if wanted.is_empty() || wanted.iter().any(|it| name.starts_with(it.as_str())) {
+        if wanted.is_empty() || wanted.iter().any(|it| name == it) {
             measure();
         }
     }
