@@ -5,20 +5,45 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use atlas_tests::harness::image;
+use atlas_tests::harness::{eventually, image};
 use serde_json::{Value, json};
 
-pub struct Engine;
+/// The engine, and folders for what Atlas mounts into a container.
+pub struct Engine {
+    folders: tempfile::TempDir,
+}
 
 impl Engine {
     pub fn new() -> Self {
-        Self
+        Self { folders: tempfile::tempdir().unwrap() }
+    }
+
+    fn create(&self, command: &[&str], log: &str) -> String {
+        let mount = |name: &str| {
+            let folder = self.folders.path().join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            json!({ "Type": "bind", "Source": folder, "Target": format!("/bench/{name}") })
+        };
+        let mounts: Vec<Value> =
+            ["supervisor", "control", "job", "home", "tmp", "checkpoints", "api"].map(mount).into();
+        let limit = |name: &str, most: i64| json!({ "Name": name, "Soft": most, "Hard": most });
+        let body = json!({ "Image": image(), "Cmd": command, "HostConfig": {
+            "LogConfig": { "Type": log },
+            "Mounts": mounts,
+            "PidsLimit": 32_768,
+            "ShmSize": 1 << 30,
+            "SecurityOpt": ["no-new-privileges"],
+            "Ulimits": [limit("memlock", -1), limit("stack", 64 << 20), limit("nofile", 1_048_576)],
+        } });
+        let reply = post("/containers/create", &body);
+        let reply: Value = serde_json::from_str(&reply).unwrap();
+        reply["Id"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
     }
 
     /// Milliseconds from the call to the time that the container prints.
     pub fn to_first_instruction(&self) -> f64 {
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let id = create(&["date", "+%s%N"], "json-file");
+        let id = self.create(&["date", "+%s%N"], "json-file");
         post(&format!("/containers/{id}/start"), &Value::Null);
         post(&format!("/containers/{id}/wait"), &Value::Null);
         let log = call("GET", &format!("/containers/{id}/logs?stdout=1"), &Value::Null);
@@ -32,6 +57,7 @@ impl Engine {
 
 /// Containers to their end, some at a time.
 pub fn run_many(containers: usize, at_a_time: usize) -> Duration {
+    let engine = Engine::new();
     let began = Instant::now();
     let left = AtomicUsize::new(containers);
     let one_more =
@@ -40,7 +66,7 @@ pub fn run_many(containers: usize, at_a_time: usize) -> Duration {
         for _ in 0..at_a_time {
             scope.spawn(|| {
                 while one_more() {
-                    let id = create(&["/bin/true"], "none");
+                    let id = engine.create(&["/bin/true"], "none");
                     post(&format!("/containers/{id}/start"), &Value::Null);
                     post(&format!("/containers/{id}/wait"), &Value::Null);
                     call("DELETE", &format!("/containers/{id}"), &Value::Null);
@@ -51,20 +77,24 @@ pub fn run_many(containers: usize, at_a_time: usize) -> Duration {
     began.elapsed()
 }
 
-fn create(command: &[&str], log: &str) -> String {
-    let body =
-        json!({ "Image": image(), "Cmd": command, "HostConfig": { "LogConfig": { "Type": log } } });
-    let reply = post("/containers/create", &body);
-    let reply: Value = serde_json::from_str(&reply).unwrap();
-    reply["Id"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
+/// A node is idle once the container of the job before is gone.
+pub fn until_removed(container: &str) {
+    let left = || request("GET", &format!("/containers/{container}/json"), &Value::Null).0;
+    eventually("the container is removed", || (left() == "404").then_some(()));
 }
 
 fn post(path: &str, body: &Value) -> String {
     call("POST", path, body)
 }
 
-/// One request on a connection of its own; the body of the answer.
 fn call(method: &str, path: &str, body: &Value) -> String {
+    let (code, body) = request(method, path, body);
+    assert!(code.starts_with('2') || code == "304", "{method} {path}: {code} {body}");
+    body
+}
+
+/// One request on a connection of its own; code and body of the answer.
+fn request(method: &str, path: &str, body: &Value) -> (String, String) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let mut stream = UnixStream::connect("/var/run/docker.sock").unwrap();
     write!(
@@ -77,7 +107,5 @@ fn call(method: &str, path: &str, body: &Value) -> String {
     stream.read_to_end(&mut answer).unwrap();
     let text = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let code = head.split(' ').nth(1).unwrap();
-    assert!(code.starts_with('2') || code == "304", "{method} {path}: {text}");
-    body.to_owned()
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
 }

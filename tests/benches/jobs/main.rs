@@ -49,7 +49,14 @@ fn print_latencies(name: &str, mut samples: Vec<f64>) {
 fn latency(executor: &'static str, rounds: usize) -> Vec<f64> {
     let cluster = cluster(executor, 1);
     let client = submit::Client::new(&cluster, "date");
-    (0..rounds).map(|_| client.submit_to_first_instruction(&["date", "+%s%N"])).collect()
+    let round = |_| {
+        let (job, took) = client.submit_to_first_instruction(&["date", "+%s%N"]);
+        if executor == "docker" {
+            docker::until_removed(&format!("atlas-{job}.1"));
+        }
+        took
+    };
+    (0..rounds).map(round).collect()
 }
 
 fn latency_process() {

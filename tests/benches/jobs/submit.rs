@@ -59,12 +59,12 @@ impl Client {
         reply.into_inner().job.unwrap().id
     }
 
-    /// Milliseconds from the call to the time that the job prints: nanoseconds since 1970, its last line.
-    pub fn submit_to_first_instruction(&self, command: &[&str]) -> f64 {
+    /// The job, and milliseconds from the call to the time that it prints: nanoseconds since 1970, its last line.
+    pub fn submit_to_first_instruction(&self, command: &[&str]) -> (String, f64) {
         let request = self.request(command);
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut jobs = self.jobs.clone();
-        let printed = self.runtime.block_on(async {
+        let (id, printed) = self.runtime.block_on(async {
             let job = jobs.submit(request).await.unwrap().into_inner().job.unwrap();
             let log =
                 ReadLogRequest { job: job.id.clone(), follow: true, ..ReadLogRequest::default() };
@@ -74,12 +74,13 @@ impl Client {
                 text.extend_from_slice(&chunk.data);
             }
             // The next round begins on an idle node.
-            let mut news = jobs.watch_job(JobRef { job: job.id }).await.unwrap().into_inner();
+            let mut news =
+                jobs.watch_job(JobRef { job: job.id.clone() }).await.unwrap().into_inner();
             while news.message().await.unwrap().is_some() {}
-            String::from_utf8(text).unwrap()
+            (job.id, String::from_utf8(text).unwrap())
         });
         let first = Duration::from_nanos(printed.lines().last().unwrap().parse().unwrap());
-        (first - began).as_secs_f64() * 1000.0
+        (id, (first - began).as_secs_f64() * 1000.0)
     }
 
     /// How long it takes until all are acknowledged.
