@@ -189,13 +189,16 @@ fn an_idle_cluster_uses_no_measurable_time() {
     let cluster = Cluster::start(Settings { log: "info", ..Settings::default() });
     let dir = cluster.project("one", &[("main.py", "")]);
     cluster.atlas(&["submit", "scheduler", dir.to_str().unwrap(), "main.py"]).exits(0);
-    let (since, before) = (Instant::now(), processes(&cluster));
-    let before: Vec<_> = before.into_iter().map(|it| (it, it.1.busy())).collect();
-    eventually("five seconds have passed", || {
-        (since.elapsed() > Duration::from_secs(5)).then_some(())
+    // What follows a job's end, and what the kernel is late to write down, is over some time.
+    eventually("five seconds in which nothing takes any time", || {
+        let (since, before) = (Instant::now(), processes(&cluster));
+        let before: Vec<_> = before.into_iter().map(|it| (it, it.1.busy())).collect();
+        eventually("five seconds have passed", || {
+            (since.elapsed() > Duration::from_secs(5)).then_some(())
+        });
+        let took = |(name, process): (_, Process), busy| (name, process.busy().saturating_sub(busy));
+        let took: Vec<_> = before.into_iter().map(|(it, busy)| took(it, busy)).collect();
+        eprintln!("of 5 s: {took:?}");
+        took.iter().all(|it| it.1 <= Duration::from_millis(20)).then_some(())
     });
-    for ((name, process), busy) in before {
-        let took = process.busy().saturating_sub(busy);
-        assert!(took <= Duration::from_millis(20), "{name} took {took:?} of 5 s");
-    }
 }
