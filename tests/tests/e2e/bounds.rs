@@ -196,7 +196,8 @@ fn an_idle_cluster_uses_no_measurable_time() {
         eventually("five seconds have passed", || {
             (since.elapsed() > Duration::from_secs(5)).then_some(())
         });
-        let took = |(name, process): (_, Process), busy| (name, process.busy().saturating_sub(busy));
+        let took =
+            |(name, process): (_, Process), busy| (name, process.busy().saturating_sub(busy));
         let took: Vec<_> = before.into_iter().map(|(it, busy)| took(it, busy)).collect();
         eprintln!("of 5 s: {took:?}");
         took.iter().all(|it| it.1 <= Duration::from_millis(20)).then_some(())
