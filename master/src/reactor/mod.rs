@@ -22,6 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::edge::token::JobTokens;
 use crate::store::{Batch, CommitError, Mark, Store};
 
+#[cfg(test)]
+pub use commit::until_known;
 pub use feed::Feed;
 pub use handle::Counts;
 use handle::{Ask, Beat, Request};

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod contract;
 mod embedded;
+mod redis;
+mod value;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use atlas_core::{
 use futures::future::BoxFuture;
 
 pub use embedded::Embedded;
+pub use redis::Redis;
 
 /// State that survives the master. Reads see what was committed, and nothing else.
 pub trait Store: Send + Sync + 'static {
@@ -108,6 +111,10 @@ pub enum Error {
         "the store at {place} has layout {found}, this program knows up to {known}; use a newer version of Atlas"
     )]
     TooNew { place: String, found: u32, known: u32 },
+    #[error(
+        "the store at {place} came back at revision {found}, but {known} is next, and the master no longer has all in between; bring back a newer copy of it"
+    )]
+    TooOld { place: String, found: Revision, known: Revision },
 }
 
 /// What became of a commit that did not work.

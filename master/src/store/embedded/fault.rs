@@ -11,10 +11,7 @@ pub enum Fault {
     File(io::Error),
     /// The thread that did it is gone.
     Thread(&'static str),
-    Decode {
-        key: String,
-        source: serde_json::Error,
-    },
+    Value(Error),
 }
 
 impl Fault {
@@ -24,7 +21,7 @@ impl Fault {
             Self::Sqlite(source) => source.into(),
             Self::File(source) => source.into(),
             Self::Thread(source) => source.into(),
-            Self::Decode { key, source } => return Error::Decode { key, source },
+            Self::Value(error) => return error,
         };
         Error::Io { what, place: path.display().to_string(), source }
     }
@@ -33,6 +30,12 @@ impl Fault {
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Value(error)
     }
 }
 

@@ -9,7 +9,6 @@ mod read;
 mod readers;
 #[cfg(test)]
 mod tests;
-mod value;
 mod write;
 mod writer;
 

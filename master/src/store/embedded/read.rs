@@ -11,8 +11,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::fault::Fault;
-use super::value::decode;
-use crate::store::{Filter, Mark, Page, StoredJob};
+use crate::store::value::decode;
+use crate::store::{Error, Filter, Mark, Page, StoredJob};
 
 pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
     from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
@@ -138,11 +138,11 @@ fn stored_job(row: &Row<'_>) -> Result<StoredJob, Fault> {
     Ok(StoredJob { id, spec: spec(id, text(row, 1)?)?, status: status(id, text(row, 2)?)? })
 }
 
-fn spec(id: JobId, text: &str) -> Result<Arc<JobSpec>, Fault> {
+fn spec(id: JobId, text: &str) -> Result<Arc<JobSpec>, Error> {
     decode(|| format!("the spec of job {id}"), text)
 }
 
-fn status(id: JobId, text: &str) -> Result<JobStatus, Fault> {
+fn status(id: JobId, text: &str) -> Result<JobStatus, Error> {
     decode(|| format!("the state of job {id}"), text)
 }
 

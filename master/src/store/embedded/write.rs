@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fault::Fault;
 use super::read::{count, mark};
-use super::value::encode;
+use crate::store::value::encode;
 use crate::store::{Batch, Lead, Mark};
 
 /// Why a commit did not happen.

@@ -1,9 +1,9 @@
-//! Values as they lie in the file: JSON that says its version. Version 1 is read for ever.
+//! Values as they lie in a store: JSON that says its version. Version 1 is read for ever.
 
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::fault::Fault;
+use super::Error as StoreError;
 
 const VERSION: u32 = 1;
 
@@ -19,7 +19,7 @@ pub fn encode<T: Serialize>(value: &T) -> String {
 }
 
 /// Reads what lies under `key`, which is for people.
-pub fn decode<T: DeserializeOwned>(key: impl Fn() -> String, text: &str) -> Result<T, Fault> {
+pub fn decode<T: DeserializeOwned>(key: impl Fn() -> String, text: &str) -> Result<T, StoreError> {
     let source = match serde_json::from_str(text) {
         Ok(Versioned { v: VERSION, value }) => return Ok(value),
         Ok(Versioned { v, .. }) => unknown(v),
@@ -29,7 +29,7 @@ pub fn decode<T: DeserializeOwned>(key: impl Fn() -> String, text: &str) -> Resu
             _ => error,
         },
     };
-    Err(Fault::Decode { key: key(), source })
+    Err(StoreError::Decode { key: key(), source })
 }
 
 fn unknown(version: u32) -> serde_json::Error {

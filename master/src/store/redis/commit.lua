@@ -1,0 +1,137 @@
+-- One commit: everything in it, or nothing. ARGV: epoch, revision before, revision, next position, then the records, each a word
+-- and its values (see write.rs). A script is not undone when it breaks off, so all is looked at before anything is written.
+local epoch = redis.call('GET', EPOCH) or '0'
+local revision = redis.call('GET', REVISION) or '0'
+if epoch ~= ARGV[1] or revision ~= ARGV[2] then
+  return {'overtaken', epoch, revision}
+end
+
+-- How many values follow each word.
+local VALUES = {queued = 9, changed = 5, deleted = 1, node = 2, node_removed = 1, granted = 1}
+
+local function each_record(act)
+  local at = 5
+  while at <= #ARGV do
+    local refused = act(ARGV[at], at)
+    if refused then
+      return refused
+    end
+    at = at + 1 + VALUES[ARGV[at]]
+  end
+end
+
+-- What this commit itself has made of ids and positions so far.
+local there, taken = {}, {}
+
+local function is_there(id)
+  if there[id] == nil then
+    there[id] = redis.call('EXISTS', JOB .. id) == 1
+  end
+  return there[id]
+end
+
+local function is_taken(position)
+  return taken[position] or redis.call('ZCOUNT', JOBS, position, position) > 0
+end
+
+local contradiction = each_record(function(word, at)
+  local id = ARGV[at + 1]
+  if word == 'queued' then
+    local position = ARGV[at + 2]
+    if is_there(id) or is_taken(position) then
+      return 'job ' .. id .. ' or another one at position ' .. position .. ' is there already'
+    end
+    there[id], taken[position] = true, true
+  elseif word == 'changed' then
+    if not is_there(id) then
+      return 'job ' .. id .. ' changed, which is not there'
+    end
+  elseif word == 'deleted' then
+    there[id] = false
+  end
+end)
+if contradiction then
+  return {'contradiction', contradiction}
+end
+
+local function put(set, wanted, position, id)
+  if wanted then
+    redis.call('ZADD', set, position, id)
+  else
+    redis.call('ZREM', set, id)
+  end
+end
+
+local function place(id, position, status, live, host)
+  redis.call('ZADD', STATUS .. status, position, id)
+  put(QUEUE, status == 'queued', position, id)
+  put(LIVE, live == '1', position, id)
+  if host == '' then
+    redis.call('HDEL', JOB_HOST, id)
+  else
+    redis.call('HSET', JOB_HOST, id, host)
+  end
+end
+
+local write = {}
+
+function write.queued(at)
+  local id, position, project, user, status, live, bundle, spec, state = unpack(ARGV, at + 1, at + 9)
+  redis.call('HSET', JOB .. id, 'position', position, 'project', project, 'user', user, 'status', status,
+    'bundle', bundle, 'spec', spec, 'state', state)
+  redis.call('ZADD', JOBS, position, id)
+  redis.call('ZADD', IDS, 0, id)
+  redis.call('ZADD', PROJECT .. project, position, id)
+  redis.call('ZADD', USER .. user, position, id)
+  redis.call('INCR', BUNDLE .. bundle)
+  place(id, position, status, live, '')
+end
+
+function write.changed(at)
+  local id, status, live, host, state = unpack(ARGV, at + 1, at + 5)
+  local key = JOB .. id
+  local position, before = unpack(redis.call('HMGET', key, 'position', 'status'))
+  redis.call('HSET', key, 'status', status, 'state', state)
+  if before ~= status then
+    redis.call('ZREM', STATUS .. before, id)
+  end
+  place(id, position, status, live, host)
+end
+
+function write.deleted(at)
+  local id = ARGV[at + 1]
+  local key = JOB .. id
+  local project, user, status, bundle = unpack(redis.call('HMGET', key, 'project', 'user', 'status', 'bundle'))
+  if not project then
+    return
+  end
+  for _, set in ipairs({JOBS, IDS, QUEUE, LIVE, PROJECT .. project, USER .. user, STATUS .. status}) do
+    redis.call('ZREM', set, id)
+  end
+  redis.call('HDEL', JOB_HOST, id)
+  redis.call('DEL', key)
+  if redis.call('DECR', BUNDLE .. bundle) <= 0 then
+    redis.call('DEL', BUNDLE .. bundle)
+  end
+end
+
+function write.node(at)
+  redis.call('HSET', NODES, ARGV[at + 1], ARGV[at + 2])
+end
+
+function write.node_removed(at)
+  redis.call('HDEL', NODES, ARGV[at + 1])
+end
+
+function write.granted(at)
+  redis.call('SET', GRANTED, ARGV[at + 1])
+end
+
+each_record(function(word, at)
+  write[word](at)
+end)
+redis.call('SET', REVISION, ARGV[3])
+if tonumber(ARGV[4]) > tonumber(redis.call('GET', NEXT_POSITION) or '1') then
+  redis.call('SET', NEXT_POSITION, ARGV[4])
+end
+return {'done'}

@@ -1,0 +1,106 @@
+//! The last commits of this leader, to write back what a server lost that came back older: one that did not sync its last
+//! seconds, or a replica that took over before it had everything.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use atlas_core::Revision;
+
+use crate::store::Batch;
+
+/// `appendfsync everysec` loses two seconds; replicas are seldom later than a minute.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+/// So that a minute of a very busy master stays some tens of megabytes.
+const KEPT_RECORDS: usize = 50_000;
+
+/// The commits of one leader without a gap, oldest first. The last one may be on its way still: whoever tries the next one knows
+/// that it was kept.
+pub struct History {
+    /// The revision before the first of them.
+    base: Revision,
+    commits: VecDeque<(Instant, Batch)>,
+    records: usize,
+}
+
+impl History {
+    /// Of a leader that begins at this revision.
+    pub fn since(base: Revision) -> Self {
+        Self { base, commits: VecDeque::new(), records: 0 }
+    }
+
+    /// The revision of the commit that was tried last.
+    pub fn last(&self) -> Revision {
+        self.commits.back().map_or(self.base, |(_, last)| last.revision)
+    }
+
+    /// Takes a commit that is tried now, maybe again. One that does not follow the last one is not taken.
+    pub fn tried(&mut self, now: Instant, batch: &Batch) {
+        if batch.revision != self.last().next() {
+            return;
+        }
+        self.records += batch.records.len();
+        self.commits.push_back((now, batch.clone()));
+        while self.commits.len() > 1 && self.is_too_much(now) {
+            let Some((_, dropped)) = self.commits.pop_front() else { break };
+            self.records -= dropped.records.len();
+            self.base = dropped.revision;
+        }
+    }
+
+    fn is_too_much(&self, now: Instant) -> bool {
+        let oldest = self.commits.front();
+        self.records > KEPT_RECORDS
+            || oldest.is_some_and(|(at, _)| now.saturating_duration_since(*at) > KEPT_FOR)
+    }
+
+    /// Every commit after `from` and before `to`; `None` = `from` is older than what is remembered.
+    pub fn between(&self, from: Revision, to: Revision) -> Option<Vec<Batch>> {
+        let missing = self.commits.iter().map(|it| &it.1);
+        let missing = missing.filter(|it| it.revision > from && it.revision < to);
+        (from >= self.base).then(|| missing.cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atlas_core::Epoch;
+
+    use super::*;
+    use crate::store::contract::queued;
+
+    fn batch(revision: u64, records: usize) -> Batch {
+        let records = (0..records).map(|it| queued(it as u64 + 1)).collect();
+        Batch { epoch: Epoch(1), revision: Revision(revision), records }
+    }
+
+    fn between(history: &History, from: u64, to: u64) -> Option<Vec<u64>> {
+        let batches = history.between(Revision(from), Revision(to))?;
+        Some(batches.iter().map(|it| it.revision.0).collect())
+    }
+
+    #[test]
+    fn what_came_after_is_told_in_order() {
+        let (mut history, now) = (History::since(Revision(2)), Instant::now());
+        assert_eq!(between(&history, 2, 3), Some(vec![]), "only the leader's own epoch is lost");
+        for revision in [3, 4, 4, 9, 5] {
+            history.tried(now, &batch(revision, 1));
+        }
+        assert_eq!(history.last(), Revision(5));
+        assert_eq!(between(&history, 4, 5), Some(vec![]));
+        assert_eq!(between(&history, 3, 5), Some(vec![4]));
+        assert_eq!(between(&history, 2, 5), Some(vec![3, 4]));
+        assert_eq!(between(&history, 1, 5), None, "commit 2 was another leader's");
+    }
+
+    #[test]
+    fn it_forgets_what_is_old_or_too_much_but_never_the_last_one() {
+        let (mut history, start) = (History::since(Revision(0)), Instant::now());
+        history.tried(start, &batch(1, 1));
+        history.tried(start + KEPT_FOR / 2, &batch(2, 1));
+        assert_eq!(between(&history, 0, 9), Some(vec![1, 2]));
+        history.tried(start + KEPT_FOR + Duration::from_secs(1), &batch(3, 1));
+        assert_eq!((between(&history, 0, 9), between(&history, 1, 9)), (None, Some(vec![2, 3])));
+        history.tried(start + KEPT_FOR, &batch(4, KEPT_RECORDS + 1));
+        assert_eq!((between(&history, 2, 9), between(&history, 3, 9)), (None, Some(vec![4])));
+    }
+}

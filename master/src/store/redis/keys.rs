@@ -1,0 +1,73 @@
+//! Every key that Atlas has in Redis, for programs here and people there (`docs/operating/redis.md`).
+
+use atlas_core::{BundleId, JobId, ProjectName, Status};
+
+/// Which layout the keys below have. An older program refuses a newer layout; a newer one brings an older one up to date.
+pub const LAYOUT: u32 = 1;
+
+/// Names that scripts use too: each is a variable of that name there.
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])* $name:ident = $key:literal;)*) => {
+        $($(#[doc = $doc])* pub const $name: &str = $key;)*
+
+        /// The same names for Lua.
+        pub const FOR_SCRIPTS: &str = concat!($("local ", stringify!($name), " = '", $key, "'\n",)*);
+    };
+}
+
+keys! {
+    /// Number of the layout.
+    LAYOUT_KEY = "atlas:layout";
+    /// Id of the cluster, made by its first master.
+    CLUSTER = "atlas:cluster";
+    /// Number of the leading master.
+    EPOCH = "atlas:epoch";
+    /// Number of the last commit.
+    REVISION = "atlas:revision";
+    /// What the next job gets.
+    NEXT_POSITION = "atlas:next_position";
+    /// Milliseconds that leases last from the next restore, after a planned stop.
+    GRANTED = "atlas:granted_ms";
+    /// Sorted set, position → job: those that wait.
+    QUEUE = "atlas:queue";
+    /// Sorted set, position → job: those that are not done.
+    LIVE = "atlas:live";
+    /// Hash, job → name of the node that holds it.
+    JOB_HOST = "atlas:job_host";
+    /// Sorted set, position → job: all.
+    JOBS = "atlas:jobs";
+    /// Sorted set without scores: all ids, to be found by prefix.
+    IDS = "atlas:ids";
+    /// Hash, name → node.
+    NODES = "atlas:nodes";
+    /// + id: hash of one job, `spec` and `state` in JSON beside what it is found by.
+    JOB = "atlas:job:";
+    /// + project: sorted set, position → job.
+    PROJECT = "atlas:jobs:";
+    /// + user: sorted set, position → job.
+    USER = "atlas:user:";
+    /// + status: sorted set, position → job.
+    STATUS = "atlas:status:";
+    /// + id: how many jobs refer to this bundle.
+    BUNDLE = "atlas:bundle:";
+}
+
+pub fn job(id: JobId) -> String {
+    format!("{JOB}{id}")
+}
+
+pub fn project(name: &ProjectName) -> String {
+    format!("{PROJECT}{name}")
+}
+
+pub fn user(name: &str) -> String {
+    format!("{USER}{name}")
+}
+
+pub fn status(status: Status) -> String {
+    format!("{STATUS}{}", status.word())
+}
+
+pub fn bundle(id: BundleId) -> String {
+    format!("{BUNDLE}{id}")
+}

@@ -1,0 +1,72 @@
+//! The connection, and what its errors mean.
+
+use std::time::Duration;
+
+use atlas_core::Revision;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ErrorKind, RedisError, ServerErrorKind};
+
+use crate::store::Error;
+
+/// Together below the 5 s in which whoever submits hears that the store is away.
+const CONNECT: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// One connection that many requests share; it comes back by itself.
+pub struct Link {
+    manager: ConnectionManager,
+    /// Host and port or socket, never the password.
+    place: String,
+}
+
+impl Link {
+    /// Connects at the first request.
+    pub fn new(client: Client) -> Result<Self, Error> {
+        let place = client.get_connection_info().addr().to_string();
+        // Whoever asked tries again; here it would only hide for how long.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(ANSWER));
+        match ConnectionManager::new_lazy_with_config(client, config) {
+            Ok(manager) => Ok(Self { manager, place }),
+            Err(source) => {
+                Err(Error::Io { what: "prepare a connection", place, source: source.into() })
+            }
+        }
+    }
+
+    pub fn connection(&self) -> ConnectionManager {
+        self.manager.clone()
+    }
+
+    pub fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    pub fn too_old(&self, found: Revision, tried: Revision) -> Error {
+        Error::TooOld { place: self.place(), found, known: tried }
+    }
+
+    pub fn failed(&self, what: &'static str, source: RedisError) -> Error {
+        Error::Io { what, place: self.place(), source: source.into() }
+    }
+}
+
+/// Whether the server said no before it did anything. Whatever else happens, nobody knows what became of the order.
+pub fn is_refusal(error: &RedisError) -> bool {
+    /// Words of the server for which the library has no kind: memory, disk, another script, replicas, the password.
+    const CODES: [&str; 6] = ["OOM", "MISCONF", "BUSY", "NOREPLICAS", "NOAUTH", "WRONGPASS"];
+    match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => true,
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::NoPerm
+                | ServerErrorKind::NoScript
+        ),
+        _ => error.is_connection_refusal() || error.code().is_some_and(|it| CODES.contains(&it)),
+    }
+}

@@ -1,0 +1,151 @@
+//! Redis, or Valkey: the store of a cluster. A commit is one script, which Redis runs as a whole; values are JSON, and every key
+//! stands in `keys.rs`.
+
+mod history;
+mod keys;
+mod link;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use atlas_core::cluster::Snapshot;
+use atlas_core::{BundleId, ClusterId, Epoch, JobId};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJob};
+use history::History;
+use link::Link;
+use write::Scripts;
+
+/// A store in one database of a server.
+pub struct Redis {
+    link: Link,
+    scripts: Scripts,
+    leading: Mutex<Option<Leading>>,
+}
+
+/// What the leader can write back.
+struct Leading {
+    cluster: ClusterId,
+    epoch: Epoch,
+    history: History,
+}
+
+impl Redis {
+    /// Connects at the first request.
+    pub fn new(client: redis::Client) -> Result<Self, Error> {
+        let leading = Mutex::new(None);
+        Ok(Self { link: Link::new(client)?, scripts: Scripts::new(), leading })
+    }
+
+    async fn take_the_lead(&self) -> Result<Lead, Error> {
+        let lead = self.scripts.lead(&self.link).await?;
+        let Lead { cluster, mark } = &lead;
+        let history = History::since(mark.revision);
+        *self.leading() = Some(Leading { cluster: cluster.clone(), epoch: mark.epoch, history });
+        Ok(lead)
+    }
+
+    /// Writes a batch; before it, what the server lost of those before.
+    async fn write(&self, batch: &Batch) -> Result<(), CommitError> {
+        if let Some(leading) = self.leading().as_mut().filter(|it| it.epoch == batch.epoch) {
+            leading.history.tried(Instant::now(), batch);
+        }
+        loop {
+            match self.scripts.commit(&self.link, batch).await {
+                Err(CommitError::Overtaken { found, tried })
+                    if self.write_back(found, tried).await? => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// True when the server was older than what it had acknowledged, and is not any more.
+    async fn write_back(&self, found: Mark, tried: Mark) -> Result<bool, CommitError> {
+        let Some((cluster, missing)) = self.missing(found, tried)? else { return Ok(false) };
+        tracing::error!(
+            "Redis at {} came back at revision {}, older than what it had acknowledged: writing {} commits again",
+            self.link.place(),
+            found.revision,
+            missing.len()
+        );
+        if !self.scripts.reclaim(&self.link, &cluster, tried.epoch, found).await? {
+            return Ok(false);
+        }
+        for batch in &missing {
+            self.scripts.commit(&self.link, batch).await?;
+        }
+        Ok(true)
+    }
+
+    /// What a server at this mark lacks; `None` = nothing, it is another leader's.
+    fn missing(
+        &self,
+        found: Mark,
+        tried: Mark,
+    ) -> Result<Option<(ClusterId, Vec<Batch>)>, CommitError> {
+        let leading = self.leading();
+        let Some(leading) = leading.as_ref().filter(|it| it.epoch == tried.epoch) else {
+            return Ok(None);
+        };
+        let is_older = found.epoch < tried.epoch || found.revision.next() < tried.revision;
+        if found.epoch > tried.epoch || !is_older || leading.history.last() != tried.revision {
+            return Ok(None);
+        }
+        match leading.history.between(found.revision, tried.revision) {
+            Some(missing) => Ok(Some((leading.cluster.clone(), missing))),
+            None => Err(CommitError::Refused(self.link.too_old(found.revision, tried.revision))),
+        }
+    }
+
+    fn leading(&self) -> MutexGuard<'_, Option<Leading>> {
+        self.leading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Redis {
+    fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>> {
+        self.take_the_lead().boxed()
+    }
+
+    fn restore(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+        read::restore(&self.link).boxed()
+    }
+
+    fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), CommitError>> {
+        self.write(batch).boxed()
+    }
+
+    fn mark(&self) -> BoxFuture<'_, Result<Mark, Error>> {
+        read::mark(&self.link).boxed()
+    }
+
+    fn job(&self, id: JobId) -> BoxFuture<'_, Result<Option<StoredJob>, Error>> {
+        read::job(&self.link, id).boxed()
+    }
+
+    fn jobs_with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<JobId>, Error>> {
+        read::jobs_with_prefix(&self.link, prefix, limit).boxed()
+    }
+
+    fn jobs<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
+        read::jobs(&self.link, filter, *page).boxed()
+    }
+
+    fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>> {
+        read::uses_bundle(&self.link, bundle).boxed()
+    }
+}

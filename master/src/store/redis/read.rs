@@ -1,0 +1,213 @@
+//! The look-ups.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use atlas_core::cluster::Snapshot;
+use atlas_core::node::NodeRecord;
+use atlas_core::time::Millis;
+use atlas_core::{BundleId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status};
+use redis::{AsyncCommands as _, Pipeline, RedisResult};
+
+use super::keys;
+use super::link::Link;
+use crate::store::value::decode;
+use crate::store::{Error, Filter, Mark, Page, StoredJob};
+
+/// So many jobs travel at once.
+const BATCH: usize = 500;
+
+pub async fn mark(link: &Link) -> Result<Mark, Error> {
+    let read = link.connection().mget(&[keys::EPOCH, keys::REVISION]).await;
+    let (epoch, revision): (Option<u64>, Option<u64>) =
+        read.map_err(|error| link.failed("read the last revision", error))?;
+    Ok(Mark {
+        epoch: Epoch(epoch.unwrap_or_default()),
+        revision: Revision(revision.unwrap_or_default()),
+    })
+}
+
+/// Everything live, in the order of the queue, as of one moment: again from the start while somebody writes.
+pub async fn restore(link: &Link) -> Result<Snapshot, Error> {
+    loop {
+        let before = mark(link).await?;
+        let snapshot = read_live(link).await?;
+        if let (Some(snapshot), true) = (snapshot, mark(link).await? == before) {
+            return Ok(snapshot);
+        }
+    }
+}
+
+/// `None` = a job went away in between.
+async fn read_live(link: &Link) -> Result<Option<Snapshot>, Error> {
+    let failed = |error| link.failed("read what is live", error);
+    let mut to = link.connection();
+    let (next, granted): (Option<u64>, Option<u64>) =
+        to.mget(&[keys::NEXT_POSITION, keys::GRANTED]).await.map_err(failed)?;
+    let nodes: HashMap<String, String> = to.hgetall(keys::NODES).await.map_err(failed)?;
+    let ids: Vec<JobText> = to.zrange(keys::LIVE, 0, -1).await.map_err(failed)?;
+    let mut jobs = Vec::with_capacity(ids.len());
+    let mut specs = Specs::default();
+    for ids in ids.chunks(BATCH) {
+        for (id, row) in ids.iter().zip(rows(link, ids).await.map_err(failed)?) {
+            let Some(Row { spec, state, .. }) = row else { return Ok(None) };
+            let id = parse(id)?;
+            jobs.push((id, specs.read(id, spec)?, status(id, &state)?));
+        }
+    }
+    Ok(Some(Snapshot {
+        jobs,
+        nodes: read_nodes(nodes)?,
+        next_position: Position(next.unwrap_or(1)),
+        granted: granted.filter(|it| *it > 0).map(Millis),
+    }))
+}
+
+fn read_nodes(nodes: HashMap<String, String>) -> Result<Vec<NodeRecord>, Error> {
+    let read = |(name, text): (String, String)| decode(|| format!("node {name}"), &text);
+    let mut nodes = nodes.into_iter().map(read).collect::<Result<Vec<NodeRecord>, Error>>()?;
+    nodes.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+    Ok(nodes)
+}
+
+pub async fn job(link: &Link, id: JobId) -> Result<Option<StoredJob>, Error> {
+    let found = rows(link, &[id.to_string()]).await;
+    let mut found = found.map_err(|error| link.failed("look a job up", error))?;
+    found.pop().flatten().map(|row| row.job(id)).transpose()
+}
+
+pub async fn jobs_with_prefix(
+    link: &Link,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<JobId>, Error> {
+    // `g` stands behind every digit of an id.
+    let (from, to) = (format!("[{prefix}"), format!("({prefix}g"));
+    let limit = isize::try_from(limit).unwrap_or(isize::MAX);
+    let found = link.connection().zrangebylex_limit(keys::IDS, from, to, 0, limit).await;
+    let ids: Vec<JobText> = found.map_err(|error| link.failed("look for jobs", error))?;
+    ids.iter().map(|it| parse(it)).collect()
+}
+
+/// Walks the shortest index from the newest on, and looks at each job for the rest of the filter.
+pub async fn jobs(link: &Link, filter: &Filter, page: Page) -> Result<Vec<StoredJob>, Error> {
+    let failed = |error| link.failed("list jobs", error);
+    let index = shortest(link, filter).await.map_err(failed)?;
+    let mut found = Vec::new();
+    let mut before = page.before.map_or_else(|| "+inf".to_owned(), |it| format!("({it}"));
+    while found.len() < page.limit {
+        let batch = isize::try_from(BATCH.min(page.limit)).expect("it is short");
+        let ids: Vec<(JobText, u64)> = link
+            .connection()
+            .zrevrangebyscore_limit_withscores(&index, &before, "-inf", 0, batch)
+            .await
+            .map_err(failed)?;
+        let Some((_, last)) = ids.last() else { break };
+        before = format!("({last}");
+        let ids: Vec<JobText> = ids.into_iter().map(|(id, _)| id).collect();
+        for (id, row) in ids.iter().zip(rows(link, &ids).await.map_err(failed)?) {
+            // One that is gone was deleted just now.
+            if let Some(row) = row.filter(|row| row.fits(filter)) {
+                found.push(row.job(parse(id)?)?);
+            }
+        }
+    }
+    found.truncate(page.limit);
+    Ok(found)
+}
+
+async fn shortest(link: &Link, filter: &Filter) -> RedisResult<String> {
+    let Filter { project, status, user } = filter;
+    let wanted = [
+        project.as_ref().map(keys::project),
+        status.map(keys::status),
+        user.as_deref().map(keys::user),
+    ];
+    let indexes: Vec<String> = wanted.into_iter().flatten().collect();
+    if indexes.is_empty() {
+        return Ok(keys::JOBS.to_owned());
+    }
+    let mut counts = Pipeline::new();
+    for index in &indexes {
+        counts.zcard(index);
+    }
+    let counts: Vec<u64> = counts.query_async(&mut link.connection()).await?;
+    let shortest = indexes.into_iter().zip(counts).min_by_key(|it| it.1);
+    Ok(shortest.expect("there is one at least").0)
+}
+
+pub async fn uses_bundle(link: &Link, bundle: BundleId) -> Result<bool, Error> {
+    let found = link.connection().exists(keys::bundle(bundle)).await;
+    found.map_err(|error| link.failed("look for the users of a bundle", error))
+}
+
+/// An id as it stands in Redis.
+type JobText = String;
+
+/// The hash of a job, as far as it is read.
+struct Row {
+    project: String,
+    user: String,
+    status: String,
+    spec: String,
+    state: String,
+}
+
+impl Row {
+    fn fits(&self, filter: &Filter) -> bool {
+        let Filter { project, status, user } = filter;
+        project.as_ref().is_none_or(|it| it.as_str() == self.project)
+            && status.is_none_or(|it: Status| it.word() == self.status)
+            && user.as_ref().is_none_or(|it| *it == self.user)
+    }
+
+    fn job(self, id: JobId) -> Result<StoredJob, Error> {
+        let spec = Specs::default().read(id, self.spec)?;
+        Ok(StoredJob { id, spec, status: status(id, &self.state)? })
+    }
+}
+
+/// The jobs of these ids in one round trip; `None` for one that is not there.
+async fn rows(link: &Link, ids: &[JobText]) -> RedisResult<Vec<Option<Row>>> {
+    const FIELDS: [&str; 5] = ["project", "user", "status", "spec", "state"];
+    let mut asked = Pipeline::new();
+    for id in ids {
+        asked.hmget(format!("{}{id}", keys::JOB), &FIELDS);
+    }
+    let rows: Vec<[Option<String>; 5]> = asked.query_async(&mut link.connection()).await?;
+    let row = |[project, user, status, spec, state]: [Option<String>; 5]| {
+        Some(Row { project: project?, user: user?, status: status?, spec: spec?, state: state? })
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Jobs submitted one after the other are often the same but for their ids: they share one spec.
+#[derive(Default)]
+struct Specs {
+    last: Option<(String, Arc<JobSpec>)>,
+}
+
+impl Specs {
+    fn read(&mut self, id: JobId, text: String) -> Result<Arc<JobSpec>, Error> {
+        if let Some((same, spec)) = &self.last
+            && *same == text
+        {
+            return Ok(spec.clone());
+        }
+        let spec: Arc<JobSpec> = decode(|| format!("the spec of job {id}"), &text)?;
+        self.last = Some((text, spec.clone()));
+        Ok(spec)
+    }
+}
+
+fn status(id: JobId, text: &str) -> Result<JobStatus, Error> {
+    decode(|| format!("the state of job {id}"), text)
+}
+
+fn parse(id: &str) -> Result<JobId, Error> {
+    let wrong = |error: atlas_core::id::Invalid| {
+        let source = serde::de::Error::custom(error);
+        Error::Decode { key: format!("the job id {id:?}"), source }
+    };
+    id.parse().map_err(wrong)
+}

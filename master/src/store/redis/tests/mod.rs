@@ -1,0 +1,155 @@
+//! On real servers: the contract, and what only this store can get wrong.
+
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+
+use super::*;
+use crate::reactor::until_known;
+use crate::store::contract::{self, Leader, Place};
+use server::Server;
+
+/// One after the other, each database a place.
+fn places(server: &Server) -> impl Fn() -> Place {
+    let next = AtomicUsize::new(0);
+    move || {
+        let client = server.client(next.fetch_add(1, Ordering::Relaxed));
+        Box::new(move || Arc::new(Redis::new(client.clone()).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract() {
+    let server = Server::start(&[]);
+    contract::check(places(&server)).await;
+}
+
+/// A leader on the first database.
+async fn leader(server: &Server) -> Leader {
+    Leader::of(Arc::new(Redis::new(server.client(0)).unwrap())).await
+}
+
+/// Statements of an administrator.
+async fn order(server: &Server, words: &[&str]) {
+    let mut connection = server.client(0).get_multiplexed_async_connection().await.unwrap();
+    let mut command = redis::cmd(words[0]);
+    let done: redis::RedisResult<redis::Value> =
+        command.arg(&words[1..]).query_async(&mut connection).await;
+    done.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+}
+
+fn reader(server: &Server) -> Redis {
+    Redis::new(server.client(0)).unwrap()
+}
+
+/// As the reactor does it: again until its fate is known.
+async fn commit_at_last(
+    leader: &mut Leader,
+    records: Vec<atlas_core::Record>,
+    refusing: watch::Sender<Option<String>>,
+) {
+    let next = Mark { revision: leader.mark.revision.next(), ..leader.mark };
+    let batch = Batch { epoch: next.epoch, revision: next.revision, records };
+    until_known(leader.store.clone(), Arc::new(batch), refusing).await.unwrap();
+    leader.mark = next;
+}
+
+async fn live(leader: &Leader) -> Vec<JobId> {
+    leader.store.restore().await.unwrap().jobs.iter().map(|it| it.0).collect()
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_and_loses_nothing() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]);
+    let mut leader = leader(&server).await;
+    leader.commit([contract::queued(1)]).await;
+    order(&server, &["CONFIG", "SET", "maxmemory", "1mb"]).await;
+    for _ in 0..2 {
+        let refused = leader.try_commit(vec![contract::queued(2)]).await;
+        assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+    }
+    assert_eq!(live(&leader).await, [contract::id(1)]);
+    order(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    leader.commit([contract::queued(2)]).await;
+    assert_eq!(live(&leader).await, [contract::id(1), contract::id(2)]);
+}
+
+#[tokio::test]
+async fn a_replica_refuses_to_be_written_to() {
+    let server = Server::start(&[]);
+    let mut leader = leader(&server).await;
+    order(&server, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let refused = leader.try_commit(vec![contract::queued(1)]).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+    order(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    leader.commit([contract::queued(1)]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_has_everything_when_it_is_back() {
+    let mut server = Server::start(&[]);
+    let mut leader = leader(&server).await;
+    leader.commit([contract::queued(1)]).await;
+    server.kill();
+    let began = Instant::now();
+    let gone = leader.try_commit(vec![contract::queued(2)]).await;
+    assert!(matches!(gone, Err(CommitError::Refused(_) | CommitError::Unknown(_))), "{gone:?}");
+    assert!(leader.store.job(contract::id(1)).await.is_err());
+    assert!(began.elapsed().as_secs() < 5, "whoever submits hears of it within 5 s");
+    server.start_again();
+    leader.commit([contract::queued(2)]).await;
+    assert_eq!(live(&leader).await, [contract::id(1), contract::id(2)]);
+}
+
+#[tokio::test]
+async fn what_a_server_forgot_is_written_back_by_the_leader_that_remembers() {
+    let mut server = Server::start(&["--appendonly", "no"]);
+    let mut leader = leader(&server).await;
+    leader.commit([contract::queued(1), contract::queued(2)]).await;
+    leader.commit([contract::changed(1, contract::running("a"))]).await;
+    let before = leader.store.restore().await.unwrap().jobs;
+    server.kill();
+    server.start_again();
+    assert_eq!(reader(&server).mark().await.unwrap(), Mark::default());
+    commit_at_last(&mut leader, vec![], watch::channel(None).0).await;
+    assert_eq!(leader.store.restore().await.unwrap().jobs, before);
+    assert_eq!(leader.store.mark().await.unwrap(), leader.mark);
+}
+
+#[tokio::test]
+async fn what_nobody_remembers_is_no_longer_led() {
+    let mut server = Server::start(&["--appendonly", "no"]);
+    let mut before = leader(&server).await;
+    before.commit([contract::queued(1)]).await;
+    let mut leader = leader(&server).await;
+    server.kill();
+    server.start_again();
+    // The connection of before is dead, which the first one finds out.
+    let _ = leader.try_commit(vec![contract::queued(2)]).await;
+    let refused = leader.try_commit(vec![contract::queued(2)]).await;
+    let Err(CommitError::Refused(error)) = refused else { panic!("{refused:?}") };
+    assert!(matches!(error, Error::TooOld { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_found_to_be_kept() {
+    let server = Server::start(&[]);
+    let mut leader = leader(&server).await;
+    leader.commit([contract::queued(1)]).await;
+    server.freeze();
+    let (refusing, mut refused) = watch::channel(None);
+    let until_refused = async {
+        let why = refused.wait_for(Option::is_some).await.unwrap().clone();
+        // What was sent is in the socket: the server reads it now, though nobody waits for the answer.
+        server.thaw();
+        why
+    };
+    let commit = commit_at_last(&mut leader, vec![contract::queued(2)], refusing);
+    let ((), why) = futures::future::join(commit, until_refused).await;
+    assert!(why.as_ref().is_some_and(|it| it.contains("did not say")), "{why:?}");
+    assert_eq!(live(&leader).await, [contract::id(1), contract::id(2)]);
+    leader.commit([contract::queued(3)]).await;
+}

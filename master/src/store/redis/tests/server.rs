@@ -1,0 +1,79 @@
+//! A real server of a test's own, on a socket in a folder of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+/// Redis, or what `ATLAS_TEST_REDIS` names.
+pub struct Server {
+    folder: TempDir,
+    arguments: Vec<String>,
+    child: Child,
+}
+
+impl Server {
+    pub fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let child = start(&folder, &arguments);
+        Self { folder, arguments, child }
+    }
+
+    pub fn client(&self, database: usize) -> redis::Client {
+        let socket = self.folder.path().join("sock");
+        redis::Client::open(format!("redis+unix://{}?db={database}", socket.display())).unwrap()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// It is there, and does nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub fn start_again(&mut self) {
+        self.child = start(&self.folder, &self.arguments);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns once it takes connections.
+fn start(folder: &TempDir, arguments: &[String]) -> Child {
+    let program = std::env::var("ATLAS_TEST_REDIS").unwrap_or_else(|_| "redis-server".into());
+    let mut child = Command::new(&program)
+        .args(["--port", "0", "--unixsocket", "sock", "--databases", "64", "--save", ""])
+        .args(["--appendonly", "yes", "--appendfsync", "always", "--dir", "."])
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("could not start {program}: {error}; scripts/test.sh installs it")
+        });
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let ready =
+        said.by_ref().find(|line| line.to_lowercase().contains("ready to accept connections"));
+    assert!(ready.is_some(), "{program} ended before it was ready");
+    // It goes on writing.
+    std::thread::spawn(move || said.for_each(drop));
+    child
+}

@@ -1,0 +1,166 @@
+//! What a commit sends: words and values for `commit.lua`.
+
+use atlas_core::job::JobState;
+use atlas_core::time::Millis;
+use atlas_core::{ClusterId, Epoch, JobId, JobStatus, Position, Record, Revision};
+use redis::{RedisError, RedisResult, Script, ScriptInvocation};
+
+use super::keys;
+use super::link::{Link, is_refusal};
+use crate::store::value::encode;
+use crate::store::{Batch, CommitError, Error, Lead, Mark};
+
+/// The scripts, with the names of the keys before them. The first line asks Redis to look at memory and role before it begins.
+pub struct Scripts {
+    lead: Script,
+    commit: Script,
+    reclaim: Script,
+}
+
+impl Scripts {
+    pub fn new() -> Self {
+        let script = |body| Script::new(&format!("#!lua\n{}{body}", keys::FOR_SCRIPTS));
+        Self {
+            lead: script(include_str!("lead.lua")),
+            commit: script(include_str!("commit.lua")),
+            reclaim: script(include_str!("reclaim.lua")),
+        }
+    }
+
+    /// Takes the lead; a store without a cluster becomes that of a new one.
+    pub async fn lead(&self, link: &Link) -> Result<Lead, Error> {
+        let what = "take the lead";
+        let cluster = uuid::Uuid::new_v4().to_string();
+        let mut order = self.lead.arg(keys::LAYOUT);
+        order.arg(cluster);
+        let replied = order.invoke_async(&mut link.connection()).await;
+        let (layout, cluster, epoch, revision): (u32, String, u64, u64) =
+            replied.map_err(|error| link.failed(what, error))?;
+        if layout != keys::LAYOUT {
+            return Err(Error::TooNew { place: link.place(), found: layout, known: keys::LAYOUT });
+        }
+        let cluster = read_cluster(&cluster)?;
+        Ok(Lead { cluster, mark: Mark { epoch: Epoch(epoch), revision: Revision(revision) } })
+    }
+
+    /// All of the batch or nothing.
+    pub async fn commit(&self, link: &Link, batch: &Batch) -> Result<(), CommitError> {
+        let order = self.order(batch);
+        let replied = order.invoke_async(&mut link.connection()).await;
+        let failed = |error| link.failed("write a commit", error);
+        match answer(replied) {
+            Ok(Answer::Done) => Ok(()),
+            Ok(Answer::Overtaken(found)) => {
+                let tried = Mark { epoch: batch.epoch, revision: batch.revision };
+                Err(CommitError::Overtaken { found, tried })
+            }
+            Ok(Answer::Contradiction(what)) => Err(CommitError::Contradiction(what)),
+            Err(error) if is_refusal(&error) => Err(CommitError::Refused(failed(error))),
+            Err(error) => Err(CommitError::Unknown(failed(error))),
+        }
+    }
+
+    /// Leads again where a server forgot it; false = it did not, or another one leads.
+    pub async fn reclaim(
+        &self,
+        link: &Link,
+        cluster: &ClusterId,
+        epoch: Epoch,
+        found: Mark,
+    ) -> Result<bool, CommitError> {
+        let mut order = self.reclaim.arg(keys::LAYOUT);
+        order.arg(cluster.to_string()).arg(epoch.0).arg(found.revision.0);
+        let replied: RedisResult<u8> = order.invoke_async(&mut link.connection()).await;
+        let failed = |error| CommitError::Refused(link.failed("take the lead again", error));
+        Ok(replied.map_err(failed)? == 1)
+    }
+
+    fn order(&self, batch: &Batch) -> ScriptInvocation<'_> {
+        let Batch { epoch, revision, records } = batch;
+        let mut order = self.commit.arg(epoch.0);
+        order.arg(revision.0.wrapping_sub(1)).arg(revision.0).arg(next_position(records).0);
+        for record in records {
+            append(&mut order, record);
+        }
+        order
+    }
+}
+
+fn read_cluster(text: &str) -> Result<ClusterId, Error> {
+    text.parse().map_err(|error: atlas_core::id::Invalid| Error::Decode {
+        key: keys::CLUSTER.to_owned(),
+        source: serde::de::Error::custom(error),
+    })
+}
+
+enum Answer {
+    Done,
+    Overtaken(Mark),
+    Contradiction(String),
+}
+
+fn answer(replied: RedisResult<Vec<String>>) -> RedisResult<Answer> {
+    let words = replied?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse::<u64>().ok();
+    match words.as_slice() {
+        ["done"] => Ok(Answer::Done),
+        ["contradiction", what] => Ok(Answer::Contradiction((*what).to_owned())),
+        ["overtaken", epoch, revision] => match (number(epoch), number(revision)) {
+            (Some(epoch), Some(revision)) => {
+                Ok(Answer::Overtaken(Mark { epoch: Epoch(epoch), revision: Revision(revision) }))
+            }
+            _ => Err(strange(&words)),
+        },
+        _ => Err(strange(&words)),
+    }
+}
+
+fn strange(words: &[&str]) -> RedisError {
+    let kind = redis::ErrorKind::UnexpectedReturnType;
+    (kind, "the script for commits answered", words.join(" ")).into()
+}
+
+fn next_position(records: &[Record]) -> Position {
+    let queued = records.iter().filter_map(|record| match record {
+        Record::JobQueued { status, .. } => Some(status.position.next()),
+        _ => None,
+    });
+    queued.max().unwrap_or_default()
+}
+
+fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
+    match record {
+        Record::JobQueued { id, spec, status } => {
+            order.arg("queued").arg(text(*id)).arg(status.position.0).arg(spec.project.as_str());
+            order.arg(&spec.user).arg(status.status().word()).arg(is_live(status));
+            order.arg(spec.bundle.id.to_string()).arg(encode(spec)).arg(encode(status));
+        }
+        Record::JobChanged { id, event: _, status } => {
+            let host = status.state.placement().map_or("", |it| it.node.as_str());
+            order.arg("changed").arg(text(*id)).arg(status.status().word()).arg(is_live(status));
+            order.arg(host).arg(encode(status));
+        }
+        Record::JobDeleted { id } => {
+            order.arg("deleted").arg(text(*id));
+        }
+        Record::NodeChanged(node) => {
+            order.arg("node").arg(node.spec.name.as_str()).arg(encode(node));
+        }
+        Record::NodeRemoved(name) => {
+            order.arg("node_removed").arg(name.as_str());
+        }
+        Record::LeaseGranted(Millis(span)) => {
+            order.arg("granted").arg(*span);
+        }
+    }
+}
+
+fn text(id: JobId) -> String {
+    id.to_string()
+}
+
+/// Whether a new leader must know of it.
+fn is_live(status: &JobStatus) -> u8 {
+    u8::from(!matches!(status.state, JobState::Done { .. }))
+}
