@@ -10,5 +10,6 @@ pub mod process;
 pub mod service;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
 
 pub use chain::Chain;

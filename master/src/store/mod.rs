@@ -17,7 +17,7 @@ use atlas_core::{
 use futures::future::BoxFuture;
 
 pub use embedded::Embedded;
-pub use redis::Redis;
+pub use redis::{Access as RedisAccess, Redis};
 
 /// State that survives the master. Reads see what was committed, and nothing else.
 pub trait Store: Send + Sync + 'static {
@@ -111,6 +111,8 @@ pub enum Error {
         "the store at {place} has layout {found}, this program knows up to {known}; use a newer version of Atlas"
     )]
     TooNew { place: String, found: u32, known: u32 },
+    #[error("Redis at {place} cannot be used: {why}")]
+    Unfit { place: String, why: String },
     #[error(
         "the store at {place} came back at revision {found}, but {known} is next, and the master no longer has all in between; bring back a newer copy of it"
     )]

@@ -1,6 +1,6 @@
 //! Every key that Atlas has in Redis, for programs here and people there (`docs/operating/redis.md`).
 
-use atlas_core::{BundleId, JobId, ProjectName, Status};
+use atlas_core::{BundleId, ProjectName, Status};
 
 /// Which layout the keys below have. An older program refuses a newer layout; a newer one brings an older one up to date.
 pub const LAYOUT: u32 = 1;
@@ -8,7 +8,11 @@ pub const LAYOUT: u32 = 1;
 /// Names that scripts use too: each is a variable of that name there.
 macro_rules! keys {
     ($($(#[doc = $doc:literal])* $name:ident = $key:literal;)*) => {
-        $($(#[doc = $doc])* pub const $name: &str = $key;)*
+        $(
+            $(#[doc = $doc])*
+            #[allow(dead_code, reason = "some are used by scripts only")]
+            pub const $name: &str = $key;
+        )*
 
         /// The same names for Lua.
         pub const FOR_SCRIPTS: &str = concat!($("local ", stringify!($name), " = '", $key, "'\n",)*);
@@ -50,10 +54,6 @@ keys! {
     STATUS = "atlas:status:";
     /// + id: how many jobs refer to this bundle.
     BUNDLE = "atlas:bundle:";
-}
-
-pub fn job(id: JobId) -> String {
-    format!("{JOB}{id}")
 }
 
 pub fn project(name: &ProjectName) -> String {

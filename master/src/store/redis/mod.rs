@@ -1,6 +1,8 @@
 //! Redis, or Valkey: the store of a cluster. A commit is one script, which Redis runs as a whole; values are JSON, and every key
 //! stands in `keys.rs`.
 
+mod access;
+mod fitness;
 mod history;
 mod keys;
 mod link;
@@ -18,6 +20,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJob};
+pub use access::Access;
 use history::History;
 use link::Link;
 use write::Scripts;
@@ -37,8 +40,15 @@ struct Leading {
 }
 
 impl Redis {
+    /// Connects, and refuses a server that is not fit to keep a cluster. Returns what an administrator should know of it.
+    pub async fn open(access: &Access) -> Result<(Self, Vec<String>), Error> {
+        let store = Self::new(access.client()?)?;
+        let warnings = fitness::check(&store.link).await?;
+        Ok((store, warnings))
+    }
+
     /// Connects at the first request.
-    pub fn new(client: redis::Client) -> Result<Self, Error> {
+    fn new(client: redis::Client) -> Result<Self, Error> {
         let leading = Mutex::new(None);
         Ok(Self { link: Link::new(client)?, scripts: Scripts::new(), leading })
     }

@@ -153,3 +153,49 @@ async fn a_commit_whose_answer_was_lost_is_found_to_be_kept() {
     assert_eq!(live(&leader).await, [contract::id(1), contract::id(2)]);
     leader.commit([contract::queued(3)]).await;
 }
+
+#[tokio::test]
+async fn a_server_that_evicts_is_refused_and_one_that_forgets_is_warned_of() {
+    let server = Server::start(&[]);
+    let (_, warnings) = Redis::open(&server.access()).await.unwrap();
+    assert_eq!(warnings, [""; 0]);
+    order(&server, &["CONFIG", "SET", "appendfsync", "everysec"]).await;
+    let (_, warnings) = Redis::open(&server.access()).await.unwrap();
+    assert!(warnings[0].contains("appendfsync everysec"), "{warnings:?}");
+    order(&server, &["CONFIG", "SET", "appendonly", "no"]).await;
+    let (_, warnings) = Redis::open(&server.access()).await.unwrap();
+    assert!(warnings[0].contains("no append-only file"), "{warnings:?}");
+    order(&server, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let refused = Redis::open(&server.access()).await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("maxmemory-policy allkeys-lru"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_right_one() {
+    let server = Server::start(&["--requirepass", "open sesame"]);
+    let with = |password: Option<&str>| {
+        let password = password.map(|it| atlas_runtime::config::Secret::new(it.to_owned()));
+        Access { password, ..server.access() }
+    };
+    for wrong in [None, Some("open barley")] {
+        let refused = Redis::open(&with(wrong)).await.map(|_| ()).unwrap_err();
+        let text = atlas_runtime::Chain(&refused).to_string();
+        assert!(text.contains("sock") && !text.contains("barley"), "{text}");
+    }
+    let (store, _) = Redis::open(&with(Some("open sesame"))).await.unwrap();
+    Leader::of(Arc::new(store)).await.commit([contract::queued(1)]).await;
+}
+
+#[tokio::test]
+async fn a_user_who_may_touch_only_our_keys_is_enough() {
+    let rules = "--user atlas on >secret ~atlas:* +@all -@dangerous +info --user default off";
+    let server = Server::start(&rules.split(' ').collect::<Vec<_>>());
+    let access = server.access();
+    let url = format!("{}?user=atlas", access.url);
+    let password = Some(atlas_runtime::config::Secret::new("secret".to_owned()));
+    let (store, warnings) = Redis::open(&Access { url, password, ca: None }).await.unwrap();
+    assert_eq!(warnings, [""; 0], "whoever may not read a setting is not warned of it");
+    let mut leader = Leader::of(Arc::new(store)).await;
+    leader.commit([contract::queued(1), contract::changed(1, contract::running("a"))]).await;
+    assert_eq!(live(&leader).await, [contract::id(1)]);
+}

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+use crate::store::RedisAccess as Access;
+
 /// Redis, or what `ATLAS_TEST_REDIS` names.
 pub struct Server {
     folder: TempDir,
@@ -24,6 +26,12 @@ impl Server {
     pub fn client(&self, database: usize) -> redis::Client {
         let socket = self.folder.path().join("sock");
         redis::Client::open(format!("redis+unix://{}?db={database}", socket.display())).unwrap()
+    }
+
+    /// How a master is told of it.
+    pub fn access(&self) -> Access {
+        let socket = self.folder.path().join("sock");
+        Access { url: format!("redis+unix://{}", socket.display()), password: None, ca: None }
     }
 
     pub fn kill(&mut self) {
