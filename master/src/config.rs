@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use atlas_core::cluster::{Lease, Policy};
 use atlas_core::time::Millis;
-use atlas_runtime::config::{Duration, Effective, Error, Size};
+use atlas_runtime::config::{Duration, Effective, Error, Secret, Size};
 use atlas_runtime::telemetry::LogFormat;
 use serde::{Deserialize, Serialize};
+
+use crate::store::RedisAccess;
 
 /// Every setting; absent = the layer below says.
 #[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
@@ -20,6 +22,15 @@ pub struct Options {
     /// Folder for bundles, logs and outputs; in a cluster a share that every node mounts [default: the data folder]
     #[arg(long, value_name = "DIR")]
     pub shared: Option<PathBuf>,
+    /// Keep the cluster's state in this Redis, as in redis://HOST:6379 or rediss://USER@HOST:6380 [default: a file in the data folder]
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Password of the Redis; not a flag, because everybody on this machine could read it
+    #[arg(skip)]
+    pub redis_password: Option<Secret<String>>,
+    /// File with the certificate authority of the Redis, where it is none of this machine's
+    #[arg(long, value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
     /// Address of dashboard and REST [default: 127.0.0.1:5555]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
@@ -56,6 +67,8 @@ pub struct LeaseOption(String, Lease);
 pub struct Config {
     pub data: PathBuf,
     pub shared: PathBuf,
+    /// `None` = the state is in the data folder.
+    pub redis: Option<RedisAccess>,
     pub http: SocketAddr,
     pub grpc: SocketAddr,
     pub policy: Policy,
@@ -119,12 +132,29 @@ impl Config {
             http: listen("http", options.http)?,
             grpc: listen("grpc", options.grpc)?,
             policy: Policy { lease, ..Policy::default() },
+            redis: redis(effective)?,
             shared: options.shared.as_deref().map_or_else(|| data.clone(), absolute),
             token_file: options.token_file.unwrap_or_else(|| data.join("join-token")),
             max_bundle: options.max_bundle.expect("it has a default").bytes(),
             data,
         })
     }
+}
+
+fn redis(effective: &Effective<Options>) -> Result<Option<RedisAccess>, Error> {
+    let Options { redis, redis_password, redis_ca, .. } = effective.options.clone();
+    let Some(url) = redis else {
+        let lonely =
+            [("redis_password", redis_password.is_some()), ("redis_ca", redis_ca.is_some())];
+        return match lonely.into_iter().find(|it| it.1) {
+            Some((field, _)) => {
+                Err(effective.invalid(field, "there is no --redis that it belongs to"))
+            }
+            None => Ok(None),
+        };
+    };
+    RedisAccess::check(&url).map_err(|why| effective.invalid("redis", why))?;
+    Ok(Some(RedisAccess { url, password: redis_password, ca: redis_ca }))
 }
 
 impl FromStr for LeaseOption {

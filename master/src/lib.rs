@@ -14,7 +14,8 @@ pub mod proxy;
 pub mod reactor;
 pub mod service;
 pub mod start;
-pub mod store;
+pub mod state;
+mod store;
 pub mod submission;
 pub mod turns;
 

@@ -28,8 +28,8 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::service::Service;
-use crate::store::{self, Embedded, Store};
 use crate::turns::Storage;
+use crate::{state, store};
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -69,7 +69,8 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let token = secret(&config.token_file)?;
     let job_tokens = JobTokens::new(&secret(&config.data.join(JOB_KEY))?);
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
-    let store: Arc<dyn Store> = Arc::new(Embedded::open(&config.data)?);
+    let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
+    let Some(store) = opened else { return Ok(()) };
     let lead = store.lead().await?;
     let snapshot = store.restore().await?;
     let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());

@@ -119,6 +119,14 @@ pub enum Error {
     TooOld { place: String, found: Revision, known: Revision },
 }
 
+impl Error {
+    /// Whether the store is not there, or not yet: trying again later is all there is to do.
+    pub fn is_away(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        source.downcast_ref::<::redis::RedisError>().is_some_and(redis::is_away)
+    }
+}
+
 /// What became of a commit that did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {

@@ -53,6 +53,12 @@ impl Link {
     }
 }
 
+/// Whether there is no server, or one that is not ready.
+pub fn is_away(error: &RedisError) -> bool {
+    let starting = ErrorKind::Server(ServerErrorKind::BusyLoading);
+    error.is_io_error() || error.is_timeout() || error.kind() == starting
+}
+
 /// Whether the server said no before it did anything. Whatever else happens, nobody knows what became of the order.
 pub fn is_refusal(error: &RedisError) -> bool {
     /// Words of the server for which the library has no kind: memory, disk, another script, replicas, the password.

@@ -23,6 +23,7 @@ use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJo
 pub use access::Access;
 use history::History;
 use link::Link;
+pub use link::is_away;
 use write::Scripts;
 
 /// A store in one database of a server.
