@@ -1,6 +1,7 @@
 //! What everybody else holds of the reactor: plain async methods, no channel in sight.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use atlas_core::cluster::{Held, Input, NodeView, Rejection, Session};
 use atlas_core::node::NodeSpec;
@@ -8,6 +9,9 @@ use atlas_core::{JobId, JobSpec, NodeName, Reason, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::links::Link;
+
+/// A store that was away for a moment only is no reason to turn anybody away.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A cheap clone for every caller.
 #[derive(Clone)]
@@ -64,6 +68,11 @@ pub enum Error {
         "the master cannot write to its store at the moment ({0}); nothing was changed, try again later"
     )]
     StoreRefuses(String),
+    #[error(
+        "the master cannot write to its store at the moment ({0}); what was asked is done once it can. The same submission again \
+         makes no second job"
+    )]
+    Unsettled(String),
     #[error("the master is stopping")]
     Stopping,
 }
@@ -82,7 +91,25 @@ impl Handle {
         self.refuse_while_stalled()?;
         let (to, answer) = oneshot::channel();
         self.requests.send(Request::Input(input, Some(to))).await.map_err(|_| Error::Stopping)?;
-        answer.await.map_err(|_| Error::Stopping)?
+        tokio::select! {
+            answer = answer => answer.map_err(|_| Error::Stopping)?,
+            why = self.stalled() => Err(Error::Unsettled(why)),
+        }
+    }
+
+    /// Returns once the store has refused for some time, with the reason.
+    async fn stalled(&self) -> String {
+        let mut refusing = self.refusing.clone();
+        loop {
+            // Without a reactor nobody refuses; whoever waits for an answer hears that it is gone.
+            let Ok(why) = refusing.wait_for(Option::is_some).await.map(|it| it.clone()) else {
+                return std::future::pending().await;
+            };
+            let again = refusing.wait_for(Option::is_none);
+            if tokio::time::timeout(PATIENCE, again).await.is_err() {
+                return why.unwrap_or_default();
+            }
+        }
     }
 
     /// What happened, whether anybody likes it or not. Kept in order; not answered.

@@ -203,6 +203,23 @@ async fn what_was_decided_while_the_store_refuses_is_kept_and_tried_again() {
     assert_eq!(handle.refusing(), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_store_that_goes_on_refusing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    store.refuse.store(1_000, Ordering::SeqCst);
+    store.let_pass(1);
+    let (handle, _ended) = reactor(store.clone()).await;
+    let (id, input) = submit(1);
+    let answer = handle.ask_for(input).await;
+    assert!(matches!(answer, Err(Error::Unsettled(_))), "{answer:?}");
+    store.refuse.store(0, Ordering::SeqCst);
+    // What was decided is kept all the same.
+    let mut refusing = handle.refusing.clone();
+    refusing.wait_for(Option::is_none).await.unwrap();
+    assert!(is_queued(store.job(id).await.unwrap()));
+}
+
 #[tokio::test]
 async fn a_master_that_was_overtaken_ends() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ mod gpus;
 mod logs;
 mod lost_replies;
 mod many_held;
+mod redis;
 mod rpc;
 mod the_way;
 mod trace;

@@ -5,6 +5,7 @@ mod server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
 use super::*;
@@ -12,11 +13,27 @@ use crate::reactor::until_known;
 use crate::store::contract::{self, Leader, Place};
 use server::Server;
 
+fn client(server: &Server, database: usize) -> redis::Client {
+    let socket = server.socket();
+    redis::Client::open(format!("redis+unix://{}?db={database}", socket.display())).unwrap()
+}
+
+/// How a master is told of it.
+fn access(server: &Server) -> Access {
+    let url = format!("redis+unix://{}", server.socket().display());
+    Access { url, password: None, ca: None }
+}
+
+fn signal(server: &Server, signal: Signal) {
+    let pid = Pid::from_raw(server.pid().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
 /// One after the other, each database a place.
 fn places(server: &Server) -> impl Fn() -> Place {
     let next = AtomicUsize::new(0);
     move || {
-        let client = server.client(next.fetch_add(1, Ordering::Relaxed));
+        let client = client(server, next.fetch_add(1, Ordering::Relaxed));
         Box::new(move || Arc::new(Redis::new(client.clone()).unwrap()))
     }
 }
@@ -29,12 +46,12 @@ async fn it_keeps_the_contract() {
 
 /// A leader on the first database.
 async fn leader(server: &Server) -> Leader {
-    Leader::of(Arc::new(Redis::new(server.client(0)).unwrap())).await
+    Leader::of(Arc::new(Redis::new(client(server, 0)).unwrap())).await
 }
 
 /// Statements of an administrator.
 async fn order(server: &Server, words: &[&str]) {
-    let mut connection = server.client(0).get_multiplexed_async_connection().await.unwrap();
+    let mut connection = client(server, 0).get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(words[0]);
     let done: redis::RedisResult<redis::Value> =
         command.arg(&words[1..]).query_async(&mut connection).await;
@@ -42,7 +59,7 @@ async fn order(server: &Server, words: &[&str]) {
 }
 
 fn reader(server: &Server) -> Redis {
-    Redis::new(server.client(0)).unwrap()
+    Redis::new(client(server, 0)).unwrap()
 }
 
 /// As the reactor does it: again until its fate is known.
@@ -139,12 +156,12 @@ async fn a_commit_whose_answer_was_lost_is_found_to_be_kept() {
     let server = Server::start(&[]);
     let mut leader = leader(&server).await;
     leader.commit([contract::queued(1)]).await;
-    server.freeze();
+    signal(&server, Signal::STOP);
     let (refusing, mut refused) = watch::channel(None);
     let until_refused = async {
         let why = refused.wait_for(Option::is_some).await.unwrap().clone();
         // What was sent is in the socket: the server reads it now, though nobody waits for the answer.
-        server.thaw();
+        signal(&server, Signal::CONT);
         why
     };
     let commit = commit_at_last(&mut leader, vec![contract::queued(2)], refusing);
@@ -157,16 +174,16 @@ async fn a_commit_whose_answer_was_lost_is_found_to_be_kept() {
 #[tokio::test]
 async fn a_server_that_evicts_is_refused_and_one_that_forgets_is_warned_of() {
     let server = Server::start(&[]);
-    let (_, warnings) = Redis::open(&server.access()).await.unwrap();
+    let (_, warnings) = Redis::open(&access(&server)).await.unwrap();
     assert_eq!(warnings, [""; 0]);
     order(&server, &["CONFIG", "SET", "appendfsync", "everysec"]).await;
-    let (_, warnings) = Redis::open(&server.access()).await.unwrap();
+    let (_, warnings) = Redis::open(&access(&server)).await.unwrap();
     assert!(warnings[0].contains("appendfsync everysec"), "{warnings:?}");
     order(&server, &["CONFIG", "SET", "appendonly", "no"]).await;
-    let (_, warnings) = Redis::open(&server.access()).await.unwrap();
+    let (_, warnings) = Redis::open(&access(&server)).await.unwrap();
     assert!(warnings[0].contains("no append-only file"), "{warnings:?}");
     order(&server, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
-    let refused = Redis::open(&server.access()).await.map(|_| ()).unwrap_err();
+    let refused = Redis::open(&access(&server)).await.map(|_| ()).unwrap_err();
     assert!(refused.to_string().contains("maxmemory-policy allkeys-lru"), "{refused}");
 }
 
@@ -175,7 +192,7 @@ async fn a_wrong_password_and_a_right_one() {
     let server = Server::start(&["--requirepass", "open sesame"]);
     let with = |password: Option<&str>| {
         let password = password.map(|it| atlas_runtime::config::Secret::new(it.to_owned()));
-        Access { password, ..server.access() }
+        Access { password, ..access(&server) }
     };
     for wrong in [None, Some("open barley")] {
         let refused = Redis::open(&with(wrong)).await.map(|_| ()).unwrap_err();
@@ -190,7 +207,7 @@ async fn a_wrong_password_and_a_right_one() {
 async fn a_user_who_may_touch_only_our_keys_is_enough() {
     let rules = "--user atlas on >secret ~atlas:* +@all -@dangerous +info --user default off";
     let server = Server::start(&rules.split(' ').collect::<Vec<_>>());
-    let access = server.access();
+    let access = access(&server);
     let url = format!("{}?user=atlas", access.url);
     let password = Some(atlas_runtime::config::Secret::new("secret".to_owned()));
     let (store, warnings) = Redis::open(&Access { url, password, ca: None }).await.unwrap();

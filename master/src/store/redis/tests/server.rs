@@ -1,12 +1,10 @@
-//! A real server of a test's own, on a socket in a folder of its own.
+//! A real server of a test's own, on a socket in a folder of its own. End-to-end tests use it too.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-
-use crate::store::RedisAccess as Access;
 
 /// Redis, or what `ATLAS_TEST_REDIS` names.
 pub struct Server {
@@ -23,15 +21,9 @@ impl Server {
         Self { folder, arguments, child }
     }
 
-    pub fn client(&self, database: usize) -> redis::Client {
-        let socket = self.folder.path().join("sock");
-        redis::Client::open(format!("redis+unix://{}?db={database}", socket.display())).unwrap()
-    }
-
-    /// How a master is told of it.
-    pub fn access(&self) -> Access {
-        let socket = self.folder.path().join("sock");
-        Access { url: format!("redis+unix://{}", socket.display()), password: None, ca: None }
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("sock")
     }
 
     pub fn kill(&mut self) {
@@ -39,17 +31,8 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// It is there, and does nothing.
-    pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn start_again(&mut self) {

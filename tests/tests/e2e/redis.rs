@@ -1,0 +1,86 @@
+//! A master whose state is in Redis.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use atlas_tests::harness::{Cluster, Run, Settings, eventually};
+
+#[path = "../../../master/src/store/redis/tests/server.rs"]
+mod server;
+
+use server::Server;
+
+fn cluster(server: &Server) -> Cluster {
+    let url = format!("redis+unix://{}", server.socket().display());
+    Cluster::start(Settings { env: vec![("ATLAS_REDIS", url)], ..Settings::default() })
+}
+
+fn try_to_submit(cluster: &Cluster, dir: &Path) -> Run {
+    cluster.atlas(&["submit", "--quiet", "--detach", "scheduler", dir.to_str().unwrap(), "true"])
+}
+
+/// What an administrator reads.
+fn cli(socket: &Path, words: &[&str]) -> String {
+    let output = Command::new("redis-cli").arg("-s").arg(socket).args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_queue_and_the_node_of_each_job_can_be_looked_up_in_redis() {
+    let server = Server::start(&[]);
+    let cluster = cluster(&server);
+    let dir = cluster.project("sleeps", &[]);
+    let ids: Vec<String> = (0..3).map(|_| cluster.submit(&dir, &["sleep", "600"])).collect();
+    cluster.wait_status(&ids[0], "running");
+    let look = |words: &[&str]| cli(&server.socket(), words);
+    assert_eq!(look(&["HGETALL", "atlas:job_host"]), format!("{}\nnode-a", ids[0]));
+    assert_eq!(look(&["ZRANGE", "atlas:queue", "0", "-1"]), ids[1..].join("\n"));
+    cluster.atlas(&["clear-queue", "--yes", "scheduler"]).exits(0);
+    assert_eq!(look(&["ZCARD", "atlas:queue"]), "0");
+}
+
+#[test]
+fn jobs_go_on_while_redis_is_dead_and_submissions_are_refused_within_seconds() {
+    let mut server = Server::start(&[]);
+    let cluster = cluster(&server);
+    let dir = cluster.project("waits", &[]);
+    let until = cluster.path("go");
+    let script = format!("while [ ! -e {} ]; do sleep 0.05; done; echo done", until.display());
+    let job = cluster.submit(&dir, &["sh", "-c", &script]);
+    let queued = cluster.submit(&dir, &["true"]);
+    cluster.wait_status(&job, "running");
+
+    server.kill();
+    let began = Instant::now();
+    let refused = try_to_submit(&cluster, &dir);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    refused.exits(126).says("store");
+    std::fs::write(&until, "").unwrap();
+
+    server.start_again();
+    cluster.atlas(&["wait", &job]).exits(0);
+    cluster.atlas(&["wait", &queued]).exits(0);
+    assert_eq!(cluster.job(&job)["attempt"], 1);
+    eventually("it takes jobs again", || {
+        (try_to_submit(&cluster, &dir).code == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_master_that_was_killed_with_its_redis_goes_on_where_both_stood() {
+    let mut server = Server::start(&[]);
+    let mut cluster = cluster(&server);
+    let dir = cluster.project("two", &[]);
+    let ids: Vec<String> = (0..3).map(|_| cluster.submit(&dir, &["sh", "-c", "sleep 2; echo end"])).collect();
+    cluster.wait_status(&ids[0], "running");
+    cluster.kill_master();
+    server.kill();
+    server.start_again();
+    cluster.start_master();
+    for id in &ids {
+        cluster.atlas(&["wait", id]).exits(0);
+        assert_eq!(cluster.job(id)["attempt"], 1);
+    }
+}
