@@ -14,8 +14,8 @@ pub mod proxy;
 pub mod reactor;
 pub mod service;
 pub mod start;
-pub mod state;
-mod store;
+mod state;
+pub mod store;
 pub mod submission;
 pub mod turns;
 

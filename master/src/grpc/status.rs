@@ -15,13 +15,14 @@ pub fn status(error: &Error) -> Status {
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
         | Error::NoSuchPath { .. } => Code::NotFound,
-        Error::NoLogYet(_) | Error::NoBundle(_) => Code::FailedPrecondition,
+        Error::NoLogYet(_) | Error::NoBundle(_) | Error::StoreAway(_) => Code::FailedPrecondition,
         Error::SpecDiffers(_) => Code::AlreadyExists,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::Denied(_) => Code::PermissionDenied,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) => bundle(error),
         Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => Code::Unavailable,
+        Error::Store(error) if error.is_away() => Code::Unavailable,
         Error::Store(_) | Error::Io { .. } => Code::Internal,
     };
     if code == Code::Internal {

@@ -66,9 +66,10 @@ fn code(error: &Error) -> StatusCode {
         Error::Denied(_) => StatusCode::FORBIDDEN,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) if error.is_clients_fault() => StatusCode::BAD_REQUEST,
-        Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => {
+        Error::StoreAway(_) | Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        Error::Store(error) if error.is_away() => StatusCode::SERVICE_UNAVAILABLE,
         Error::Bundle(_) | Error::Store(_) | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -3,6 +3,8 @@
 use atlas_core::cluster::Rejection;
 use atlas_core::{JobId, NodeName};
 
+use atlas_runtime::Chain;
+
 use crate::{bundles, proxy, reactor, store};
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,9 @@ pub enum Error {
     Denied(#[from] atlas_core::access::Denied),
     #[error(transparent)]
     Rejected(Rejection),
+    /// Nothing can be changed now. Whoever asked hears it at once, and not after retries.
+    #[error("{0}")]
+    StoreAway(String),
     #[error("{0}")]
     Unavailable(String),
     #[error(transparent)]
@@ -50,6 +55,18 @@ impl Error {
         Self::Invalid { field: field.into(), why: why.into() }
     }
 
+    /// A look-up for something that was to be changed.
+    pub fn unchanged(error: store::Error) -> Self {
+        if error.is_away() {
+            let why = Chain(&error);
+            Self::StoreAway(format!(
+                "the master's store is away ({why}); nothing was changed, try again later"
+            ))
+        } else {
+            Self::Store(error)
+        }
+    }
+
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
@@ -60,7 +77,10 @@ impl From<reactor::Error> for Error {
     fn from(error: reactor::Error) -> Self {
         match error {
             reactor::Error::Rejected(rejection) => Self::Rejected(rejection),
-            other => Self::Unavailable(other.to_string()),
+            reactor::Error::StoreRefuses(_) | reactor::Error::Unsettled(_) => {
+                Self::StoreAway(error.to_string())
+            }
+            reactor::Error::Stopping => Self::Unavailable(error.to_string()),
         }
     }
 }

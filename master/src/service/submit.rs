@@ -34,7 +34,7 @@ impl Service {
         let (id, mut spec, mut notices) = built.map_err(|it| Error::invalid(it.field, it.why))?;
         spec.traceparent = traceparent;
         notices.extend(self.image_in_vain(&spec).await?);
-        if let Some(job) = self.store.job(id).await? {
+        if let Some(job) = self.store.job(id).await.map_err(Error::unchanged)? {
             return same(job, &spec, notices);
         }
         let spec = Arc::new(spec);

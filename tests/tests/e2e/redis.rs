@@ -63,9 +63,7 @@ fn jobs_go_on_while_redis_is_dead_and_submissions_are_refused_within_seconds() {
     cluster.atlas(&["wait", &job]).exits(0);
     cluster.atlas(&["wait", &queued]).exits(0);
     assert_eq!(cluster.job(&job)["attempt"], 1);
-    eventually("it takes jobs again", || {
-        (try_to_submit(&cluster, &dir).code == 0).then_some(())
-    });
+    eventually("it takes jobs again", || (try_to_submit(&cluster, &dir).code == 0).then_some(()));
 }
 
 #[test]
@@ -73,7 +71,8 @@ fn a_master_that_was_killed_with_its_redis_goes_on_where_both_stood() {
     let mut server = Server::start(&[]);
     let mut cluster = cluster(&server);
     let dir = cluster.project("two", &[]);
-    let ids: Vec<String> = (0..3).map(|_| cluster.submit(&dir, &["sh", "-c", "sleep 2; echo end"])).collect();
+    let ids: Vec<String> =
+        (0..3).map(|_| cluster.submit(&dir, &["sh", "-c", "sleep 2; echo end"])).collect();
     cluster.wait_status(&ids[0], "running");
     cluster.kill_master();
     server.kill();

@@ -29,16 +29,16 @@ pub async fn check(link: &Link) -> Result<Vec<String>, Error> {
             "it forgets keys when its memory is full (maxmemory-policy {policy}), jobs among them: set it to noeviction"
         )));
     }
-    Ok(warnings(text("aof_enabled") == "1", sync(link).await))
+    Ok(warnings(text("aof_enabled") == "1", sync(link).await.as_deref()))
 }
 
-fn warnings(append_only: bool, sync: Option<String>) -> Vec<String> {
+fn warnings(append_only: bool, sync: Option<&str>) -> Vec<String> {
     if !append_only {
         return vec!["it keeps no append-only file: what was acknowledged is lost when it restarts. Set appendonly to yes and \
                      appendfsync to always"
             .into()];
     }
-    match sync.as_deref() {
+    match sync {
         Some("always") | None => vec![],
         Some(other) => vec![format!(
             "it syncs its file later than it answers (appendfsync {other}): when its machine fails, the last seconds of \

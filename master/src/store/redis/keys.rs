@@ -8,14 +8,12 @@ pub const LAYOUT: u32 = 1;
 /// Names that scripts use too: each is a variable of that name there.
 macro_rules! keys {
     ($($(#[doc = $doc:literal])* $name:ident = $key:literal;)*) => {
-        $(
-            $(#[doc = $doc])*
-            #[allow(dead_code, reason = "some are used by scripts only")]
-            pub const $name: &str = $key;
-        )*
+        $($(#[doc = $doc])* pub const $name: &str = $key;)*
 
         /// The same names for Lua.
-        pub const FOR_SCRIPTS: &str = concat!($("local ", stringify!($name), " = '", $key, "'\n",)*);
+        pub fn for_scripts() -> String {
+            [$((stringify!($name), $name)),*].map(|(name, key)| format!("local {name} = '{key}'\n")).concat()
+        }
     };
 }
 

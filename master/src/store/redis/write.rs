@@ -19,7 +19,8 @@ pub struct Scripts {
 
 impl Scripts {
     pub fn new() -> Self {
-        let script = |body| Script::new(&format!("#!lua\n{}{body}", keys::FOR_SCRIPTS));
+        let names = keys::for_scripts();
+        let script = |body| Script::new(&format!("#!lua\n{names}{body}"));
         Self {
             lead: script(include_str!("lead.lua")),
             commit: script(include_str!("commit.lua")),

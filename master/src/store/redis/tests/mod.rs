@@ -25,7 +25,7 @@ fn access(server: &Server) -> Access {
 }
 
 fn signal(server: &Server, signal: Signal) {
-    let pid = Pid::from_raw(server.pid().try_into().unwrap()).unwrap();
+    let pid = Pid::from_child(&server.child);
     rustix::process::kill_process(pid, signal).unwrap();
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 pub struct Server {
     folder: TempDir,
     arguments: Vec<String>,
-    child: Child,
+    pub child: Child,
 }
 
 impl Server {
@@ -29,10 +29,6 @@ impl Server {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     pub fn start_again(&mut self) {
