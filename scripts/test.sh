@@ -28,7 +28,7 @@ step() {
 # shellcheck disable=SC2317 # called by step
 run_tests() { cargo test --workspace --no-fail-fast 2>&1 | tee "$log"; }
 
-step 'Redis' "$here/ensure-packages.sh" redis-server
+step 'Redis' "$here/ensure-packages.sh" redis-server openssl
 step 'Docker' "$here/ensure-docker.sh"
 step 'worker image' "$here/../deploy/worker/build-image.sh" --lean
 step 'build' "$here/build.sh" --all-targets

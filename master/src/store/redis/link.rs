@@ -1,12 +1,15 @@
 //! The connection, and what its errors mean.
 
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::Revision;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, ErrorKind, RedisError, ServerErrorKind};
 
-use crate::store::Error;
+use crate::store::Error as StoreError;
 
 /// Together below the 5 s in which whoever submits hears that the store is away.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -21,7 +24,7 @@ pub struct Link {
 
 impl Link {
     /// Connects at the first request.
-    pub fn new(client: Client) -> Result<Self, Error> {
+    pub fn new(client: Client) -> Result<Self, StoreError> {
         let place = client.get_connection_info().addr().to_string();
         // Whoever asked tries again; here it would only hide for how long.
         let config = ConnectionManagerConfig::new()
@@ -31,7 +34,7 @@ impl Link {
         match ConnectionManager::new_lazy_with_config(client, config) {
             Ok(manager) => Ok(Self { manager, place }),
             Err(source) => {
-                Err(Error::Io { what: "prepare a connection", place, source: source.into() })
+                Err(StoreError::Io { what: "prepare a connection", place, source: source.into() })
             }
         }
     }
@@ -44,19 +47,23 @@ impl Link {
         self.place.clone()
     }
 
-    pub fn too_old(&self, found: Revision, tried: Revision) -> Error {
-        Error::TooOld { place: self.place(), found, known: tried }
+    pub fn too_old(&self, found: Revision, tried: Revision) -> StoreError {
+        StoreError::TooOld { place: self.place(), found, known: tried }
     }
 
-    pub fn failed(&self, what: &'static str, source: RedisError) -> Error {
-        Error::Io { what, place: self.place(), source: source.into() }
+    pub fn failed(&self, what: &'static str, source: RedisError) -> StoreError {
+        StoreError::Io { what, place: self.place(), source: source.into() }
     }
 }
 
-/// Whether there is no server, or one that is not ready.
+/// Whether there is no server, or one that is not ready. One whose certificate is not to be trusted will not be better later.
 pub fn is_away(error: &RedisError) -> bool {
     let starting = ErrorKind::Server(ServerErrorKind::BusyLoading);
-    error.is_io_error() || error.is_timeout() || error.kind() == starting
+    // The library shares what it was told.
+    let shared = error.source().and_then(|it| it.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let io = shared.and_then(|it| it.downcast_ref::<io::Error>());
+    let distrusted = io.is_some_and(|it| it.kind() == io::ErrorKind::InvalidData);
+    error.kind() == starting || error.is_timeout() || (error.is_io_error() && !distrusted)
 }
 
 /// Whether the server said no before it did anything. Whatever else happens, nobody knows what became of the order.

@@ -1,7 +1,9 @@
 //! On real servers: the contract, and what only this store can get wrong.
 
+mod certificates;
 mod server;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::reactor::until_known;
 use crate::store::contract::{self, Leader, Place};
+use certificates::Certificates;
 use server::Server;
 
 fn client(server: &Server, database: usize) -> redis::Client {
@@ -215,4 +218,22 @@ async fn a_user_who_may_touch_only_our_keys_is_enough() {
     let mut leader = Leader::of(Arc::new(store)).await;
     leader.commit([contract::queued(1), contract::changed(1, contract::running("a"))]).await;
     assert_eq!(live(&leader).await, [contract::id(1)]);
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_trusted_by_its_own_authority_only() {
+    let (ours, others) = (Certificates::new(), Certificates::new());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let files = ours.arguments();
+    let mut arguments = vec!["--tls-port".to_owned(), port.to_string()];
+    arguments.extend(files);
+    let _server = Server::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let access = |ca| Access { url: format!("rediss://localhost:{port}"), password: None, ca };
+    for wrong in [None, Some(others.authority())] {
+        let refused = Redis::open(&access(wrong)).await.map(|_| ()).unwrap_err();
+        let text = atlas_runtime::Chain(&refused).to_string();
+        assert!(text.contains("certificate") && !refused.is_away(), "{text}");
+    }
+    let (store, _) = Redis::open(&access(Some(ours.authority()))).await.unwrap();
+    Leader::of(Arc::new(store)).await.commit([contract::queued(1)]).await;
 }
