@@ -14,7 +14,7 @@ use crate::say::Say;
 
 /// An engine that takes longer is not there.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The image that jobs run in when they name none.
+/// The image that jobs run in when they name none, unless the node is told of another one.
 const IMAGE: &str = "atlas/worker:latest";
 
 /// What jobs run in.
@@ -53,15 +53,18 @@ pub async fn choose(asked: Option<Executor>, say: Say) -> Result<Executor, Error
                 Err(Error::Engine { why: format!("no engine answers at {}: {error}", host()) })
             }
         },
-        None => Ok(found(get(&format!("/images/{IMAGE}/json")).await, say)),
+        None => {
+            let image = variable("ATLAS_WORKER_IMAGE").unwrap_or_else(|| IMAGE.into());
+            Ok(found(get(&format!("/images/{image}/json")).await, &image, say))
+        }
     }
 }
 
-fn found(image: io::Result<u16>, say: Say) -> Executor {
-    match image {
+fn found(answer: io::Result<u16>, image: &str, say: Say) -> Executor {
+    match answer {
         Ok(200) => return Executor::Docker,
         Ok(404) => say.warn(format_args!(
-            "Docker is here, but not the image {IMAGE}: `deploy/worker/build-image.sh` builds it. Jobs run as plain processes."
+            "Docker is here, but not the image {image}: `deploy/worker/build-image.sh` builds it. Jobs run as plain processes."
         )),
         Ok(status) => say.warn(format_args!("Docker answers with {status}. Jobs run as plain processes.")),
         Err(error) => {
@@ -134,9 +137,9 @@ mod tests {
     #[test]
     fn without_the_image_jobs_run_as_processes() {
         let say = Say::new(Program::Atlas);
-        assert_eq!(found(Ok(200), say), Executor::Docker);
+        assert_eq!(found(Ok(200), IMAGE, say), Executor::Docker);
         for other in [Ok(404), Ok(500), Err(io::Error::other("none"))] {
-            assert_eq!(found(other, say), Executor::Process);
+            assert_eq!(found(other, IMAGE, say), Executor::Process);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! One direction of a connection: what one side says, until it says no more.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
+
+use rustix::net::Shutdown;
 
 /// Bytes that the other side would not take yet: nothing more is read before they are gone.
 pub const HELD: usize = 8 << 10;
@@ -75,7 +76,10 @@ fn passes(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-impl Side for TcpStream {
+impl<S: AsFd> Side for S
+where
+    for<'a> &'a S: Read + Write,
+{
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&mut &*self).read(buffer)
     }
@@ -83,18 +87,6 @@ impl Side for TcpStream {
         (&mut &*self).write(bytes)
     }
     fn finish(&self) {
-        let _ = self.shutdown(Shutdown::Write); // it is gone, then
-    }
-}
-
-impl Side for UnixStream {
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&mut &*self).write(bytes)
-    }
-    fn finish(&self) {
-        let _ = self.shutdown(Shutdown::Write); // it is gone, then
+        let _ = rustix::net::shutdown(self, Shutdown::Write); // it is gone, then
     }
 }
