@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas_core::cluster::{Policy, Snapshot};
-use atlas_core::spec::{Bundle, Worker};
-use atlas_core::{BundleId, Demand, JobId, JobSpec, Status};
+use atlas_core::{BundleId, JobId, Status};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob};
+use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob, contract};
 
 /// The real store behind a door: closed it holds commits back, and answers can be lost or commits refused.
 struct Door {
@@ -122,27 +121,8 @@ async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), Comm
 }
 
 fn submit(n: u8) -> (JobId, Input) {
-    let spec = JobSpec {
-        project: "p".parse().unwrap(),
-        user: "ada".into(),
-        name: None,
-        tags: Default::default(),
-        note: String::new(),
-        bundle: Bundle { id: BundleId::from_sha256([1; 32]), tar_size: 1, files: 1 },
-        command: vec!["true".into()],
-        entrypoint: None,
-        demand: Demand::default(),
-        shm: None,
-        worker: Worker::default(),
-        params: None,
-        outputs: Default::default(),
-        wait_for_capacity: false,
-        fresh_requirements: false,
-        git: None,
-        traceparent: None,
-    };
     let id = JobId::from_random([n; 16]);
-    (id, Input::Submit { id, spec: Arc::new(spec) })
+    (id, Input::Submit { id, spec: contract::spec().into() })
 }
 
 fn is_queued(job: Option<StoredJob>) -> bool {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use atlas_core::cluster::{Input, Lease, Policy, Session};
 use atlas_core::node::{ExecutorKind, NodeSpec};
 use atlas_core::resources::Capacity;
-use atlas_core::spec::{Bundle, Worker};
-use atlas_core::{BundleId, Cluster, Demand, JobId, JobSpec, NodeName};
+use atlas_core::{Cluster, JobId, NodeName};
 use atlas_proto::wire::node_proxy_server::{NodeProxy, NodeProxyServer};
 use atlas_proto::wire::{FileEntry, FilesChunk, LogChunk, NodeFilesRequest, ReadLogRequest};
 use atlas_runtime::tasks::Tasks;
@@ -19,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::reactor::{Down, Link, Parts, Reactor, WelcomeFacts, now};
-use crate::store::Embedded;
+use crate::store::{Embedded, contract};
 
 /// Long before a connection to a node is given up.
 const SOON: Duration = Duration::from_secs(8);
@@ -133,7 +132,11 @@ impl World {
 
     async fn submit(&self) -> JobId {
         let id = JobId::from_random([7; 16]);
-        self.service.reactor.ask_for(Input::Submit { id, spec: Arc::new(spec()) }).await.unwrap();
+        self.service
+            .reactor
+            .ask_for(Input::Submit { id, spec: contract::spec().into() })
+            .await
+            .unwrap();
         id
     }
 
@@ -144,28 +147,6 @@ impl World {
         let leave = Input::Leave { node: node.clone(), session: Session(number) };
         reactor.tell(leave).await.unwrap();
         reactor.ask_for(Input::RemoveNode { node }).await.unwrap();
-    }
-}
-
-fn spec() -> JobSpec {
-    JobSpec {
-        project: "p".parse().unwrap(),
-        user: "ada".into(),
-        name: None,
-        tags: Default::default(),
-        note: String::new(),
-        bundle: Bundle { id: BundleId::from_sha256([1; 32]), tar_size: 1, files: 1 },
-        command: vec!["true".into()],
-        entrypoint: None,
-        demand: Demand::default(),
-        shm: None,
-        worker: Worker::default(),
-        params: None,
-        outputs: Default::default(),
-        wait_for_capacity: false,
-        fresh_requirements: false,
-        git: None,
-        traceparent: None,
     }
 }
 

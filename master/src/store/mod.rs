@@ -3,7 +3,7 @@
 //! A store keeps whole values: a record carries the new value of what changed, so a commit only ever puts and removes.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod embedded;
 mod redis;
 mod value;
@@ -11,8 +11,10 @@ mod value;
 use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
+use atlas_core::job::JobState;
 use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, ProjectName, Record, Revision, Status,
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, ProjectName, Record, Revision,
+    Status,
 };
 use futures::future::BoxFuture;
 
@@ -76,6 +78,22 @@ pub struct Batch {
     pub records: Vec<Record>,
 }
 
+impl Batch {
+    /// What the next job gets at least, once this is kept.
+    fn next_position(&self) -> Position {
+        let queued = self.records.iter().filter_map(|record| match record {
+            Record::JobQueued { status, .. } => Some(status.position.next()),
+            _ => None,
+        });
+        queued.max().unwrap_or_default()
+    }
+}
+
+/// Whether a new leader must know of a job.
+fn is_live(status: &JobStatus) -> bool {
+    !matches!(status.state, JobState::Done { .. })
+}
+
 /// A job as it was last committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredJob {
@@ -96,7 +114,7 @@ pub struct Filter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Only jobs of a lower position: the last one of the page before.
-    pub before: Option<atlas_core::Position>,
+    pub before: Option<Position>,
     pub limit: usize,
 }
 

@@ -1,14 +1,13 @@
 //! What a commit writes.
 
-use atlas_core::job::JobState;
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, JobId, JobStatus, Record};
+use atlas_core::{ClusterId, JobId, Record};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fault::Fault;
 use super::read::{count, mark};
 use crate::store::value::encode;
-use crate::store::{Batch, Lead, Mark};
+use crate::store::{Batch, Lead, Mark, is_live};
 
 /// Why a commit did not happen.
 #[derive(Debug)]
@@ -52,18 +51,13 @@ pub fn commit(to: &mut Connection, batch: &Batch) -> Result<(), Failure> {
 
 /// Takes the next revision, if this leader is the present one and nothing is missing in between.
 fn advance(to: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
-    let Batch { epoch, revision, records } = batch;
-    let queued = records.iter().filter_map(|record| match record {
-        Record::JobQueued { status, .. } => Some(status.position.next()),
-        _ => None,
-    });
-    let next_position = queued.max().unwrap_or_default();
+    let Batch { epoch, revision, records: _ } = batch;
     let advanced = to
         .prepare_cached(
             "UPDATE meta SET revision = ?2, next_position = max(next_position, ?3) \
              WHERE epoch = ?1 AND revision = ?2 - 1",
         )?
-        .execute(params![count(epoch.0), count(revision.0), count(next_position.0)])?;
+        .execute(params![count(epoch.0), count(revision.0), count(batch.next_position().0)])?;
     if advanced == 1 { Ok(()) } else { Err(Failure::Overtaken(mark(to)?)) }
 }
 
@@ -134,9 +128,4 @@ fn delete(to: &Transaction<'_>, id: JobId) -> rusqlite::Result<()> {
     .execute([&id])?;
     to.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([&id])?;
     Ok(())
-}
-
-/// Whether a new leader must know of it.
-fn is_live(status: &JobStatus) -> bool {
-    !matches!(status.state, JobState::Done { .. })
 }

@@ -1,14 +1,13 @@
 //! What a commit sends: words and values for `commit.lua`.
 
-use atlas_core::job::JobState;
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, Epoch, JobId, JobStatus, Position, Record, Revision};
+use atlas_core::{ClusterId, Epoch, JobId, Record, Revision};
 use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 
 use super::keys;
 use super::link::{Link, is_refusal};
 use crate::store::value::encode;
-use crate::store::{Batch, CommitError, Error, Lead, Mark};
+use crate::store::{Batch, CommitError, Error, Lead, Mark, is_live};
 
 /// The scripts, with the names of the keys before them. The first line asks Redis to look at memory and role before it begins.
 pub struct Scripts {
@@ -79,7 +78,7 @@ impl Scripts {
     fn order(&self, batch: &Batch) -> ScriptInvocation<'_> {
         let Batch { epoch, revision, records } = batch;
         let mut order = self.commit.arg(epoch.0);
-        order.arg(revision.0.wrapping_sub(1)).arg(revision.0).arg(next_position(records).0);
+        order.arg(revision.0.wrapping_sub(1)).arg(revision.0).arg(batch.next_position().0);
         for record in records {
             append(&mut order, record);
         }
@@ -122,24 +121,20 @@ fn strange(words: &[&str]) -> RedisError {
     (kind, "the script for commits answered", words.join(" ")).into()
 }
 
-fn next_position(records: &[Record]) -> Position {
-    let queued = records.iter().filter_map(|record| match record {
-        Record::JobQueued { status, .. } => Some(status.position.next()),
-        _ => None,
-    });
-    queued.max().unwrap_or_default()
-}
-
 fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
     match record {
         Record::JobQueued { id, spec, status } => {
             order.arg("queued").arg(text(*id)).arg(status.position.0).arg(spec.project.as_str());
-            order.arg(&spec.user).arg(status.status().word()).arg(is_live(status));
+            order.arg(&spec.user).arg(status.status().word()).arg(u8::from(is_live(status)));
             order.arg(spec.bundle.id.to_string()).arg(encode(spec)).arg(encode(status));
         }
         Record::JobChanged { id, event: _, status } => {
             let host = status.state.placement().map_or("", |it| it.node.as_str());
-            order.arg("changed").arg(text(*id)).arg(status.status().word()).arg(is_live(status));
+            order
+                .arg("changed")
+                .arg(text(*id))
+                .arg(status.status().word())
+                .arg(u8::from(is_live(status)));
             order.arg(host).arg(encode(status));
         }
         Record::JobDeleted { id } => {
@@ -159,9 +154,4 @@ fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
 
 fn text(id: JobId) -> String {
     id.to_string()
-}
-
-/// Whether a new leader must know of it.
-fn is_live(status: &JobStatus) -> u8 {
-    u8::from(!matches!(status.state, JobState::Done { .. }))
 }
