@@ -7,7 +7,7 @@ use redis::RedisResult;
 use super::link::Link;
 use crate::store::Error;
 
-/// Scripts that ask for memory and role before they begin came with this one (Valkey began above it).
+/// Scripts that ask for memory and role before they begin came with this one.
 const OLDEST: u32 = 7;
 
 /// Refuses a server that is not fit, and returns what an administrator should know of one that is.

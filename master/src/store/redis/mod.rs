@@ -1,4 +1,4 @@
-//! Redis, or Valkey: the store of a cluster. A commit is one script, which Redis runs as a whole; values are JSON, and every key
+//! Redis: the store of a cluster. A commit is one script, which Redis runs as a whole; values are JSON, and every key
 //! stands in `keys.rs`.
 
 mod access;
