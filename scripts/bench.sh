@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The measurements of docs/operating/performance.md. First the machine, the commit and the disk's sync time, without which
 # a figure says nothing; then every benchmark of tests/benches on release binaries, with what it is compared to beside it.
-# Arguments go to the benchmarks: bench.sh submit
+# Arguments name the measurements to take, as in: bench.sh latency-docker
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/.."
@@ -16,7 +16,6 @@ main() {
   "$here/../deploy/worker/build-image.sh" --lean
   "$here/build.sh" --release
   ensure_hyperqueue
-
   export ATLAS_BENCH_HQ_PYTHON="$hyperqueue/bin/python" ATLAS_BENCH_IMAGE=atlas/worker:lean
   conditions
   cargo bench --package atlas-tests --bench '*' -- "$@"
