@@ -3,11 +3,12 @@
 //! After every step the invariants are checked, and that what was kept is what the cluster knows.
 
 mod ends;
+mod joining;
 mod leases;
 mod nodes;
 mod properties;
-
 mod queue;
+mod reboots;
 mod restart;
 mod scenario;
 mod words;
