@@ -6,11 +6,13 @@ mod ends;
 mod joining;
 mod leases;
 mod nodes;
+mod not_started;
 mod properties;
 mod queue;
 mod reboots;
 mod restart;
 mod scenario;
+mod stops;
 mod words;
 
 use expect_test::Expect;
