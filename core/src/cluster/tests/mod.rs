@@ -7,6 +7,7 @@ mod joining;
 mod leases;
 mod nodes;
 mod not_started;
+mod placement;
 mod properties;
 mod queue;
 mod reboots;
