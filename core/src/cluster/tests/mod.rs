@@ -4,6 +4,7 @@
 
 mod ends;
 mod joining;
+mod late;
 mod leases;
 mod nodes;
 mod not_started;
@@ -13,6 +14,7 @@ mod queue;
 mod reboots;
 mod restart;
 mod scenario;
+mod standstill;
 mod stops;
 mod words;
 
