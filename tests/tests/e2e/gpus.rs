@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
-use atlas_tests::harness::{Cluster, Settings, eventually};
-use tempfile::TempDir;
+use atlas_tests::harness::{Cluster, Gpus, Settings, eventually};
 
 /// Says what it sees; with a word, leaves many files and a large one that the archive takes last.
 const JOB: &str = "import os, sys\n\
@@ -15,16 +13,8 @@ const JOB: &str = "import os, sys\n\
     \x20   with open('the-last', 'wb') as file:\n        file.write(bytes(300 << 20))\n\
     elif sys.argv[1:]:\n    print('archived', os.path.exists(sys.argv[1]), flush=True)\n";
 
-/// Builds the stand-in and has the node find it.
-fn cluster(driver: &TempDir) -> Cluster {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/nvml.c");
-    let library = driver.path().join("libnvidia-ml.so.1");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"]).arg(library).arg(source);
-    assert!(cc.status().unwrap().success(), "cc builds the stand-in for the driver's library");
-    let path = driver.path().display().to_string();
-    let env = vec![("LD_LIBRARY_PATH", path)];
-    Cluster::start(Settings { workers: 2, gpus: true, env, ..Settings::default() })
+fn cluster(driver: &Gpus) -> Cluster {
+    Cluster::start(Settings { workers: 2, gpus: true, env: driver.env(3), ..Settings::default() })
 }
 
 /// The GPUs that a job saw, by both names.
@@ -39,7 +29,7 @@ fn seen(cluster: &Cluster, id: &str) -> (BTreeSet<String>, String) {
 
 #[test]
 fn a_job_sees_the_gpus_it_asked_for_and_they_are_free_at_its_exit() {
-    let driver = tempfile::tempdir().unwrap();
+    let driver = Gpus::build();
     let cluster = cluster(&driver);
     let dir = cluster.project("gpus", &[("main.py", JOB)]);
 

@@ -15,5 +15,6 @@ mod lost_replies;
 mod many_held;
 mod redis;
 mod rpc;
+mod site;
 mod the_way;
 mod trace;

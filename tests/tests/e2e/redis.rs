@@ -1,15 +1,9 @@
 //! A master whose state is in Redis.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use atlas_tests::harness::{Cluster, Run, Settings, eventually};
-
-#[path = "../../../master/src/store/redis/tests/server.rs"]
-mod server;
-
-use server::Server;
+use atlas_tests::harness::{Cluster, Run, Server, Settings, cli, eventually};
 
 fn cluster(server: &Server) -> Cluster {
     let url = format!("redis+unix://{}", server.socket().display());
@@ -18,13 +12,6 @@ fn cluster(server: &Server) -> Cluster {
 
 fn try_to_submit(cluster: &Cluster, dir: &Path) -> Run {
     cluster.atlas(&["submit", "--quiet", "--detach", "scheduler", dir.to_str().unwrap(), "true"])
-}
-
-/// What an administrator reads.
-fn cli(socket: &Path, words: &[&str]) -> String {
-    let output = Command::new("redis-cli").arg("-s").arg(socket).args(words).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]

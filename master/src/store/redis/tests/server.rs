@@ -9,16 +9,23 @@ use tempfile::TempDir;
 /// Redis, or what `ATLAS_TEST_REDIS` names.
 pub struct Server {
     folder: TempDir,
+    launcher: Vec<String>,
     arguments: Vec<String>,
     pub child: Child,
 }
 
 impl Server {
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_by(&[], arguments)
+    }
+
+    /// `launcher` = the words before the program's name, where it does not run on this machine as it is.
+    pub fn start_by(launcher: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
-        let child = start(&folder, &arguments);
-        Self { folder, arguments, child }
+        let [launcher, arguments] = [launcher, arguments]
+            .map(|it| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let child = start(&folder, &launcher, &arguments);
+        Self { folder, launcher, arguments, child }
     }
 
     /// Where it listens.
@@ -32,7 +39,7 @@ impl Server {
     }
 
     pub fn start_again(&mut self) {
-        self.child = start(&self.folder, &self.arguments);
+        self.child = start(&self.folder, &self.launcher, &self.arguments);
     }
 }
 
@@ -44,9 +51,11 @@ impl Drop for Server {
 }
 
 /// Returns once it takes connections.
-fn start(folder: &TempDir, arguments: &[String]) -> Child {
+fn start(folder: &TempDir, launcher: &[String], arguments: &[String]) -> Child {
     let program = std::env::var("ATLAS_TEST_REDIS").unwrap_or_else(|_| "redis-server".into());
-    let mut child = Command::new(&program)
+    let mut words = launcher.iter().chain([&program]);
+    let mut child = Command::new(words.next().unwrap())
+        .args(words)
         .args(["--port", "0", "--unixsocket", "sock", "--databases", "64", "--save", ""])
         .args(["--appendonly", "yes", "--appendfsync", "always", "--dir", "."])
         .args(arguments)

@@ -1,0 +1,60 @@
+//! Real processes for one test: [`Cluster`] is one machine, [`Site`] several hosts with a network between them.
+#![expect(clippy::unwrap_used, reason = "a harness fails where it stands")]
+
+mod atlas;
+mod cluster;
+mod engine;
+mod gpus;
+mod host;
+mod machine;
+mod net;
+mod place;
+mod redis;
+mod site;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use atlas::{Atlas, Run};
+pub use cluster::{Cluster, Settings};
+pub use gpus::Gpus;
+pub use host::Host;
+pub use machine::{Machine, Node};
+pub use redis::{Server, cli};
+pub use site::{Plan, Site};
+
+/// Only what hangs takes this long, on a machine that is busy with other things, too.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The one place that sleeps. Waits for what is bound to happen.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "it did not happen within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// An agent of root has to be told whom jobs run as; another's run as whoever runs the tests.
+pub fn job_user() -> &'static [&'static str] {
+    let uid = fs::metadata("/proc/self").unwrap().uid();
+    if uid == 0 { &["--job-user", "root"] } else { &[] }
+}
+
+/// The lean worker image that `make test` builds.
+pub fn image() -> String {
+    std::env::var("ATLAS_TEST_IMAGE").unwrap_or_else(|_| "atlas/worker:lean".into())
+}
+
+/// Beside the test's own binary.
+pub fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().and_then(Path::parent).unwrap().join(name)
+}
