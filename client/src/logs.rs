@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn chunk(text: &str, at_ms: u64) -> LogChunk {
-        LogChunk { offset: 0, data: text.to_owned().into(), at_ms }
+        LogChunk { offset: 0, data: text.to_owned().into(), at_ms, notice: String::new() }
     }
 
     fn text(bytes: Vec<u8>) -> String {

@@ -28,7 +28,7 @@ pub struct Proxy {
 pub enum Error {
     #[error("node {node} has an address that is none: {address}")]
     Address { node: NodeName, address: String, source: tonic::transport::Error },
-    #[error("node {node} at {address} does not answer")]
+    #[error("node {node} at {address} does not answer, so what it holds cannot be read now")]
     Away { node: NodeName, address: String, source: Box<Status> },
     #[error("node {node} could not do it")]
     Refused { node: NodeName, source: Box<Status> },

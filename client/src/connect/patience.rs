@@ -66,6 +66,11 @@ impl Patience {
         Ok(())
     }
 
+    /// The master says why nothing comes.
+    pub fn tell(&self, notice: &str) {
+        self.link.say.warn(notice);
+    }
+
     /// There was an answer.
     pub fn recovered(&mut self) {
         if self.since.take().is_some() {

@@ -71,6 +71,10 @@ pub fn log(master: &Master, request: wire::ReadLogRequest) -> Log {
                 return Ok(None);
             }
             if let Some(chunk) = resumed.got(next).await? {
+                if !chunk.notice.is_empty() {
+                    resumed.patience.tell(&chunk.notice);
+                    continue;
+                }
                 place.take(&resumed.master, &chunk).await;
                 return Ok(Some((chunk, (resumed, place, false))));
             }

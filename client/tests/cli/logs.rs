@@ -30,6 +30,18 @@ async fn a_log_is_what_the_job_wrote() {
 }
 
 #[tokio::test]
+async fn why_nothing_comes_is_said_and_is_no_part_of_the_log() {
+    let notice = Some("node a does not answer");
+    let master = Master::start(State { notice, ..two_jobs(b"first\nlast\n") }).await;
+    let user = User::of(&master.url);
+    let args = ["get", "logs", "--follow", "--tail", "1", "scheduler", ONE];
+    let run = user.atlas(&args).await.exits(0);
+    assert_eq!(run.stdout, b"first\nlast\n");
+    run.says("WARNING: node a does not answer");
+    assert_eq!(master.state().log_requests[0].tail_lines, Some(1));
+}
+
+#[tokio::test]
 async fn lines_of_several_jobs_are_told_apart() {
     let master = Master::start(two_jobs(b"first line\nlast")).await;
     let user = User::of(&master.url);

@@ -42,6 +42,8 @@ pub struct State {
     /// Bytes after which an upload, a log or a tar breaks off, once.
     pub break_upload_at: Option<usize>,
     pub break_log_at: Option<usize>,
+    /// What those that follow a log are told first, instead of bytes.
+    pub notice: Option<&'static str>,
     pub break_tar_at: Option<usize>,
 
     pub submissions: Vec<wire::SubmitRequest>,
@@ -343,12 +345,19 @@ impl Jobs for Served {
         // Small pieces, so that letters and lines are cut.
         let chunks = state.log[from..to].chunks(7).scan(from as u64, |offset, data| {
             let at_ms = if request.timestamps { 1_795_168_800_000 } else { 0 };
-            let chunk = wire::LogChunk { offset: *offset, data: data.to_vec().into(), at_ms };
+            let chunk = wire::LogChunk {
+                offset: *offset,
+                data: data.to_vec().into(),
+                at_ms,
+                notice: String::new(),
+            };
             *offset += data.len() as u64;
             Some(chunk)
         });
+        let notice = state.notice.filter(|_| request.follow);
+        let notice = notice.map(|it| wire::LogChunk { notice: it.into(), ..Default::default() });
         let endless = request.follow && state.end.is_none();
-        Ok(pieces(chunks.collect(), broken.is_some(), endless))
+        Ok(pieces(notice.into_iter().chain(chunks).collect(), broken.is_some(), endless))
     }
 
     async fn list_files(

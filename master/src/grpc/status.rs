@@ -4,8 +4,8 @@ use atlas_core::cluster::Rejection;
 use atlas_runtime::Chain;
 use tonic::{Code, Status};
 
-use crate::bundles;
 use crate::service::Error;
+use crate::{bundles, proxy};
 
 pub fn status(error: &Error) -> Status {
     let code = match error {
@@ -15,19 +15,34 @@ pub fn status(error: &Error) -> Status {
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
         | Error::NoSuchPath { .. } => Code::NotFound,
-        Error::NoLogYet(_) | Error::NoBundle(_) | Error::StoreAway(_) => Code::FailedPrecondition,
+        Error::NoLogYet(_) | Error::NoBundle(_) => Code::FailedPrecondition,
+        // Nothing is wrong with the request, and clients are not to try it again and again as they do with a master that is away.
+        Error::StoreAway(_) | Error::NodeGone(_) => return Status::internal(error.to_string()),
+        Error::Proxy(error) => return node(error),
         Error::SpecDiffers(_) => Code::AlreadyExists,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::Denied(_) => Code::PermissionDenied,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) => bundle(error),
-        Error::Unavailable(_) | Error::Proxy(_) | Error::NodeGone(_) => Code::Unavailable,
+        Error::Unavailable(_) => Code::Unavailable,
         Error::Store(error) if error.is_away() => Code::Unavailable,
         Error::Store(_) | Error::Io { .. } => Code::Internal,
     };
     if code == Code::Internal {
         tracing::error!("{}", Chain(error));
     }
+    Status::new(code, Chain(error).to_string())
+}
+
+/// What a node says of the request itself is passed on.
+fn node(error: &proxy::Error) -> Status {
+    let code = match error {
+        proxy::Error::Refused { source, .. } => match source.code() {
+            code @ (Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition) => code,
+            _ => Code::Internal,
+        },
+        proxy::Error::Address { .. } | proxy::Error::Away { .. } => Code::Internal,
+    };
     Status::new(code, Chain(error).to_string())
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use atlas_core::log_index::Index;
 use atlas_core::{Attempt, JobId, Phase};
 use atlas_proto::wire::{LogChunk, ReadLogRequest};
+use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use tokio::sync::{mpsc, watch};
 
@@ -31,6 +32,8 @@ struct Reader {
     request: ReadLogRequest,
     /// The attempt that is being read, and the next byte of it; `None` before the first chunk.
     at: Option<(Attempt, u64)>,
+    /// It was told why nothing comes, since something came.
+    told: bool,
     to: mpsc::Sender<Result<LogChunk, Error>>,
 }
 
@@ -61,7 +64,7 @@ impl Service {
         }
         request.job = job.id.to_string();
         let (to, chunks) = mpsc::channel(IN_FLIGHT);
-        let reader = Reader { id: job.id, request, at: None, to };
+        let reader = Reader { id: job.id, request, at: None, told: false, to };
         let service = self.clone();
         self.tasks.spawn("log", async move { service.stream(reader).await });
         Ok(chunks)
@@ -95,6 +98,7 @@ impl Service {
                     Err(error) if !reader.request.follow => return Err(error),
                     Err(error) => {
                         tracing::debug!(job.id = %job.id, "log of {} broke off: {error}", job.id);
+                        reader.tell(&error).await;
                         let wait = backoff.next().expect("it never gives up");
                         tokio::select! {
                             () = tokio::time::sleep(wait) => continue,
@@ -182,6 +186,7 @@ impl Service {
                 return Ok(Ended::NobodyListens);
             }
             reader.at = Some((host.attempt, next));
+            reader.told = false;
         }
     }
 
@@ -225,7 +230,11 @@ impl Service {
                 return Ok(());
             }
             for log::Piece { offset, data, at_ms } in pieces {
-                if to.send(Ok(LogChunk { offset, data, at_ms })).await.is_err() {
+                if to
+                    .send(Ok(LogChunk { offset, data, at_ms, notice: String::new() }))
+                    .await
+                    .is_err()
+                {
                     return Ok(());
                 }
             }
@@ -234,6 +243,19 @@ impl Service {
 }
 
 impl Reader {
+    /// Why nothing comes at the moment, once.
+    async fn tell(&mut self, error: &Error) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let notice = format!(
+            "{}. The log goes on when it is back, or where the job is started again.",
+            Chain(error)
+        );
+        // Whoever is gone is seen to be gone where this goes on.
+        drop(self.to.send(Ok(LogChunk { notice, ..LogChunk::default() })).await);
+    }
+
     fn wants_an_earlier_attempt(&self, job: &StoredJob) -> bool {
         self.request.attempt != 0 && Attempt(self.request.attempt) < job.status.attempt
     }

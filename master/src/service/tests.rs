@@ -23,11 +23,17 @@ use crate::store::{Embedded, contract};
 /// Long before a connection to a node is given up.
 const SOON: Duration = Duration::from_secs(8);
 
-/// A node that says these words of any log, and then stands still.
-struct Frozen(&'static str);
+/// What a node says of any log.
+#[derive(Clone, Copy)]
+enum Says {
+    /// These words, and then it stands still.
+    Freezes(&'static str),
+    /// These words, and it breaks off behind the first 4 bytes until it is asked for the rest.
+    BreaksOff(&'static str),
+}
 
 #[tonic::async_trait]
-impl NodeProxy for Frozen {
+impl NodeProxy for Says {
     type ReadLogStream = BoxStream<'static, Result<LogChunk, Status>>;
     type ListFilesStream = BoxStream<'static, Result<FileEntry, Status>>;
     type ReadFilesStream = BoxStream<'static, Result<FilesChunk, Status>>;
@@ -36,9 +42,24 @@ impl NodeProxy for Frozen {
         &self,
         request: Request<ReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
-        assert_eq!(request.get_ref().since_offset.unwrap_or_default(), 0);
-        let chunk = LogChunk { offset: 0, data: self.0.into(), at_ms: 0 };
-        Ok(Response::new(stream::iter([Ok(chunk)]).chain(stream::pending()).boxed()))
+        let from = request.get_ref().since_offset.unwrap_or_default();
+        let chunk = |text: &'static str| LogChunk {
+            offset: from,
+            data: text.into(),
+            ..LogChunk::default()
+        };
+        let chunks = match (self, from) {
+            (Self::Freezes(words), 0) => {
+                stream::iter([Ok(chunk(words))]).chain(stream::pending()).boxed()
+            }
+            (Self::BreaksOff(words), 0) => {
+                stream::iter([Ok(chunk(&words[..4])), Err(Status::unavailable("it shuts down"))])
+                    .boxed()
+            }
+            (Self::BreaksOff(words), 4) => stream::iter([Ok(chunk(&words[4..]))]).boxed(),
+            _ => panic!("{from} was asked for"),
+        };
+        Ok(Response::new(chunks))
     }
 
     async fn list_files(
@@ -108,13 +129,18 @@ impl World {
     }
 
     /// A node of this name with one slot; its number is its session's.
-    async fn join(&self, name: &str, number: u64, says: &'static str) -> mpsc::Receiver<Down> {
+    async fn join(&self, name: &str, number: u64, says: Says) -> mpsc::Receiver<Down> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder()
-            .add_service(NodeProxyServer::new(Frozen(says)))
+            .add_service(NodeProxyServer::new(says))
             .serve_with_incoming(TcpListenerStream::new(listener));
         self.tasks.spawn("node", async move { drop(server.await) });
+        self.join_at(name, number, address).await
+    }
+
+    /// A node that says where it is; whether it is there, nobody asks.
+    async fn join_at(&self, name: &str, number: u64, address: String) -> mpsc::Receiver<Down> {
         let spec = NodeSpec {
             name: name.parse().unwrap(),
             identity: name.into(),
@@ -153,13 +179,46 @@ impl World {
 #[tokio::test]
 async fn who_follows_a_job_follows_it_away_from_a_node_that_stands_still() {
     let world = World::new().await;
-    let _a = world.join("a", 1, "from a").await;
+    let _a = world.join("a", 1, Says::Freezes("from a")).await;
     let job = world.submit().await;
     let request = ReadLogRequest { job: job.to_string(), follow: true, ..Default::default() };
     let mut log = world.service.clone().read_log(request).await.unwrap();
     assert_eq!(log.recv().await.unwrap().unwrap().data, "from a");
-    let _b = world.join("b", 2, "from b").await;
+    let _b = world.join("b", 2, Says::Freezes("from b")).await;
     world.remove("a", 1).await;
     let next = tokio::time::timeout(SOON, log.recv()).await.expect("it waits for the dead node");
     assert_eq!(next.unwrap().unwrap().data, "from b");
+}
+
+#[tokio::test]
+async fn who_follows_is_told_when_the_node_breaks_off_and_reads_on_where_it_was() {
+    let world = World::new().await;
+    let _node = world.join("a", 1, Says::BreaksOff("one two")).await;
+    let job = world.submit().await;
+    let request = ReadLogRequest { job: job.to_string(), follow: true, ..Default::default() };
+    let mut log = world.service.clone().read_log(request).await.unwrap();
+    assert_eq!(log.recv().await.unwrap().unwrap().data, "one ");
+    let told = log.recv().await.unwrap().unwrap();
+    assert!(told.notice.contains("node a") && told.data.is_empty(), "{told:?}");
+    let rest = tokio::time::timeout(SOON, log.recv()).await.expect("it does not ask again");
+    let rest = rest.unwrap().unwrap();
+    assert_eq!((rest.offset, &rest.data[..], &*rest.notice), (4, &b"two"[..], ""));
+}
+
+#[tokio::test]
+async fn who_does_not_follow_hears_at_once_that_the_node_is_away_and_is_not_to_ask_again() {
+    let world = World::new().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let _node = world.join_at("a", 1, closed.to_string()).await;
+    let job = world.submit().await;
+    let request = ReadLogRequest { job: job.to_string(), ..Default::default() };
+    let mut log = world.service.clone().read_log(request).await.unwrap();
+    let error =
+        tokio::time::timeout(SOON, log.recv()).await.expect("it waits").unwrap().unwrap_err();
+    let status = crate::grpc::status(&error);
+    assert_eq!(status.code(), tonic::Code::Internal);
+    assert!(
+        status.message().starts_with(&format!("node a at {closed} does not answer")),
+        "{status}"
+    );
 }

@@ -167,7 +167,7 @@ impl Log {
         let size = usize::try_from(end - offset).expect("at most a chunk");
         let mut data = vec![0; size];
         self.log.read_exact_at(&mut data, offset)?;
-        Ok(LogChunk { offset, data: data.into(), at_ms })
+        Ok(LogChunk { offset, data: data.into(), at_ms, notice: String::new() })
     }
 }
 
