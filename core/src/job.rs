@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Attempt, GpuId, NodeName, Position};
 use crate::outcome::Outcome;
+use crate::spec::Sealed;
 use crate::time::Timestamp;
 
 /// The durable part of a job that changes. Written whole with every change.
@@ -16,6 +17,9 @@ pub struct JobStatus {
     /// Attempts that ended without the job's doing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: u32,
+    /// Of every secret that the spec names, until the job ends.
+    #[serde(default, skip_serializing_if = "Sealed::is_empty")]
+    pub sealed: Sealed,
     pub state: JobState,
 }
 
@@ -132,6 +136,12 @@ pub enum Phase {
 }
 
 impl JobStatus {
+    /// Nothing of the job will run any more: its secrets go.
+    pub(crate) fn end(&mut self, state: JobState) {
+        self.sealed = Sealed::default();
+        self.state = state;
+    }
+
     pub fn status(&self) -> Status {
         match &self.state {
             JobState::Queued { .. }

@@ -74,7 +74,21 @@ pub struct Worker {
     pub python: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
+    /// Secret environment: names, and of each value what the cluster's key makes of it, so that the same job is known as the same
+    /// without it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Digest>,
 }
+
+/// A keyed digest of a secret, in hexadecimal digits. It opens nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(pub String);
+
+/// The values of a job's secrets by name, as only the cluster's key opens them. They go with the job's end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(pub BTreeMap<String, String>);
 
 /// When an image is pulled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +137,12 @@ impl JobSpec {
     pub fn same_job(&self, other: &Self) -> bool {
         let comparable = |it: &Self| Self { traceparent: None, ..it.clone() };
         self == other || comparable(self) == comparable(other)
+    }
+}
+
+impl Sealed {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use atlas_core::job::JobState;
 use atlas_core::record::JobEvent;
-use atlas_core::spec::{Bundle, Outputs, Worker};
+use atlas_core::spec::{Bundle, Outputs, Sealed, Worker};
 use atlas_core::{
     Attempt, BundleId, Demand, Epoch, JobId, JobSpec, JobStatus, Placement, Position, Record,
     Revision, Status, Timestamp,
@@ -191,7 +191,7 @@ fn spec(number: u64) -> JobSpec {
 
 fn status(number: u64, state: JobState) -> JobStatus {
     let submitted = Timestamp(1_700_000_000_000 + number);
-    JobStatus { submitted, position: Position(number), attempt: Attempt(1), lost: 0, state }
+    JobStatus { submitted, position: Position(number), attempt: Attempt(1), lost: 0, sealed: Sealed::default(), state }
 }
 
 fn moved(number: u64, event: JobEvent) -> Record {

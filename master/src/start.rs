@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use crate::archive::Archive;
 use crate::bundles::{self, Bundles};
 use crate::config::Config;
+use crate::edge::keys::Keys;
+use crate::edge::seal::Seals;
 use crate::edge::token::JobTokens;
 use crate::edge::{self, Edge};
 use crate::grpc::{self, JoinToken};
@@ -35,6 +37,8 @@ use crate::{state, store};
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// In the data folder: the key of the jobs' tokens.
 const JOB_KEY: &str = "job-token-key";
+/// In the data folder: the key that the jobs' secrets are sealed with.
+const SECRET_KEY: &str = "secret-key";
 /// How often trash, unused bundles and broken uploads are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -67,7 +71,10 @@ pub enum Error {
 pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let lock = prepare(&config)?;
     let token = secret(&config.token_file)?;
-    let job_tokens = JobTokens::new(&secret(&config.data.join(JOB_KEY))?);
+    let keys = Keys {
+        tokens: JobTokens::new(&secret(&config.data.join(JOB_KEY))?),
+        seals: Seals::new(&secret(&config.data.join(SECRET_KEY))?),
+    };
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
     let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
     let Some(store) = opened else { return Ok(()) };
@@ -95,7 +102,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
             lease_ms: lease_ms(config.policy.lease),
             heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).expect("it is short"),
         },
-        tokens: job_tokens.clone(),
+        keys: keys.clone(),
         feed: feed.clone(),
         trash,
         effects,
@@ -118,7 +125,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         proxy: Proxy::new(
             token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?,
         ),
-        job_tokens,
+        keys,
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
         storage: Storage::default(),

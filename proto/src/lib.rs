@@ -24,6 +24,8 @@ pub use convert::Invalid;
 pub const USER_HEADER: &str = "x-atlas-user";
 /// Carries the cluster's join token between master and nodes.
 pub const JOIN_TOKEN_HEADER: &str = "x-atlas-join-token";
+/// Names the secrets, between commas, whose values a refused submission lacks.
+pub const WANTED_SECRETS: &str = "x-atlas-wanted-secrets";
 /// Where a node opens a connection for the requests of its jobs, on the master.
 pub const TUNNEL_PATH: &str = "/nodes/tunnel";
 /// What such a connection is upgraded to.

@@ -12,7 +12,7 @@ use atlas_core::cluster::{Held, Input, Policy, Session, Snapshot, Step};
 use atlas_core::job::JobStatus;
 use atlas_core::node::{ExecutorKind, NodeSpec};
 use atlas_core::resources::{Capacity, Demand, Gpu};
-use atlas_core::spec::{Bundle, Worker};
+use atlas_core::spec::{Bundle, Sealed, Worker};
 use atlas_core::{
     Attempt, BundleId, Cluster, JobId, JobSpec, JobState, Mono, NodeName, Now, Position, Record,
     Timestamp,
@@ -81,7 +81,7 @@ impl Bench {
         bytes[8..].copy_from_slice(&high.to_le_bytes());
         let gpus = gpus[(low % gpus.len() as u64) as usize];
         let spec = Arc::new(spec(gpus, high));
-        self.handle(Input::Submit { id: JobId::from_random(bytes), spec }).0
+        self.handle(Input::Submit { id: JobId::from_random(bytes), spec, sealed: Sealed::default() }).0
     }
 
     fn report(

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use atlas_proto::WANTED_SECRETS;
 use tonic::{Code, Status};
 
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Error {
     /// There is no such job, node or file.
     #[error("{message}")]
     NoSuch { message: String },
+    /// A submission whose job.config.yaml names secrets that were not sent.
+    #[error("{message}")]
+    SecretsWanted { names: Vec<String>, message: String },
     /// The master understood and does not do it.
     #[error("{message}")]
     Refused { code: Code, message: String },
@@ -47,6 +51,11 @@ impl Error {
             Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled => {
                 Self::Unavailable { url, message }
             }
+            Code::InvalidArgument if status.metadata().contains_key(WANTED_SECRETS) => {
+                let names = status.metadata().get(WANTED_SECRETS).and_then(|it| it.to_str().ok());
+                let names = names.unwrap_or_default().split(',').map(str::to_owned).collect();
+                Self::SecretsWanted { names, message }
+            }
             code if message.is_empty() => {
                 Self::Refused { code, message: code.description().into() }
             }
@@ -67,6 +76,7 @@ impl Error {
             | Self::Version { .. }
             | Self::Bundle { .. }
             | Self::NoSuch { .. }
+            | Self::SecretsWanted { .. }
             | Self::Refused { .. } => false,
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::id::{Attempt, Epoch, GpuId, JobId};
 use crate::outcome::Cause;
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Sealed};
 use crate::time::{Millis, Timestamp};
 
 pub use fence::{Fence, Stale};
@@ -40,6 +40,8 @@ pub enum Duty {
 pub struct Work {
     pub spec: Arc<JobSpec>,
     pub gpus: Vec<GpuId>,
+    /// Opened on the way to the node, which keeps none of it.
+    pub sealed: Sealed,
 }
 
 /// What a node says about an attempt. The last word counts; it is said again in every new session.

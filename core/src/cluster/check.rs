@@ -20,6 +20,7 @@ impl Cluster {
         self.check_resources()?;
         self.check_open()?;
         self.check_holders()?;
+        self.check_secrets()?;
         self.check_queue(now)
     }
 
@@ -97,6 +98,19 @@ impl Cluster {
             }
             if matches!(job.status.state, JobState::Done { .. } | JobState::Deleting { .. }) {
                 return Err(Violation(format!("{id} has ended but is live")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A job has its secrets as long as it may have to be started, and no longer.
+    fn check_secrets(&self) -> Result<(), Violation> {
+        for (id, job) in &self.jobs {
+            let (named, sealed) = (&job.spec.worker.secrets, &job.status.sealed.0);
+            let over = job.status.state.end().is_some();
+            if if over { !sealed.is_empty() } else { !named.keys().eq(sealed.keys()) } {
+                let (has, state) = (sealed.keys(), &job.status.state);
+                return Err(Violation(format!("{id} is {state:?} and has the secrets {has:?}")));
             }
         }
         Ok(())

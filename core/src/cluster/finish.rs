@@ -13,7 +13,7 @@ impl Cluster {
         let job = self.jobs.get_mut(&id).expect("the queue holds live jobs");
         self.queue.remove(job.status.position, &job.class());
         let end = End { outcome, at: now.wall, started: None, log_length: 0, spool_length: 0 };
-        job.status.state = JobState::Done { end, node: None, archive: Archive::BundleOnly };
+        job.status.end(JobState::Done { end, node: None, archive: Archive::BundleOnly });
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Exited,
@@ -26,7 +26,7 @@ impl Cluster {
     pub(super) fn exited(&mut self, id: JobId, placement: Placement, end: End, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
         let (name, did_start) = (placement.node.clone(), end.started.is_some());
-        job.status.state = JobState::Archiving { placement, end };
+        job.status.end(JobState::Archiving { placement, end });
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Exited,
@@ -86,8 +86,8 @@ impl Cluster {
             Some(outcome) => {
                 let end = End { outcome, at: now.wall, started, log_length: 0, spool_length: 0 };
                 let archive = Archive::incomplete(why);
-                job.status.state =
-                    JobState::Done { end, node: Some(placement.node.clone()), archive };
+                let node = Some(placement.node.clone());
+                job.status.end(JobState::Done { end, node, archive });
                 JobEvent::Exited
             }
             None => {
@@ -150,11 +150,8 @@ impl Cluster {
     ) {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
         let end = End { outcome, at: now.wall, started: None, log_length: 0, spool_length: 0 };
-        job.status.state = JobState::Done {
-            end,
-            node: Some(placement.node.clone()),
-            archive: Archive::BundleOnly,
-        };
+        let node = Some(placement.node.clone());
+        job.status.end(JobState::Done { end, node, archive: Archive::BundleOnly });
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Exited,

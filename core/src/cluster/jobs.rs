@@ -8,7 +8,7 @@ use crate::id::JobId;
 use crate::job::{JobState, JobStatus, Phase};
 use crate::outcome::{Cause, Outcome};
 use crate::record::{JobEvent, Record};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Sealed};
 use crate::time::Now;
 
 impl Cluster {
@@ -17,6 +17,7 @@ impl Cluster {
         now: Now,
         id: JobId,
         spec: Arc<JobSpec>,
+        sealed: Sealed,
         step: &mut Step,
     ) -> Result<(), Rejection> {
         if let Some(job) = self.jobs.get(&id) {
@@ -31,6 +32,7 @@ impl Cluster {
             position: self.next_position,
             attempt: Default::default(),
             lost: 0,
+            sealed,
             state: JobState::Queued { excluded: Vec::new() },
         };
         self.next_position = self.next_position.next();

@@ -28,7 +28,7 @@ use crate::id::{Attempt, JobId, NodeName, Position};
 use crate::job::{Archive, JobStatus, Status};
 use crate::node::NodeSpec;
 use crate::record::Record;
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Sealed};
 use crate::time::{Millis, Mono, Now};
 use nodes::Node;
 
@@ -120,6 +120,8 @@ pub enum Input {
     Submit {
         id: JobId,
         spec: Arc<JobSpec>,
+        /// Of every secret that the spec names.
+        sealed: Sealed,
     },
     Stop {
         job: JobId,
@@ -274,7 +276,7 @@ impl Cluster {
     pub fn handle(&mut self, now: Now, input: Input) -> Result<Step, Rejection> {
         let mut step = Step::default();
         match input {
-            Input::Submit { id, spec } => self.submit(now, id, spec, &mut step)?,
+            Input::Submit { id, spec, sealed } => self.submit(now, id, spec, sealed, &mut step)?,
             Input::Stop { job, by } => self.stop(now, job, by, &mut step)?,
             Input::ClearQueue { by, limit } => self.clear_queue(now, &by, limit, &mut step),
             Input::Delete { job, status } => self.delete(job, status, &mut step)?,

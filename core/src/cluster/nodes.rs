@@ -228,7 +228,11 @@ impl Cluster {
         let duty = match &job.status.state {
             JobState::Stopping { .. } => Duty::Stop { grace: self.policy.grace },
             JobState::Archiving { .. } => Duty::Archive,
-            _ => Duty::Run(Work { spec: job.spec.clone(), gpus: placement.gpus.clone() }),
+            _ => Duty::Run(Work {
+                spec: job.spec.clone(),
+                gpus: placement.gpus.clone(),
+                sealed: job.status.sealed.clone(),
+            }),
         };
         Some(Assignment { job: id, attempt: placement.attempt, duty })
     }

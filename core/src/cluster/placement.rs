@@ -60,7 +60,8 @@ impl Cluster {
             event: JobEvent::Placed,
             status: job.status.clone(),
         });
-        let duty = Duty::Run(Work { spec: job.spec.clone(), gpus });
+        let (spec, sealed) = (job.spec.clone(), job.status.sealed.clone());
+        let duty = Duty::Run(Work { spec, gpus, sealed });
         let assignment = Assignment { job: id, attempt, duty };
         step.effects.push(Effect::Assign { node: name.clone(), assignment });
         self.list(name);

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** whoever shows a token that does not count is refused, and never taken for somebody without one.
 
+pub mod keys;
+pub mod seal;
 pub mod token;
 pub mod tunnel;
 

@@ -5,9 +5,7 @@
 
 use std::fmt;
 
-use atlas_core::agent::Assignment;
 use atlas_core::{Attempt, JobId};
-use atlas_proto::wire;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -39,11 +37,6 @@ impl JobTokens {
         let subject = format!("{job}.{attempt}");
         let code = Hex(&self.code(&subject).finalize().into_bytes()).to_string();
         format!("{PREFIX}{subject}.{code}")
-    }
-
-    /// An assignment as its node hears it.
-    pub fn assignment(&self, assignment: &Assignment) -> wire::Assignment {
-        wire::Assignment::of(assignment, || self.mint(assignment.job, assignment.attempt))
     }
 
     /// Whose token this is. The codes are compared in a time that does not depend on where they differ.

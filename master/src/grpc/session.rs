@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::status::status;
-use crate::edge::token::JobTokens;
+use crate::edge::keys::Keys;
 use crate::reactor::{Down, Link, WelcomeFacts};
 use crate::service::{Error, Service};
 
@@ -46,11 +46,11 @@ pub async fn open(
     joined.map_err(|it| status(&Error::from(it)))?;
     tracing::info!(node.name = %name, "node {name} joined");
     let (to, down) = mpsc::channel(16);
-    let tokens = service.job_tokens.clone();
+    let keys = service.keys.clone();
     service.tasks.spawn("session-down", async move {
         while let Some(what) = from_reactor.recv().await {
             let sent = match what {
-                Down::Welcome(facts, list) => welcome(facts, list, &tokens, &to).await,
+                Down::Welcome(facts, list) => welcome(facts, list, &keys, &to).await,
                 Down::Message(message) => to.send(Ok(master(*message))).await,
             };
             if sent.is_err() {
@@ -90,14 +90,14 @@ async fn held(up: &mut Streaming<wire::NodeMessage>) -> Result<Vec<Held>, Status
 async fn welcome(
     facts: WelcomeFacts,
     list: Vec<Assignment>,
-    tokens: &JobTokens,
+    keys: &Keys,
     to: &Sender,
 ) -> Result<(), mpsc::error::SendError<Result<wire::MasterMessage, Status>>> {
     let WelcomeFacts { cluster, epoch, lease_ms, heartbeat_ms } = facts;
     let welcome =
         wire::Welcome { cluster_id: cluster.to_string(), epoch: epoch.0, lease_ms, heartbeat_ms };
     to.send(Ok(master(master_message::Message::Welcome(welcome)))).await?;
-    for (assignments, last) in pieces(list.into_iter().map(|it| tokens.assignment(&it))) {
+    for (assignments, last) in pieces(list.into_iter().map(|it| keys.assignment(&it))) {
         let piece = wire::AssignmentList { assignments, last };
         to.send(Ok(master(master_message::Message::Assignments(piece)))).await?;
     }

@@ -1,6 +1,7 @@
 //! The one table from refusal to gRPC status, without `_ =>`: a new refusal does not compile until its code is chosen.
 
 use atlas_core::cluster::Rejection;
+use atlas_proto::WANTED_SECRETS;
 use atlas_runtime::Chain;
 use tonic::{Code, Status};
 
@@ -9,7 +10,7 @@ use crate::{bundles, proxy};
 
 pub fn status(error: &Error) -> Status {
     let code = match error {
-        Error::Invalid { .. } => Code::InvalidArgument,
+        Error::Invalid { .. } | Error::SecretsWanted(_) => Code::InvalidArgument,
         // What was named is no job, or no single one.
         Error::NoJob(_)
         | Error::NotAnId { .. }
@@ -31,7 +32,12 @@ pub fn status(error: &Error) -> Status {
     if code == Code::Internal {
         tracing::error!("{}", Chain(error));
     }
-    Status::new(code, Chain(error).to_string())
+    let mut status = Status::new(code, Chain(error).to_string());
+    if let Error::SecretsWanted(names) = error {
+        let names = names.join(",").parse().expect("names of letters, digits and underscores");
+        status.metadata_mut().insert(WANTED_SECRETS, names);
+    }
+    status
 }
 
 /// What a node says of the request itself is passed on.

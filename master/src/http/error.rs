@@ -56,7 +56,7 @@ pub fn problem(code: StatusCode, detail: &str) -> Response {
 
 fn code(error: &Error) -> StatusCode {
     match error {
-        Error::Invalid { .. } => StatusCode::BAD_REQUEST,
+        Error::Invalid { .. } | Error::SecretsWanted(_) => StatusCode::BAD_REQUEST,
         Error::NoJob(_)
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }

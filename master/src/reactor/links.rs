@@ -10,7 +10,7 @@ use atlas_proto::wire::master_message::Message;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::edge::token::JobTokens;
+use crate::edge::keys::Keys;
 
 /// Messages on their way to one node; bounded. A link that is cut ends its session.
 #[derive(Clone)]
@@ -60,15 +60,15 @@ pub struct WelcomeFacts {
 
 pub(super) struct Links {
     welcome: WelcomeFacts,
-    tokens: JobTokens,
+    keys: Keys,
     /// Accepted, but not welcomed yet: nothing else may arrive before the welcome.
     opening: BTreeMap<NodeName, (Session, Link)>,
     open: BTreeMap<NodeName, Link>,
 }
 
 impl Links {
-    pub fn new(welcome: WelcomeFacts, tokens: JobTokens) -> Self {
-        Self { welcome, tokens, opening: BTreeMap::new(), open: BTreeMap::new() }
+    pub fn new(welcome: WelcomeFacts, keys: Keys) -> Self {
+        Self { welcome, keys, opening: BTreeMap::new(), open: BTreeMap::new() }
     }
 
     /// The older connection of this node ends here; what was on its way is in the list that the new one begins with.
@@ -93,7 +93,7 @@ impl Links {
                 (node, Down::Welcome(self.welcome.clone(), list))
             }
             Effect::Assign { node, assignment } => {
-                (node, message(Message::Assign(self.tokens.assignment(&assignment))))
+                (node, message(Message::Assign(self.keys.assignment(&assignment))))
             }
             Effect::Stop { node, job, attempt, grace } => {
                 let stop = wire::StopAttempt {

@@ -19,7 +19,7 @@ use atlas_runtime::clock;
 use atlas_runtime::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::edge::token::JobTokens;
+use crate::edge::keys::Keys;
 use crate::store::{Batch, CommitError, Mark, Store};
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub mark: Mark,
     pub welcome: WelcomeFacts,
-    pub tokens: JobTokens,
+    pub keys: Keys,
     pub feed: Feed,
     /// Jobs whose files are to be moved to the trash.
     pub trash: mpsc::UnboundedSender<atlas_core::JobId>,
@@ -93,13 +93,13 @@ struct Flight {
 impl Reactor {
     /// The reactor and the handle that everybody else holds.
     pub fn new(parts: Parts) -> (Self, Handle) {
-        let Parts { cluster, store, mark, welcome, tokens, feed, trash, effects, tasks } = parts;
+        let Parts { cluster, store, mark, welcome, keys, feed, trash, effects, tasks } = parts;
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (beat_sender, beats) = mpsc::channel(REQUESTS);
         let (refusing, is_refusing) = watch::channel(None);
         let gathering = Pending { effects, ..Pending::default() };
         let (epoch, revision) = (mark.epoch, mark.revision);
-        let links = links::Links::new(welcome, tokens);
+        let links = links::Links::new(welcome, keys);
         let reactor = Self {
             cluster,
             store,

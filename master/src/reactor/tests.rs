@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas_core::cluster::{Policy, Snapshot};
+use atlas_core::spec::Sealed;
 use atlas_core::{BundleId, JobId, Status};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::edge::seal::Seals;
+use crate::edge::token::JobTokens;
 use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob, contract};
 
 /// The real store behind a door: closed it holds commits back, and answers can be lost or commits refused.
@@ -108,7 +111,7 @@ async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), Comm
         store,
         mark: lead.mark,
         welcome,
-        tokens: JobTokens::new("key"),
+        keys: Keys { tokens: JobTokens::new("key"), seals: Seals::new("key") },
         feed,
         trash,
         effects,
@@ -122,7 +125,7 @@ async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), Comm
 
 fn submit(n: u8) -> (JobId, Input) {
     let id = JobId::from_random([n; 16]);
-    (id, Input::Submit { id, spec: contract::spec().into() })
+    (id, Input::Submit { id, spec: contract::spec().into(), sealed: Sealed::default() })
 }
 
 fn is_queued(job: Option<StoredJob>) -> bool {

@@ -25,6 +25,11 @@ pub enum Error {
     NoSuchPath { job: JobId, path: String },
     #[error("job {0} was submitted with another content; submit with a new id")]
     SpecDiffers(JobId),
+    #[error(
+        "worker.secrets: no value came for {}; whoever submits sends it, from its own environment",
+        .0.join(", ")
+    )]
+    SecretsWanted(Vec<String>),
     #[error("bundle {0} is not there; upload it first")]
     NoBundle(atlas_core::BundleId),
     #[error("node {0}, which held it, was removed")]

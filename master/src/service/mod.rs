@@ -21,7 +21,7 @@ use atlas_runtime::tasks::Tasks;
 
 use crate::archive::Archive;
 use crate::bundles::Bundles;
-use crate::edge::token::JobTokens;
+use crate::edge::keys::Keys;
 use crate::proxy::{Host, Proxy};
 use crate::reactor::{Feed, Handle};
 use crate::store::{Store, StoredJob};
@@ -46,7 +46,7 @@ pub struct Service {
     pub bundles: Arc<Bundles>,
     pub archive: Archive,
     pub proxy: Proxy,
-    pub job_tokens: JobTokens,
+    pub keys: Keys,
     pub cluster: ClusterId,
     pub max_bundle: u64,
     /// Whose turn it is to touch the shared storage.

@@ -12,7 +12,7 @@ use atlas_proto::wire;
 use super::{Error, Service};
 use crate::bundles::Measure;
 use crate::store::StoredJob;
-use crate::submission;
+use crate::submission::{self, Built};
 
 /// A job that is in the queue or further.
 pub struct Submitted {
@@ -31,8 +31,16 @@ impl Service {
     ) -> Result<Submitted, Error> {
         allow(who, Verb::Submit)?;
         let built = submission::build(request, who);
-        let (id, mut spec, mut notices) = built.map_err(|it| Error::invalid(it.field, it.why))?;
+        let Built { id, mut spec, secrets, mut notices } =
+            built.map_err(|it| Error::invalid(it.field, it.why))?;
         spec.traceparent = traceparent;
+        let wanted: Vec<&String> =
+            spec.worker.secrets.keys().filter(|it| !secrets.expose().contains_key(*it)).collect();
+        if !wanted.is_empty() {
+            return Err(Error::SecretsWanted(wanted.into_iter().cloned().collect()));
+        }
+        let (digests, sealed) = self.keys.seals.seal(id, secrets.expose());
+        spec.worker.secrets = digests;
         notices.extend(self.image_in_vain(&spec).await?);
         if let Some(job) = self.store.job(id).await.map_err(Error::unchanged)? {
             return same(job, &spec, notices);
@@ -44,7 +52,7 @@ impl Service {
             return Err(Error::NoBundle(spec.bundle.id));
         };
         is_as_declared(&spec.bundle, measure)?;
-        let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone() }).await?;
+        let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone(), sealed }).await?;
         match last_status(&records, id) {
             Some(status) => Ok(Submitted {
                 job: StoredJob { id, spec, status: status.clone() },

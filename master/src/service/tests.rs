@@ -6,6 +6,7 @@ use std::time::Duration;
 use atlas_core::cluster::{Input, Lease, Policy, Session};
 use atlas_core::node::{ExecutorKind, NodeSpec};
 use atlas_core::resources::Capacity;
+use atlas_core::spec::Sealed;
 use atlas_core::{Cluster, JobId, NodeName};
 use atlas_proto::wire::node_proxy_server::{NodeProxy, NodeProxyServer};
 use atlas_proto::wire::{FileEntry, FilesChunk, LogChunk, NodeFilesRequest, ReadLogRequest};
@@ -17,6 +18,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use super::*;
+use crate::edge::seal::Seals;
+use crate::edge::token::JobTokens;
 use crate::reactor::{Down, Link, Parts, Reactor, WelcomeFacts, now};
 use crate::store::{Embedded, contract};
 
@@ -99,13 +102,14 @@ impl World {
             heartbeat_ms: 3000,
         };
         let (trash, _) = mpsc::unbounded_channel();
+        let keys = Keys { tokens: JobTokens::new("key"), seals: Seals::new("key") };
         let (store_of_reactor, feed_of_reactor) = (store.clone(), feed.clone());
         let (reactor, handle) = Reactor::new(Parts {
             cluster,
             store: store_of_reactor,
             mark: lead.mark,
             welcome,
-            tokens: JobTokens::new("key"),
+            keys: keys.clone(),
             feed: feed_of_reactor,
             trash,
             effects,
@@ -119,7 +123,7 @@ impl World {
             bundles: Arc::new(Bundles::open(dir.path(), 1 << 20).unwrap()),
             archive: Archive::new(dir.path().to_owned()),
             proxy: Proxy::new("token".parse().unwrap()),
-            job_tokens: JobTokens::new("key"),
+            keys,
             cluster: lead.cluster,
             max_bundle: 1 << 20,
             storage: Storage::default(),
@@ -160,7 +164,7 @@ impl World {
         let id = JobId::from_random([7; 16]);
         self.service
             .reactor
-            .ask_for(Input::Submit { id, spec: contract::spec().into() })
+            .ask_for(Input::Submit { id, spec: contract::spec().into(), sealed: Sealed::default() })
             .await
             .unwrap();
         id

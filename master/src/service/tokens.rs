@@ -22,7 +22,7 @@ pub enum Unauthenticated {
 impl Service {
     /// The submitter of the job whose token this is, as long as that attempt has a place on a node and has not ended.
     pub async fn holder(&self, token: &str) -> Result<Identity, Error> {
-        let (job, attempt) = self.job_tokens.read(token).map_err(|_| Unauthenticated::NotOurs)?;
+        let (job, attempt) = self.keys.tokens.read(token).map_err(|_| Unauthenticated::NotOurs)?;
         let found = self.store.job(job).await?;
         match found.filter(|it| is_live(&it.status.state, attempt)) {
             Some(it) => Ok(Identity::of_job(it.spec.user.clone(), job, attempt)),

@@ -7,7 +7,7 @@ use atlas_core::job::{Archive, End, JobState};
 use atlas_core::node::{ExecutorKind, NodeRecord, NodeSpec};
 use atlas_core::record::JobEvent;
 use atlas_core::resources::Capacity;
-use atlas_core::spec::{Bundle, Outputs, Worker};
+use atlas_core::spec::{Bundle, Outputs, Sealed, Worker};
 use atlas_core::time::Millis;
 use atlas_core::{
     Attempt, Cause, Demand, Epoch, JobId, JobSpec, JobStatus, Outcome, Placement, Position, Record,
@@ -477,7 +477,7 @@ fn changed_to(number: u64, status: JobStatus) -> Record {
 pub fn status(position: u64, state: JobState) -> JobStatus {
     let attempt = Attempt(state.placement().map_or(0, |it| it.attempt.0));
     let submitted = Timestamp(1_700_000_000_000 + position);
-    JobStatus { submitted, position: Position(position), attempt, lost: 0, state }
+    JobStatus { submitted, position: Position(position), attempt, lost: 0, sealed: Sealed::default(), state }
 }
 
 pub fn running(node: &str) -> JobState {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use atlas_core::spec::{Bundle, Git, Outputs, Pull, Volume, Worker};
+use atlas_core::spec::{Bundle, Digest, Git, Outputs, Pull, Volume, Worker};
 use atlas_core::{Demand, JobSpec, ProjectName};
 use atlas_runtime::config::nearest;
 
 use super::given::{Given, Invalid, shown};
-use super::{params, parse, quantity, text, volume, words};
+use super::{params, parse, quantity, secrets, text, volume, words};
 
 /// Not checked yet; absent = not said.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Asked {
     pub working_dir: Option<Given<String>>,
     pub env: Vec<Given<(String, String)>>,
     pub volumes: Vec<Given<volume::Asked>>,
+    /// Names.
+    pub secrets: Vec<Given<String>>,
     pub params: Option<Given<String>>,
     pub exclude: Vec<Given<String>>,
     pub max_gb: Option<Given<String>>,
@@ -76,6 +78,7 @@ impl Asked {
             working_dir: self.working_dir.or(below.working_dir),
             env: [below.env, self.env].concat(),
             volumes,
+            secrets: [below.secrets, self.secrets].concat(),
             params: self.params.or(below.params),
             exclude: [below.exclude, self.exclude].concat(),
             max_gb: self.max_gb.or(below.max_gb),
@@ -152,6 +155,10 @@ impl Asked {
             volumes: self.volumes()?,
             python: self.python.as_ref().map(|it| text::bounded(it, 4095)).transpose()?,
             working_dir: self.working_dir.as_ref().map(volume::path).transpose()?,
+            secrets: secrets::names(&self.secrets, &self.env)?
+                .into_iter()
+                .map(|name| (name, Digest::default()))
+                .collect(),
         })
     }
 

@@ -24,7 +24,7 @@ const KEYS: [&str; 15] = [
     "worker",
 ];
 const OUTPUT_KEYS: [&str; 2] = ["exclude", "max_gb"];
-const WORKER_KEYS: [&str; 9] = [
+const WORKER_KEYS: [&str; 10] = [
     "image",
     "pull",
     "command",
@@ -34,10 +34,11 @@ const WORKER_KEYS: [&str; 9] = [
     "python",
     "environment",
     "volumes",
+    "secrets",
 ];
 const VOLUME_KEYS: [&str; 2] = ["bind", "mode"];
 /// For a key that stands where it does not belong.
-const BELOW: [&str; 10] = [
+const BELOW: [&str; 11] = [
     "output.exclude",
     "output.max_gb",
     "worker.image",
@@ -48,6 +49,7 @@ const BELOW: [&str; 10] = [
     "worker.python",
     "worker.environment",
     "worker.volumes",
+    "worker.secrets",
 ];
 
 #[cfg(test)]
@@ -110,6 +112,7 @@ fn worker(section: &Node<'_>, asked: Asked) -> Result<Asked, Invalid> {
         working_dir: text("working_dir")?,
         env: section.get("environment").map_or(Ok(Vec::new()), environment)?,
         volumes: section.get("volumes").map_or(Ok(Vec::new()), volumes)?,
+        secrets: section.get("secrets").map_or(Ok(Vec::new()), secrets)?,
         ..asked
     })
 }
@@ -152,6 +155,14 @@ fn tags(node: &Node<'_>) -> Result<Vec<Given<(String, String)>>, Invalid> {
     match &node.value {
         Value::Map(entries) => entries.iter().map(tag).collect(),
         _ => Err(node.expected("a list or a mapping of tags")),
+    }
+}
+
+/// Names alone: the values are nobody's to read in a file that travels.
+fn secrets(node: &Node<'_>) -> Result<Vec<Given<String>>, Invalid> {
+    match &node.value {
+        Value::List(names) => names.iter().map(Node::text).collect(),
+        _ => Err(node.expected("a list of names; their values stay in the environment of whoever submits")),
     }
 }
 

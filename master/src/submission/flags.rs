@@ -50,6 +50,7 @@ pub fn read(overrides: wire::JobOverrides) -> Result<Asked, Invalid> {
         working_dir: None,
         env: pairs("--env", env),
         volumes: volumes.into_iter().map(volume).collect::<Result<_, _>>()?,
+        secrets: Vec::new(),
         params: flag("--params", params_json),
         exclude: Vec::new(),
         max_gb: None,

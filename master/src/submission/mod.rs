@@ -7,6 +7,7 @@ mod flags;
 mod given;
 mod params;
 mod quantity;
+mod secrets;
 mod text;
 mod volume;
 mod words;
@@ -15,9 +16,12 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use atlas_core::spec::{Bundle, Git};
 use atlas_core::{BundleId, Identity, JobId, JobSpec};
 use atlas_proto::wire;
+use atlas_runtime::config::Secret;
 
 use asked::Asked;
 use given::Given;
@@ -26,26 +30,41 @@ pub use given::Invalid;
 /// Entries of a bundle's tar.
 const BUNDLE_FILES: u64 = 1_000_000;
 
-/// The job that is asked for, and what its user should know about it, a sentence each.
-pub fn build(
-    request: wire::SubmitRequest,
-    who: &Identity,
-) -> Result<(JobId, JobSpec, Vec<String>), Invalid> {
-    let wire::SubmitRequest { id, bundle, dir_name, job_config_yaml, overrides, git } = request;
+/// The job that is asked for.
+#[derive(Debug)]
+pub struct Built {
+    pub id: JobId,
+    /// Of its secrets it has the names.
+    pub spec: JobSpec,
+    /// The values that came for them: for one that is missing the client has to be asked.
+    pub secrets: Secret<BTreeMap<String, String>>,
+    /// What its user should know about it, a sentence each.
+    pub notices: Vec<String>,
+}
+
+/// Checks everything but whether the values of all secrets came.
+pub fn build(request: wire::SubmitRequest, who: &Identity) -> Result<Built, Invalid> {
+    let wire::SubmitRequest { id, bundle, dir_name, job_config_yaml, overrides, git, secrets } =
+        request;
     let id = parse(&Given::new("id", id))?;
     let mut notices = Vec::new();
-    let flags = flags::read(overrides.unwrap_or_default())?;
+    let mut flags = flags::read(overrides.unwrap_or_default())?;
     let file = match &job_config_yaml {
         Some(yaml) => file::read(yaml, &mut notices)?,
         None => Asked::default(),
     };
+    // What both name is the file's: that is where it can be looked up.
+    let named = |name: &&String| !file.secrets.iter().any(|it| it.value == **name);
+    flags.secrets =
+        secrets.keys().filter(named).map(|it| Given::new("--secret", it.clone())).collect();
+    secrets::check(&secrets)?;
     let frame = asked::Frame {
         user: text::name(&Given::new("user", who.user.clone()))?,
         bundle: self::bundle(bundle)?,
         dir_name,
         git: git.map(self::git).transpose()?,
     };
-    Ok((id, flags.over(file).build(frame)?, notices))
+    Ok(Built { id, spec: flags.over(file).build(frame)?, secrets: Secret::new(secrets), notices })
 }
 
 fn bundle(bundle: Option<wire::Bundle>) -> Result<Bundle, Invalid> {

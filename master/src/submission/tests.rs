@@ -16,11 +16,12 @@ fn request() -> wire::SubmitRequest {
             ..wire::JobOverrides::default()
         }),
         git: None,
+        secrets: BTreeMap::new(),
     }
 }
 
 fn built(request: wire::SubmitRequest) -> Result<(JobSpec, Vec<String>), Invalid> {
-    let (_, spec, notices) = build(request, &Identity::unverified("ada"))?;
+    let Built { spec, notices, .. } = build(request, &Identity::unverified("ada"))?;
     Ok((spec, notices))
 }
 
@@ -514,6 +515,56 @@ fn environment_that_is_ours_or_no_name_is_refused() {
             .into();
     };
     assert_eq!(from_flags(allowed).unwrap().worker.env.len(), 3);
+}
+
+#[test]
+fn secrets_that_are_no_names_or_plain_too_are_refused() {
+    refused(
+        &[
+            "worker: {secrets: TOKEN}",
+            "worker: {secrets: {TOKEN: hunter2}}",
+            "worker:\n  secrets: [A, 1A]",
+            "worker:\n  secrets: ['A,B']",
+            "worker:\n  secrets: [ATLAS_TOKEN]",
+            "worker:\n  environment: {A: 1}\n  secrets: [A]",
+        ],
+        &expect![[r#"
+            job.config.yaml:1: worker.secrets: expected a list of names; their values stay in the environment of whoever submits, found "TOKEN"
+            job.config.yaml:1: worker.secrets: expected a list of names; their values stay in the environment of whoever submits, found a mapping
+            job.config.yaml:2: worker.secrets[1]: "1A" is not a name of a variable: letters, digits and underscores, no digit first
+            job.config.yaml:2: worker.secrets[0]: "A,B" is not a name of letters, digits and underscores
+            job.config.yaml:2: worker.secrets[0]: "ATLAS_TOKEN" is set by Atlas itself; choose another name
+            job.config.yaml:3: worker.secrets[0]: A is plain environment too (job.config.yaml:2: worker.environment.A): keep one of the two
+        "#]],
+    );
+}
+
+#[test]
+fn values_of_secrets_come_with_the_request_and_never_into_the_job() {
+    let with = |name: &str, value: &str| wire::SubmitRequest {
+        secrets: [(name.to_owned(), value.to_owned())].into(),
+        job_config_yaml: Some("worker: {secrets: [A, B]}".into()),
+        ..request()
+    };
+    let built = |name, value| build(with(name, value), &Identity::unverified("ada"));
+    let job = built("B", "hunter2").unwrap();
+    assert!(job.spec.worker.secrets.keys().eq(["A", "B"]), "{job:?}");
+    assert_eq!(job.secrets.expose()["B"], "hunter2");
+    assert!(!format!("{job:?}").contains("hunter2"));
+    assert!(built("C", "x").unwrap().spec.worker.secrets.contains_key("C"), "by --secret alone");
+    for (name, value, why) in [
+        ("B", "hunter2\0", "zero byte"),
+        ("B", &*"hunter2".repeat(20_000), "longer than 131072 bytes"),
+        ("a b", "hunter2", "is not a name"),
+        ("ATLAS_JOB_ID", "hunter2", "is set by Atlas itself"),
+    ] {
+        let error = built(name, value).unwrap_err().to_string();
+        assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
+    }
+    let mut both = with("B", "hunter2");
+    both.overrides.as_mut().unwrap().env = [("B".to_owned(), "plain".to_owned())].into();
+    let error = build(both, &Identity::unverified("ada")).unwrap_err().to_string();
+    assert!(error.contains("job.config.yaml:1") && error.contains("(--env)"), "{error}");
 }
 
 #[test]

@@ -11,14 +11,13 @@ use atlas_core::Timestamp;
 use atlas_core::agent::{Report, Work};
 use atlas_core::time::Millis;
 use atlas_runtime::clock::Wall;
-use atlas_runtime::config::Secret;
 use atlas_runtime::telemetry::TraceParent;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span};
 
 use super::kept::Kept;
-use super::{Handle, Wishes, exit};
+use super::{ForJob, Handle, Wishes, exit};
 use crate::executor::{Fate, Standing, Supervised};
 use crate::insist::Insist;
 use crate::logs::{self, LogState};
@@ -51,7 +50,7 @@ pub(super) struct Attempt {
 
 /// Where an attempt's task begins.
 pub(super) enum Origin {
-    Assigned(Work, Secret<String>),
+    Assigned(Work, ForJob),
     Found(State),
 }
 
@@ -80,11 +79,11 @@ impl Attempt {
             before.cancelled().await;
         }
         let ended = match origin {
-            Origin::Assigned(work, token) => {
+            Origin::Assigned(work, entrusted) => {
                 let kept = self.kept(&work);
                 let copier = self.copy_log();
                 let span = span(self.id, &kept);
-                let watched = self.start_and_watch(kept.clone(), token).instrument(span).await;
+                let watched = self.start_and_watch(kept.clone(), entrusted).instrument(span).await;
                 watched.then_some((kept, copier))
             }
             Origin::Found(State::Running { kept, running }) => {
@@ -110,8 +109,8 @@ impl Attempt {
     }
 
     /// True when there is a log to keep.
-    async fn start_and_watch(&mut self, kept: Kept, token: Secret<String>) -> bool {
-        match self.start(kept, token).await {
+    async fn start_and_watch(&mut self, kept: Kept, entrusted: ForJob) -> bool {
+        match self.start(kept, entrusted).await {
             Ok(running) => self.watch(running).await,
             Err(error) => {
                 let length = self.log.borrow().length;
@@ -127,14 +126,14 @@ impl Attempt {
 
     /// The start is not dropped half way, but asked to give up; one that hangs, in a storage that is away, is left to itself as
     /// long as it has not come to an executor: it cannot get there any more.
-    async fn start(&mut self, kept: Kept, token: Secret<String>) -> Result<Running, start::Error> {
+    async fn start(&mut self, kept: Kept, entrusted: ForJob) -> Result<Running, start::Error> {
         let (cancel, launching) = (CancellationToken::new(), CancellationToken::new());
         let task = start::Start {
             node: self.node.clone(),
             id: self.id,
             dir: self.dir.clone(),
             kept,
-            token,
+            entrusted,
             log: self.log.clone(),
             cancel: cancel.clone(),
             launching: launching.clone(),

@@ -33,11 +33,12 @@ pub enum Error {
 
 impl Kept {
     pub fn new(work: &Work, boot_id: &str, epoch: Epoch) -> Self {
-        let Work { spec, gpus } = work;
+        let Work { spec, gpus, sealed: _ } = work;
         Self { spec: spec.clone(), gpus: gpus.clone(), boot_id: boot_id.to_owned(), epoch }
     }
 
-    /// Not synced: what matters survives the agent's death, and a machine's death ends the job anyway. Holds secrets.
+    /// Not synced: what matters survives the agent's death, and a machine's death ends the job anyway. Closed all the same: plain
+    /// environment may be private. The job's secrets are not in it.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_vec(self).expect("an assignment is always JSON");
         write_atomic(path, &text, 0o600, false)

@@ -13,7 +13,7 @@ use atlas_core::agent::{Action, Agent, Assignment, Input, Report, Stale};
 use atlas_core::cluster::Held;
 use atlas_core::time::Millis;
 use atlas_core::{Epoch, JobId};
-use atlas_proto::convert::Assigned;
+use atlas_proto::convert::{Assigned, Entrusted};
 use atlas_proto::wire::{self, node_message};
 use atlas_runtime::config::Secret;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -58,8 +58,11 @@ pub struct View {
     pub log: watch::Receiver<LogState>,
 }
 
-/// What jobs show to the master, beside the assignments of one message.
-type Tokens = BTreeMap<AttemptId, Option<Secret<String>>>;
+/// What is for a job alone.
+type ForJob = Secret<Entrusted>;
+
+/// Beside the assignments of one message.
+type ForJobs = BTreeMap<AttemptId, Option<ForJob>>;
 
 enum Message {
     /// A session begins; its stream takes what is reported from now on.
@@ -189,22 +192,22 @@ impl Driver {
                 }
             }
             Message::Assignments { epoch, list, reply } => {
-                let (list, tokens) = list.into_iter().map(part).unzip();
+                let (list, for_jobs) = list.into_iter().map(part).unzip();
                 let done = self.agent.handle(Input::Assignments { epoch, list });
                 let done = done.map(|actions| {
                     self.epoch.send_replace(epoch);
-                    self.perform(actions, tokens);
+                    self.perform(actions, for_jobs);
                 });
                 let _ = reply.send(done); // a session that is gone asks again
             }
             Message::Assign(assigned) => {
-                let (assignment, token) = part(assigned);
-                self.apply(Input::Assign { assignment }, [token].into());
+                let (assignment, for_job) = part(assigned);
+                self.apply(Input::Assign { assignment }, [for_job].into());
             }
-            Message::Order(input) => self.apply(input, Tokens::new()),
+            Message::Order(input) => self.apply(input, ForJobs::new()),
             Message::Report(id, report) => {
                 let AttemptId { job, attempt } = id;
-                self.apply(Input::Local { job, attempt, report }, Tokens::new());
+                self.apply(Input::Local { job, attempt, report }, ForJobs::new());
             }
             Message::Find(id, reply) => {
                 let _ = reply.send(self.attempts.get(&id).map(|it| it.view.clone()));
@@ -212,23 +215,24 @@ impl Driver {
         }
     }
 
-    fn apply(&mut self, input: Input, tokens: Tokens) {
+    fn apply(&mut self, input: Input, for_jobs: ForJobs) {
         match self.agent.handle(input) {
-            Ok(actions) => self.perform(actions, tokens),
+            Ok(actions) => self.perform(actions, for_jobs),
             Err(stale) => tracing::warn!("{stale}: not obeyed"),
         }
     }
 
-    fn perform(&mut self, actions: Vec<Action>, mut tokens: Tokens) {
+    fn perform(&mut self, actions: Vec<Action>, mut for_jobs: ForJobs) {
         for action in actions {
             match action {
                 Action::Start { job, attempt, work } => {
                     let id = AttemptId { job, attempt };
                     // A supervisor that an agent before this one started may have it.
                     if !self.attempts.contains_key(&id) {
-                        let token = tokens.remove(&id).flatten();
-                        let token = token.expect("what is to start was assigned just now, to run");
-                        self.begin(id, Origin::Assigned(work, token));
+                        let entrusted = for_jobs.remove(&id).flatten();
+                        let entrusted =
+                            entrusted.expect("what is to start was assigned just now, to run");
+                        self.begin(id, Origin::Assigned(work, entrusted));
                     }
                 }
                 Action::Stop { job, attempt, grace } => {
@@ -300,8 +304,8 @@ impl Driver {
 }
 
 /// An assignment for the core, and what the core has no use for.
-fn part(assigned: Assigned) -> (Assignment, (AttemptId, Option<Secret<String>>)) {
-    let Assigned { assignment, token } = assigned;
+fn part(assigned: Assigned) -> (Assignment, (AttemptId, Option<ForJob>)) {
+    let Assigned { assignment, entrusted } = assigned;
     let id = AttemptId { job: assignment.job, attempt: assignment.attempt };
-    (assignment, (id, token.map(Secret::new)))
+    (assignment, (id, entrusted.map(Secret::new)))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use atlas_core::{GpuId, JobSpec};
+use atlas_proto::convert::Entrusted;
 
 use crate::paths::AttemptId;
 use atlas_runtime::config::Secret;
@@ -12,8 +13,8 @@ use atlas_runtime::config::Secret;
 pub struct Facts<'a> {
     pub id: AttemptId,
     pub spec: &'a JobSpec,
-    /// What the job shows to the master.
-    pub token: &'a Secret<String>,
+    /// What is for the job alone.
+    pub entrusted: &'a Secret<Entrusted>,
     pub gpus: &'a [GpuId],
     /// Of the image, or of the agent where there is none.
     pub base: &'a BTreeMap<String, String>,
@@ -43,6 +44,7 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
     env.extend((*of_node).clone());
     env.extend(changeable(facts));
     env.extend(spec.worker.env.clone());
+    env.extend(facts.entrusted.expose().secrets.clone());
     env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     env.extend(fixed(facts));
     // The supervisor says what it is, or that there is none.
@@ -89,14 +91,14 @@ fn changeable(facts: &Facts<'_>) -> BTreeMap<String, String> {
 }
 
 fn fixed(facts: &Facts<'_>) -> BTreeMap<String, String> {
-    let Facts { id, spec, token, gpus, places, trace, .. } = facts;
+    let Facts { id, spec, entrusted, gpus, places, trace, .. } = facts;
     let gpus: Vec<&str> = gpus.iter().map(GpuId::as_str).collect();
     let mut env = table([
         ("ATLAS_JOB_ID", id.job.to_string()),
         ("ATLAS_PROJECT", spec.project.to_string()),
         ("ATLAS_USER", spec.user.clone()),
         ("ATLAS_ATTEMPT", id.attempt.to_string()),
-        ("ATLAS_TOKEN", token.expose().clone()),
+        ("ATLAS_TOKEN", entrusted.expose().token.clone()),
         ("ATLAS_SPOOL", places.spool.clone()),
         ("ATLAS_CHECKPOINT_DIR", places.checkpoints.clone()),
         ("FOUNDATIONS_JOB_ID", id.job.to_string()),
@@ -157,7 +159,10 @@ mod tests {
         environment(&Facts {
             id: "45540b52-ffe2-44ab-9838-db467d3499c0.2".parse().unwrap(),
             spec,
-            token: &Secret::new("atlas_job_x".into()),
+            entrusted: &Secret::new(Entrusted {
+                token: "atlas_job_x".into(),
+                secrets: [("WANDB_KEY".into(), "hunter2".into())].into(),
+            }),
             gpus: &gpus,
             base: &owned(base),
             of_node: &owned(&[("HTTP_PROXY", "proxy"), ("FROM", "node")]),
@@ -198,6 +203,7 @@ mod tests {
             TMPDIR=/t
             TRACEPARENT=00-1-2-01
             USER=ada
+            WANDB_KEY=hunter2
             no_proxy=127.0.0.1"#]]
         .assert_eq(&lines.join("\n"));
     }

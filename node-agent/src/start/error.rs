@@ -43,6 +43,10 @@ pub enum Error {
     Supervisor(#[from] supervisor::Error),
     #[error(transparent)]
     Executor(#[from] executor::Error),
+    #[error(
+        "the master could not open the job's secret {name}: its key is another than when the job was submitted; submit the job again"
+    )]
+    Secret { name: String },
     #[error("stopped before it started")]
     Cancelled,
 }
@@ -64,6 +68,8 @@ impl Error {
             Self::Venv(venv::Error::Failed(_)) => {
                 return exited(Cause::Requirements, message, log_length);
             }
+            // No other node would hear another value.
+            Self::Secret { .. } => return exited(Cause::Internal, message, log_length),
             Self::Venv(venv::Error::NoPython) => (Cause::Requirements, false),
             Self::Venv(venv::Error::Unpack(error)) => (Cause::Bundle, !error.is_of_the_bundle()),
             Self::Executor(error) | Self::Venv(venv::Error::Executor(error)) => {

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use atlas_proto::convert::Entrusted;
+
 use crate::driver::Kept;
 use crate::executor::{Base, Supervised};
 use crate::leases::{Deadline, Held};
@@ -23,6 +25,7 @@ use crate::paths::{AttemptId, JobDir};
 use crate::spare;
 use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
 use crate::venv::{Requirements, Venv, Want};
+use atlas_runtime::Chain;
 use atlas_runtime::clock;
 use atlas_runtime::config::Secret;
 use atlas_runtime::telemetry::TraceParent;
@@ -46,8 +49,8 @@ pub struct Start {
     pub id: AttemptId,
     pub dir: JobDir,
     pub kept: Kept,
-    /// What the job shows to the master.
-    pub token: Secret<String>,
+    /// What is for the job alone.
+    pub entrusted: Secret<Entrusted>,
     pub log: watch::Sender<LogState>,
     /// The job is not wanted any more.
     pub cancel: CancellationToken,
@@ -59,6 +62,7 @@ impl Start {
     /// Goes all the way. When it fails, nothing of the job runs.
     pub async fn run(self) -> Result<Running, Error> {
         let mut log = self.lay_out().await?;
+        self.has_all_secrets()?;
         let (files, base) = tokio::try_join!(self.files(), async {
             let base = self.node.executor.base(&self.kept.spec, &mut log, &self.cancel).await?;
             Ok((base, log))
@@ -73,15 +77,34 @@ impl Start {
         };
         let places = self.node.executor.places(&self.dir, &files, venv.as_ref());
         let lease = self.describe(plan, &base, places).await?;
+        let launched = self.launch(&files, &base, venv.as_ref()).await;
+        if launched.is_err() {
+            self.erase().await;
+        }
+        Ok(Running { supervised: Some(launched?), lease, venv })
+    }
+
+    async fn launch(
+        &self,
+        files: &Files,
+        base: &Base,
+        venv: Option<&Venv>,
+    ) -> Result<Supervised, Error> {
         self.launching.cancel(); // before the look: who gives up now knows which of both came first
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let Self { id, dir, kept, .. } = &self;
-        let venv_of = venv.as_ref();
-        let launch = Launch { id: *id, dir, kept, files: &files, base: &base, venv: venv_of };
-        let supervised = self.node.executor.launch(launch).await?;
-        Ok(Running { supervised: Some(supervised), lease, venv })
+        let Self { id, dir, kept, .. } = self;
+        let launch = Launch { id: *id, dir, kept, files, base, venv };
+        Ok(self.node.executor.launch(launch).await?)
+    }
+
+    /// No supervisor will read what it was to run, and that holds secrets.
+    async fn erase(&self) {
+        let control = self.dir.control();
+        if let Err(error) = blocking(move || Ok(RunFile::erase(&control)?)).await {
+            tracing::warn!(job = %self.id, "{}", Chain(&error));
+        }
     }
 
     /// The attempt's folders and the beginning of its log.
@@ -102,6 +125,15 @@ impl Start {
             Ok(Prelude::create(&dir, state)?)
         })
         .await
+    }
+
+    /// A job is not started without one that it names: the master has sent all that it could open.
+    fn has_all_secrets(&self) -> Result<(), Error> {
+        let secrets = &self.entrusted.expose().secrets;
+        match self.kept.spec.worker.secrets.keys().find(|it| !secrets.contains_key(*it)) {
+            Some(name) => Err(Error::Secret { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Everything that the job finds on a disk.
@@ -163,7 +195,7 @@ impl Start {
         let env = environment::environment(&Facts {
             id: self.id,
             spec: &self.kept.spec,
-            token: &self.token,
+            entrusted: &self.entrusted,
             gpus: &self.kept.gpus,
             base: &base.env,
             of_node: &settings.job_env,

@@ -104,6 +104,18 @@ impl Control {
         }
     }
 
+    /// Takes away what is in a plain file, if there is one.
+    pub fn empty(&self, name: &str) -> Result<(), Error> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(self.failed("open", name, error)),
+        };
+        self.plain_size(name, &file)?;
+        rustix::fs::ftruncate(&file, 0).map_err(|error| self.failed("empty", name, error))
+    }
+
     /// The whole of a plain file, `None` when there is none; longer than `limit` is an error.
     pub fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         // NONBLOCK: opening a pipe that somebody put here must not wait for its writer.

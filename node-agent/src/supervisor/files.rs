@@ -156,6 +156,11 @@ impl RunFile {
         Control::open(control)?.create_with("run.json", 0o600, &text)
     }
 
+    /// Leaves an empty `run.json`: nobody needs to read it any more, and that it is there says that there was a start.
+    pub fn erase(control: &Path) -> Result<(), Error> {
+        Control::open(control)?.empty("run.json")
+    }
+
     pub(super) fn read(control: &Control) -> Result<Self, Error> {
         let path = || control.path().join("run.json");
         let Some(text) = control.read("run.json", RUN_FILE_LIMIT)? else {

@@ -83,6 +83,8 @@ impl Job {
             left_behind: 0,
             news: vec![Event::Accepted { control: path.to_owned() }],
         };
+        // It holds secrets, and has served.
+        work.control.empty("run.json")?;
         work.open_the_way(relay);
         let phase = work.start_next(launcher);
         Ok(Self { work, phase })

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use atlas_core::agent::{Assignment, Duty, Report, Work};
 use atlas_core::cluster::Held;
 use atlas_core::node::ExecutorKind;
-use atlas_core::spec::{Bundle, JobSpec, Outputs, Worker};
+use atlas_core::spec::{Bundle, JobSpec, Outputs, Sealed, Worker};
 use atlas_core::{Attempt, BundleId, Demand, JobId};
 use atlas_node::Settings;
 use atlas_node::inventory::Wanted;
 use atlas_proto::JOIN_TOKEN_HEADER;
+use atlas_proto::convert::Entrusted;
 use atlas_proto::wire::nodes_server::{Nodes, NodesServer};
 use atlas_proto::wire::{self, master_message, node_message};
 use atlas_runtime::config::Secret;
@@ -231,7 +232,7 @@ impl Master {
 }
 
 fn wire(assignment: &Assignment) -> wire::Assignment {
-    wire::Assignment::of(assignment, || "atlas_job_token".into())
+    wire::Assignment::of(assignment, |_| Entrusted { token: "atlas_job_token".into(), secrets: Default::default() })
 }
 
 fn report(state: &mut State, held: Held) -> Vec<master_message::Message> {
@@ -410,7 +411,11 @@ impl Node {
         Assignment {
             job: JobId::from_random(uuid::Uuid::new_v4().into_bytes()),
             attempt: Attempt(1),
-            duty: Duty::Run(Work { spec: Arc::new(spec(bundle, command)), gpus: Vec::new() }),
+            duty: Duty::Run(Work {
+                spec: Arc::new(spec(bundle, command)),
+                gpus: Vec::new(),
+                sealed: Sealed::default(),
+            }),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::wire;
 /// What stands in place of a value that looks like a secret.
 const MASK: &str = "***";
 
-/// The job, with values of environment that look like secrets masked.
+/// The job, with values of environment that look like secrets masked, and of its secrets the names.
 pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
     let end = status.state.end();
     let (cause, detail) = match end.map(|it| &it.outcome) {
@@ -54,6 +54,8 @@ fn masked(spec: &JobSpec) -> wire::JobSpec {
         for (_, value) in worker.env.iter_mut().filter(|(name, _)| is_secret_name(name)) {
             *value = MASK.into();
         }
+        // A digest is the master's own way to know a value again.
+        worker.secrets.values_mut().for_each(|digest| *digest = MASK.into());
     }
     spec
 }

@@ -1,11 +1,13 @@
 //! Master and nodes among themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use atlas_core::agent::{Assignment, Duty, Exit, ExitKind, Report, Work};
 use atlas_core::cluster::Held;
 use atlas_core::node::{AllowedVolume, ExecutorKind, NodeSpec};
 use atlas_core::resources::{Capacity, Gpu};
+use atlas_core::spec::Sealed;
 use atlas_core::time::Millis;
 use atlas_core::{Attempt, JobId, Timestamp};
 
@@ -191,15 +193,19 @@ impl TryFrom<wire::Exited> for Exit {
 }
 
 impl wire::Assignment {
-    /// What a node hears of an assignment. The token is asked for only where the job is to run.
-    pub fn of(assignment: &Assignment, token: impl FnOnce() -> String) -> Self {
+    /// What a node hears of an assignment. What is for the job alone is asked for only where it is to run.
+    pub fn of(assignment: &Assignment, entrust: impl FnOnce(&Sealed) -> Entrusted) -> Self {
         let Assignment { job, attempt, duty } = assignment;
         let duty = match duty {
-            Duty::Run(Work { spec, gpus }) => wire::assignment::Duty::Run(wire::Run {
-                spec: Some(spec.as_ref().into()),
-                gpus: gpus.iter().map(ToString::to_string).collect(),
-                token: token(),
-            }),
+            Duty::Run(Work { spec, gpus, sealed }) => {
+                let Entrusted { token, secrets } = entrust(sealed);
+                wire::assignment::Duty::Run(wire::Run {
+                    spec: Some(spec.as_ref().into()),
+                    gpus: gpus.iter().map(ToString::to_string).collect(),
+                    token,
+                    secrets,
+                })
+            }
             Duty::Stop { grace } => {
                 wire::assignment::Duty::Stop(wire::StopDuty { grace_ms: grace.0 })
             }
@@ -212,24 +218,34 @@ impl wire::Assignment {
 /// An assignment as a node hears it.
 pub struct Assigned {
     pub assignment: Assignment,
-    /// The job's token, where it is to run.
-    pub token: Option<String>,
+    /// Where the job is to run.
+    pub entrusted: Option<Entrusted>,
+}
+
+/// What is for a job alone. It has no Debug, so that it is shown nowhere.
+#[derive(Clone)]
+pub struct Entrusted {
+    /// What the job shows to the master.
+    pub token: String,
+    /// By name; one that the spec names and that is not here could not be opened.
+    pub secrets: BTreeMap<String, String>,
 }
 
 impl TryFrom<wire::Assignment> for Assigned {
     type Error = Invalid;
     fn try_from(assignment: wire::Assignment) -> Result<Self, Invalid> {
         let wire::Assignment { job, attempt, duty } = assignment;
-        let (duty, token) = match required("duty", duty)? {
-            wire::assignment::Duty::Run(wire::Run { spec, gpus, token }) => {
+        let (duty, entrusted) = match required("duty", duty)? {
+            wire::assignment::Duty::Run(wire::Run { spec, gpus, token, secrets }) => {
                 if token.is_empty() {
                     return Err(Invalid::new("run.token", "is missing"));
                 }
                 let work = Work {
                     spec: Arc::new(required("run.spec", spec)?.try_into()?),
                     gpus: gpus.iter().map(|it| parse("run.gpus", it)).collect::<Result<_, _>>()?,
+                    sealed: Sealed::default(),
                 };
-                (Duty::Run(work), Some(token))
+                (Duty::Run(work), Some(Entrusted { token, secrets }))
             }
             wire::assignment::Duty::Stop(wire::StopDuty { grace_ms }) => {
                 (Duty::Stop { grace: Millis(grace_ms) }, None)
@@ -237,7 +253,7 @@ impl TryFrom<wire::Assignment> for Assigned {
             wire::assignment::Duty::Archive(wire::ArchiveDuty {}) => (Duty::Archive, None),
         };
         let assignment = Assignment { job: parse("job", &job)?, attempt: Attempt(attempt), duty };
-        Ok(Self { assignment, token })
+        Ok(Self { assignment, entrusted })
     }
 }
 

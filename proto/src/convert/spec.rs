@@ -1,6 +1,6 @@
 //! What a user asked for.
 
-use atlas_core::spec::{Bundle, Git, JobSpec, Outputs, Pull, Volume, Worker};
+use atlas_core::spec::{Bundle, Digest, Git, JobSpec, Outputs, Pull, Volume, Worker};
 use atlas_core::{BundleId, Demand};
 
 use super::{Invalid, parse, required};
@@ -115,6 +115,7 @@ impl From<&Worker> for wire::Worker {
             volumes: worker.volumes.iter().map(Into::into).collect(),
             python: worker.python.clone(),
             working_dir: worker.working_dir.clone(),
+            secrets: worker.secrets.iter().map(|(name, it)| (name.clone(), it.0.clone())).collect(),
         }
     }
 }
@@ -123,7 +124,7 @@ impl TryFrom<wire::Worker> for Worker {
     type Error = Invalid;
     fn try_from(worker: wire::Worker) -> Result<Self, Invalid> {
         let asked = worker.pull();
-        let wire::Worker { image, pull, env, volumes, python, working_dir } = worker;
+        let wire::Worker { image, pull, env, volumes, python, working_dir, secrets } = worker;
         let pull = match asked {
             wire::Pull::Missing => Pull::Missing,
             wire::Pull::Always => Pull::Always,
@@ -139,6 +140,7 @@ impl TryFrom<wire::Worker> for Worker {
             volumes: volumes.into_iter().map(Into::into).collect(),
             python,
             working_dir,
+            secrets: secrets.into_iter().map(|(name, it)| (name, Digest(it))).collect(),
         })
     }
 }
@@ -205,6 +207,7 @@ mod tests {
                 volumes: vec![Volume { host: "/h".into(), bind: "/b".into(), read_only: true }],
                 python: Some("/usr/bin/python3".into()),
                 working_dir: Some("/w".into()),
+                secrets: [("T".into(), Digest("d".into()))].into(),
             },
             params: Some("{}".into()),
             outputs: Outputs { exclude: vec!["*.tmp".into()], max_bytes: Some(9) },

@@ -49,6 +49,7 @@ impl Client {
             job_config_yaml: None,
             overrides: Some(overrides),
             git: None,
+            secrets: Default::default(),
         });
         request.metadata_mut().insert(USER_HEADER, "bench".parse().unwrap());
         request

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use atlas_core::agent::ExitKind;
 use atlas_core::cluster::{Input, Rejection};
 use atlas_core::resources::Demand;
-use atlas_core::spec::{Bundle, Worker};
+use atlas_core::spec::{Bundle, Digest, Sealed, Worker};
 use atlas_core::{BundleId, Cause, JobId, JobSpec, JobState};
 
 use crate::master::{Reply, Request};
@@ -100,6 +100,10 @@ fn plan(rng: &mut Rng) -> Plan {
 fn spec(rng: &mut Rng, most_gpus: u64) -> JobSpec {
     let gpus = if rng.percent(50) { 0 } else { rng.between(0, most_gpus) as u32 };
     let cpu_milli = rng.pick(&[0, 0, 1_000, 4_000]);
+    let mut worker = Worker::default();
+    if rng.percent(30) {
+        worker.secrets.insert("TOKEN".into(), Digest::default());
+    }
     JobSpec {
         project: "sim".parse().expect("a name"),
         user: "ada".into(),
@@ -111,7 +115,7 @@ fn spec(rng: &mut Rng, most_gpus: u64) -> JobSpec {
         entrypoint: None,
         demand: Demand { gpus, cpu_milli, memory: 0 },
         shm: None,
-        worker: Worker::default(),
+        worker,
         params: None,
         outputs: Default::default(),
         wait_for_capacity: rng.percent(50),
@@ -141,7 +145,9 @@ impl World {
         if self.store.jobs.contains_key(&id) {
             return self.answered(Reply { request: Request::Submit { job }, result: Ok(()) });
         }
-        self.input(Input::Submit { id, spec }, Some(Request::Submit { job }));
+        let sealed = |name: &String| (name.clone(), format!("sealed {name}"));
+        let sealed = Sealed(spec.worker.secrets.keys().map(sealed).collect());
+        self.input(Input::Submit { id, spec, sealed }, Some(Request::Submit { job }));
     }
 
     pub fn stops(&mut self, job: usize) {

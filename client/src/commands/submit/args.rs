@@ -20,7 +20,7 @@ use crate::target::{Target, default_name};
     after_help = "Examples:
   atlas submit scheduler . main.py --epochs 10
   atlas submit --num-gpus 2 --ram 16 scheduler . torchrun --nproc-per-node 2 train.py
-  atlas submit --params '{\"lr\": 0.01}' --env WANDB_API_KEY --tag sweep=3 scheduler . main.py
+  atlas submit --params '{\"lr\": 0.01}' --secret WANDB_API_KEY --tag sweep=3 scheduler . main.py
   atlas submit --dry-run scheduler . main.py
   id=$(atlas submit --quiet --detach scheduler . main.py); atlas wait \"$id\"
 
@@ -72,6 +72,10 @@ pub struct Args {
     /// Environment variable; without =V its value here; may be given several times
     #[arg(long, value_name = "K[=V]", help_heading = "How it runs")]
     pub env: Vec<String>,
+    /// Secret environment variable: its value here, or what is in FILE; kept sealed, shown to nobody but the job; may be given
+    /// several times
+    #[arg(long, value_name = "K[=@FILE]", help_heading = "How it runs")]
+    pub secret: Vec<String>,
     /// Folder of the machine inside the job; may be given several times
     #[arg(long, value_name = "HOST:PATH[:ro]", help_heading = "How it runs")]
     pub volume: Vec<String>,

@@ -5,6 +5,7 @@ mod dry_run;
 mod folder;
 mod git;
 mod overrides;
+mod secrets;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
 async fn submit(args: &Args, words: &Words, say: Say, stage: &Cell<Stage>) -> Result<Exit, Error> {
     let id = JobId::from_random(*uuid::Uuid::new_v4().as_bytes());
     let overrides = overrides::build(args, &words.command)?;
+    let secrets = secrets::of_flags(&args.secret, &args.env)?;
     let job_config_yaml = folder::job_config(&words.dir)?;
     let master = connect_to(words.config.as_deref(), say).await?;
     say.info("Job submission started. Ctrl-C to cancel.");
@@ -75,6 +77,7 @@ async fn submit(args: &Args, words: &Words, say: Say, stage: &Cell<Stage>) -> Re
         job_config_yaml,
         overrides: Some(overrides),
         git,
+        secrets,
     };
     let reply =
         send(&master, Prepared { tree: tree?, request }, say, || stage.set(Stage::Sent(id)))
@@ -116,7 +119,15 @@ async fn send(
     let (file, packed) = packed?;
     request.bundle = Some(wire::Bundle::from(&packed.bundle));
     sent();
-    match master.submit(&request).await {
+    let mut first = master.submit(&request).await;
+    if let Err(connect::Error::SecretsWanted { names, .. }) = &first {
+        let config = request.job_config_yaml.as_deref().unwrap_or_default();
+        let found = secrets::of_config(names, config)?;
+        say.info(format_args!("Secrets sent from this environment: {}.", names.join(", ")));
+        request.secrets.extend(found);
+        first = master.submit(&request).await;
+    }
+    match first {
         Err(connect::Error::Refused { code: tonic::Code::FailedPrecondition, .. }) => {}
         other => return Ok(other?),
     }

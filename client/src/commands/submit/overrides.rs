@@ -85,7 +85,7 @@ fn params(given: &str) -> Result<String, Error> {
     let (text, from) = if given.trim_start().starts_with('{') {
         (given.to_owned(), "--params".to_owned())
     } else {
-        let read = read(Path::new(given));
+        let read = read(Path::new(given), LONGEST_PARAMS);
         let text = read.map_err(|it| {
             Error::Usage(format!("--params: could not read the file {given}: {it}"))
         })?;
@@ -98,11 +98,13 @@ fn params(given: &str) -> Result<String, Error> {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
+/// A whole file of at most so many bytes.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LONGEST_PARAMS + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST_PARAMS {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
+    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        let why = format!("it is larger than {} KiB", most >> 10);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(text)
 }

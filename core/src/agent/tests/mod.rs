@@ -11,7 +11,7 @@ use expect_test::Expect;
 use super::{Action, Agent, Assignment, Duty, Exit, ExitKind, Input, Report, Work};
 use crate::id::{Attempt, BundleId, Epoch, JobId};
 use crate::outcome::Cause;
-use crate::spec::{Bundle, JobSpec};
+use crate::spec::{Bundle, JobSpec, Sealed};
 use crate::time::{Millis, Timestamp};
 
 /// Plays a script; a line is one input, lines of output follow it.
@@ -121,7 +121,11 @@ fn assignment(text: &str) -> Assignment {
     let (duty, of_text) = text.split_once(':').expect("DUTY:JOB#ATTEMPT");
     let (job, attempt) = of(of_text);
     let duty = match duty {
-        "run" => Duty::Run(Work { spec: Arc::new(spec()), gpus: Vec::new() }),
+        "run" => Duty::Run(Work {
+            spec: Arc::new(spec()),
+            gpus: Vec::new(),
+            sealed: Sealed::default(),
+        }),
         "stop" => Duty::Stop { grace: Millis(10_000) },
         "archive" => Duty::Archive,
         other => panic!("no such duty: {other}"),

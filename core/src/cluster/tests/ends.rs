@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::check;
+use super::scenario::Scenario;
 
 #[test]
 fn an_exit_is_final_frees_the_slot_at_once_and_is_archived_beside_the_next_job() {
@@ -234,4 +235,30 @@ fn a_finished_job_is_deleted_files_first() {
         > submit 1
     "#]],
     );
+}
+
+#[test]
+fn secrets_stay_sealed_as_long_as_the_job_may_have_to_start_and_go_with_its_end() {
+    let mut scenario = Scenario::default();
+    for line in [
+        "join a slots=2 boot=1",
+        "submit 1 secret=TOKEN",
+        "submit 2 secret=TOKEN secret=KEY",
+        "submit 3 secret=TOKEN",
+        "report a 1#1 started",
+        "restart",
+        "join a slots=2 boot=2",
+        "beat a",
+        "wait 1 beats=a",
+        "jobs",
+    ] {
+        scenario.play(line);
+    }
+    assert_eq!(scenario.secrets("1"), ["TOKEN"], "the next attempt gets it");
+    assert_eq!(scenario.secrets("2"), ["KEY", "TOKEN"]);
+    for line in ["stop 3", "report a 1#2 code-0"] {
+        scenario.play(line);
+    }
+    assert_eq!(scenario.secrets("1"), [""; 0]);
+    assert_eq!(scenario.secrets("3"), [""; 0]);
 }

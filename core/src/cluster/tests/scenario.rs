@@ -23,7 +23,7 @@ use crate::job::JobStatus;
 use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec};
 use crate::record::Record;
 use crate::resources::{Capacity, Demand, Gpu};
-use crate::spec::{Bundle, JobSpec, Volume, Worker};
+use crate::spec::{Bundle, Digest, JobSpec, Sealed, Volume, Worker};
 use crate::time::{Millis, Mono, Now, Timestamp};
 
 /// A cluster, its clock and its store.
@@ -73,6 +73,11 @@ impl Scenario {
     /// Everything that the cluster knows.
     pub fn state(&self) -> String {
         format!("{:?}", self.cluster)
+    }
+
+    /// The names of the secrets that are kept of a job.
+    pub fn secrets(&self, job: &str) -> Vec<&str> {
+        self.store.jobs[&words::job(job)].1.sealed.0.keys().map(String::as_str).collect()
     }
 
     pub fn live_jobs(&self) -> String {
@@ -128,7 +133,12 @@ impl Scenario {
         let first = words.first();
         let by = words.get("user").unwrap_or("ada").to_owned();
         match words.verb {
-            "submit" => Input::Submit { id: words::job(first), spec: Arc::new(spec(words)) },
+            "submit" => {
+                let spec = Arc::new(spec(words));
+                let seal = |name: &String| (name.clone(), format!("sealed {name}"));
+                let sealed = Sealed(spec.worker.secrets.keys().map(seal).collect());
+                Input::Submit { id: words::job(first), spec, sealed }
+            }
             "stop" => Input::Stop { job: words::job(first), by },
             "clear" => Input::ClearQueue { by, limit: words.number("limit", 1000) as usize },
             "delete" => {
@@ -257,6 +267,7 @@ impl Store {
                         assert_eq!(Some(end), status.state.end(), "an end was changed");
                     }
                     assert!(status.attempt >= kept.1.attempt, "an attempt went backwards");
+                    assert!(status.state.end().is_none() || status.sealed.is_empty(), "its secrets stay");
                     assert_eq!(status.position, kept.1.position, "a job lost its position");
                     kept.1 = status;
                 }
@@ -385,7 +396,11 @@ fn spec(words: &Words) -> JobSpec {
         entrypoint: None,
         demand,
         shm: None,
-        worker: Worker { volumes: words.all("volume").map(volume).collect(), ..Worker::default() },
+        worker: Worker {
+            volumes: words.all("volume").map(volume).collect(),
+            secrets: words.all("secret").map(|it| (it.into(), Digest::default())).collect(),
+            ..Worker::default()
+        },
         params: None,
         outputs: Default::default(),
         wait_for_capacity: words.plain.contains(&"wait"),

@@ -97,6 +97,7 @@ fn full_spec() -> JobSpec {
             volumes: vec![volume("/mnt/a", true), volume("/mnt/b", false)],
             python: Some("python3.11".into()),
             working_dir: Some("/job/src".into()),
+            secrets: Default::default(), // later than this layout
         },
         params: Some(r#"{"epochs": 5}"#.into()),
         outputs: Outputs { exclude: vec!["*.tmp".into()], max_bytes: Some(5_000_000_000) },
