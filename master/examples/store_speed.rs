@@ -191,7 +191,14 @@ fn spec(number: u64) -> JobSpec {
 
 fn status(number: u64, state: JobState) -> JobStatus {
     let submitted = Timestamp(1_700_000_000_000 + number);
-    JobStatus { submitted, position: Position(number), attempt: Attempt(1), lost: 0, sealed: Sealed::default(), state }
+    JobStatus {
+        submitted,
+        position: Position(number),
+        attempt: Attempt(1),
+        lost: 0,
+        sealed: Sealed::default(),
+        state,
+    }
 }
 
 fn moved(number: u64, event: JobEvent) -> Record {

@@ -81,7 +81,12 @@ impl Bench {
         bytes[8..].copy_from_slice(&high.to_le_bytes());
         let gpus = gpus[(low % gpus.len() as u64) as usize];
         let spec = Arc::new(spec(gpus, high));
-        self.handle(Input::Submit { id: JobId::from_random(bytes), spec, sealed: Sealed::default() }).0
+        self.handle(Input::Submit {
+            id: JobId::from_random(bytes),
+            spec,
+            sealed: Sealed::default(),
+        })
+        .0
     }
 
     fn report(

@@ -52,7 +52,8 @@ impl Service {
             return Err(Error::NoBundle(spec.bundle.id));
         };
         is_as_declared(&spec.bundle, measure)?;
-        let records = self.reactor.ask_for(Input::Submit { id, spec: spec.clone(), sealed }).await?;
+        let records =
+            self.reactor.ask_for(Input::Submit { id, spec: spec.clone(), sealed }).await?;
         match last_status(&records, id) {
             Some(status) => Ok(Submitted {
                 job: StoredJob { id, spec, status: status.clone() },

@@ -477,7 +477,14 @@ fn changed_to(number: u64, status: JobStatus) -> Record {
 pub fn status(position: u64, state: JobState) -> JobStatus {
     let attempt = Attempt(state.placement().map_or(0, |it| it.attempt.0));
     let submitted = Timestamp(1_700_000_000_000 + position);
-    JobStatus { submitted, position: Position(position), attempt, lost: 0, sealed: Sealed::default(), state }
+    JobStatus {
+        submitted,
+        position: Position(position),
+        attempt,
+        lost: 0,
+        sealed: Sealed::default(),
+        state,
+    }
 }
 
 pub fn running(node: &str) -> JobState {

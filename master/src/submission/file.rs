@@ -162,7 +162,8 @@ fn tags(node: &Node<'_>) -> Result<Vec<Given<(String, String)>>, Invalid> {
 fn secrets(node: &Node<'_>) -> Result<Vec<Given<String>>, Invalid> {
     match &node.value {
         Value::List(names) => names.iter().map(Node::text).collect(),
-        _ => Err(node.expected("a list of names; their values stay in the environment of whoever submits")),
+        _ => Err(node
+            .expected("a list of names; their values stay in the environment of whoever submits")),
     }
 }
 

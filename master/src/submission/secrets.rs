@@ -25,10 +25,8 @@ pub fn names(
         }
         text::variable(&given.with((name.clone(), String::new())))?;
         if let Some(plain) = env.iter().find(|it| it.value.0 == *name) {
-            let why = format!(
-                "{name} is plain environment too ({}): keep one of the two",
-                plain.field
-            );
+            let why =
+                format!("{name} is plain environment too ({}): keep one of the two", plain.field);
             return Err(given.refuse(why));
         }
         names.insert(name.clone());

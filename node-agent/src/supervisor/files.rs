@@ -167,6 +167,9 @@ impl RunFile {
             let why = "there is none".to_owned();
             return Err(Error::Unreadable { path: path(), why });
         };
+        if text.is_empty() {
+            return Err(Error::Used(path())); // another has read it, and erased it
+        }
         let run: Self = serde_json::from_slice(&text)
             .map_err(|error| Error::Unreadable { path: path(), why: error.to_string() })?;
         let commands = run.prepare.iter().map(|step| &step.command).chain([&run.command]);

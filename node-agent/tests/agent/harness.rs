@@ -232,7 +232,10 @@ impl Master {
 }
 
 fn wire(assignment: &Assignment) -> wire::Assignment {
-    wire::Assignment::of(assignment, |_| Entrusted { token: "atlas_job_token".into(), secrets: Default::default() })
+    wire::Assignment::of(assignment, |_| Entrusted {
+        token: "atlas_job_token".into(),
+        secrets: Default::default(),
+    })
 }
 
 fn report(state: &mut State, held: Held) -> Vec<master_message::Message> {

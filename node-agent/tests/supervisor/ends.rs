@@ -38,6 +38,17 @@ async fn exit_codes_and_signals_are_kept_as_they_are() {
 }
 
 #[tokio::test]
+async fn what_was_to_be_run_is_erased_before_it_runs() {
+    let mut fixture = Fixture::new();
+    let mut run = sh("cat run.json");
+    run.command.env.insert("TOKEN".into(), "hunter2".into());
+    run.command.cwd = fixture.dir.path().join("job-1");
+    let ended = fixture.run(&run).await;
+    assert_eq!(ended.exit.end, End::Code { code: 0 });
+    assert_eq!(String::from_utf8(ended.log).unwrap(), "");
+}
+
+#[tokio::test]
 async fn a_job_finds_a_clean_process() {
     let mut fixture = Fixture::new();
     let script = "echo ENV=$(env | cut -d= -f1 | sort | tr '\\n' ' ')

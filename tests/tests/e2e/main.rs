@@ -15,6 +15,7 @@ mod lost_replies;
 mod many_held;
 mod redis;
 mod rpc;
+mod secrets;
 mod site;
 mod the_way;
 mod trace;

@@ -35,10 +35,7 @@ pub(super) fn of_flags(
 }
 
 /// What job.config.yaml names, as the master read it. Nothing leaves this machine that the file does not name.
-pub(super) fn of_config(
-    names: &[String],
-    config: &str,
-) -> Result<BTreeMap<String, String>, Error> {
+pub(super) fn of_config(names: &[String], config: &str) -> Result<BTreeMap<String, String>, Error> {
     let words = || config.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
     let value = |name: &String| {
         if !words().any(|it| it == name) {

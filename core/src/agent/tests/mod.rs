@@ -121,11 +121,9 @@ fn assignment(text: &str) -> Assignment {
     let (duty, of_text) = text.split_once(':').expect("DUTY:JOB#ATTEMPT");
     let (job, attempt) = of(of_text);
     let duty = match duty {
-        "run" => Duty::Run(Work {
-            spec: Arc::new(spec()),
-            gpus: Vec::new(),
-            sealed: Sealed::default(),
-        }),
+        "run" => {
+            Duty::Run(Work { spec: Arc::new(spec()), gpus: Vec::new(), sealed: Sealed::default() })
+        }
         "stop" => Duty::Stop { grace: Millis(10_000) },
         "archive" => Duty::Archive,
         other => panic!("no such duty: {other}"),

@@ -267,7 +267,10 @@ impl Store {
                         assert_eq!(Some(end), status.state.end(), "an end was changed");
                     }
                     assert!(status.attempt >= kept.1.attempt, "an attempt went backwards");
-                    assert!(status.state.end().is_none() || status.sealed.is_empty(), "its secrets stay");
+                    assert!(
+                        status.state.end().is_none() || status.sealed.is_empty(),
+                        "its secrets stay"
+                    );
                     assert_eq!(status.position, kept.1.position, "a job lost its position");
                     kept.1 = status;
                 }
