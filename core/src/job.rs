@@ -34,6 +34,9 @@ pub enum JobState {
     Queued {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         excluded: Vec<Exclusion>,
+        /// Where its last attempt was when that was given up: this node alone may still say how it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost_on: Option<NodeName>,
     },
     Placed {
         placement: Placement,
@@ -211,7 +214,7 @@ impl JobState {
 
     pub fn excluded(&self) -> &[Exclusion] {
         match self {
-            Self::Queued { excluded } | Self::Placed { excluded, .. } => excluded,
+            Self::Queued { excluded, .. } | Self::Placed { excluded, .. } => excluded,
             _ => &[],
         }
     }

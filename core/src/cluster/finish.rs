@@ -91,7 +91,8 @@ impl Cluster {
                 JobEvent::Exited
             }
             None => {
-                job.status.state = JobState::Queued { excluded };
+                let lost_on = Some(placement.node.clone());
+                job.status.state = JobState::Queued { excluded, lost_on };
                 self.queue.insert(job.status.position, id, job.class());
                 JobEvent::Requeued
             }
@@ -129,7 +130,7 @@ impl Cluster {
         }
         let mut excluded = job.status.state.excluded().to_vec();
         excluded.push(Exclusion { node: placement.node.clone(), reason: why.clone() });
-        job.status.state = JobState::Queued { excluded };
+        job.status.state = JobState::Queued { excluded, lost_on: None };
         let class = job.class();
         if !self.could_run(&class) {
             return self.end_unstarted(now, id, &placement, Outcome::failed(cause, why), step);

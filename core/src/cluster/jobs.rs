@@ -33,7 +33,7 @@ impl Cluster {
             attempt: Default::default(),
             lost: 0,
             sealed,
-            state: JobState::Queued { excluded: Vec::new() },
+            state: JobState::Queued { excluded: Vec::new(), lost_on: None },
         };
         self.next_position = self.next_position.next();
         step.records.push(Record::JobQueued { id, spec: spec.clone(), status: status.clone() });

@@ -243,6 +243,11 @@ pub enum Rejection {
         "another machine of the name {0} is connected or still has jobs; start this one with a --name of its own"
     )]
     NameTaken(NodeName),
+    #[error(
+        "node {node} is connected from {address}, and its identity is shown from elsewhere: if this machine's --data folder is a \
+         copy of that node's, give it one of its own; if it is the node itself, it is let in when its last connection has ended"
+    )]
+    NodeElsewhere { node: NodeName, address: String },
     #[error("node {0} is connected; stop its agent first")]
     NodeConnected(NodeName),
     #[error("node {node} may still run {jobs} job(s) until its lease ends; stop them or wait")]

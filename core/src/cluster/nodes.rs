@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::open::Rank;
-use super::{Cluster, Effect, Held, Lease, Rejection, Session, Step};
+use super::{Cluster, Effect, Held, Lease, Rejection, Session, Step, UNREACHABLE_AFTER};
 use crate::agent::{Assignment, Duty, Report, Work};
 use crate::id::{Attempt, JobId, NodeName};
 use crate::job::JobState;
@@ -111,6 +111,12 @@ impl Cluster {
                 && (connected || node.jobs().next().is_some())
             {
                 return Err(Rejection::NameTaken(name));
+            }
+            // A machine with a copy of its folder has its identity, too. The node itself, where it has moved, is soon silent here.
+            let is_there = connected && now.mono - node.heard < UNREACHABLE_AFTER;
+            if is_there && node.record.spec.address != spec.address {
+                let address = node.record.spec.address.clone();
+                return Err(Rejection::NodeElsewhere { node: name, address });
             }
             if matches!(node.link, Link::Connected(present) if present > session) {
                 return Err(Rejection::OldSession(name));

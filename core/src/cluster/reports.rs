@@ -29,7 +29,7 @@ impl Cluster {
         match (current, report) {
             (Some(placement), report) => self.current(now, id, placement, report, step),
             // It was given up, but nobody else has it yet, and it ended inside its lease: that is the truth.
-            (None, Report::Exited(exit)) if self.may_still_count(id, attempt, &exit) => {
+            (None, Report::Exited(exit)) if self.may_still_count(id, name, attempt, &exit) => {
                 self.late_exit(id, name, &exit, step);
             }
             // Killed by the node when it hears the list of what it should hold.
@@ -120,9 +120,15 @@ impl Cluster {
         }
     }
 
-    fn may_still_count(&self, id: JobId, attempt: crate::Attempt, exit: &Exit) -> bool {
+    fn may_still_count(
+        &self,
+        id: JobId,
+        name: &NodeName,
+        attempt: crate::Attempt,
+        exit: &Exit,
+    ) -> bool {
         let status = &self.jobs[&id].status;
-        matches!(status.state, JobState::Queued { .. })
+        matches!(&status.state, JobState::Queued { lost_on: Some(node), .. } if node == name)
             && status.attempt == attempt
             && exit.kind != ExitKind::LeaseEnded
     }

@@ -60,6 +60,7 @@ fn rejected(rejection: &Rejection) -> Code {
         Rejection::AlreadyEnded { .. }
         | Rejection::NotFinished { .. }
         | Rejection::NameTaken(_)
+        | Rejection::NodeElsewhere { .. }
         | Rejection::NodeConnected(_)
         | Rejection::NodeHoldsJobs { .. }
         | Rejection::OldSession(_) => Code::FailedPrecondition,

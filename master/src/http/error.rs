@@ -82,6 +82,7 @@ fn rejected(rejection: &Rejection) -> StatusCode {
         | Rejection::AlreadyEnded { .. }
         | Rejection::NotFinished { .. }
         | Rejection::NameTaken(_)
+        | Rejection::NodeElsewhere { .. }
         | Rejection::NodeConnected(_)
         | Rejection::NodeHoldsJobs { .. }
         | Rejection::OldSession(_) => StatusCode::CONFLICT,

@@ -138,6 +138,9 @@ fn a_node_that_holds_twenty_thousand_large_jobs_joins_and_is_relieved_of_them() 
     let rpc = Rpc::new(&cluster);
     let bundle = rpc.bundle(&cluster, &cluster.project("many-held", &[("main.py", "")]));
     cluster.kill_node();
+    eventually("its connection has ended", || {
+        (cluster.json(&["node", "list"])[0]["state"] == "away").then_some(())
+    });
     // The node's place is taken by one that has room for them all and runs nothing.
     let mut session = rpc.wait(Session::open(&rpc, &cluster, Vec::new()));
     rpc.wait(async { tokio::join!(submit_all(&rpc, &bundle), session.take_on(JOBS)) });

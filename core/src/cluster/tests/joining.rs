@@ -268,3 +268,45 @@ fn a_join_that_was_overtaken_by_a_later_one_of_the_same_node_takes_nothing_away(
     "#]],
     );
 }
+
+#[test]
+fn a_machine_with_a_copy_of_a_nodes_identity_is_let_in_only_when_the_node_is_silent() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
+        join a at=elsewhere:5000
+        beat a session=1
+        jobs
+        leave a
+        join a held=1#1:started
+        wait 16
+        join a at=elsewhere:5000 held=1#1:started
+    ";
+    check(
+        script,
+        expect![[r#"
+            > join a
+              node a
+              a <- session 1: []
+            > submit 1
+              1 queued at 1
+              1 placed on a#1
+              a <- run 1#1
+            > report a 1#1 started
+              1 started
+            > join a at=elsewhere:5000
+            refused: node a is connected from a:5000, and its identity is shown from elsewhere: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself, it is let in when its last connection has ended
+            > beat a session=1
+            > jobs
+            1 running
+            > leave a
+            > join a held=1#1:started
+              a <- session 3: [run 1#1]
+            > wait 16
+            > join a at=elsewhere:5000 held=1#1:started
+              node a
+              a <- session 4: [run 1#1]
+        "#]],
+    );
+}

@@ -219,3 +219,57 @@ fn when_a_lease_ends_the_old_connection_counts_for_nothing_any_more() {
     "#]],
     );
 }
+
+#[test]
+fn a_node_that_says_how_another_nodes_job_ended_changes_nothing() {
+    let script = "
+        join a gpus=1
+        join b
+        submit 1 gpus=1
+        submit 2 gpus=1
+        report b 1#1 code-3
+        report b 1#1 lost
+        report b 2#0 code-3
+        report a 1#1 started
+        leave a
+        wait 301 beats=b
+        report b 1#1 code-3
+        join b held=1#1:code-3
+        jobs
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a gpus=1
+          node a
+          a <- session 1: []
+        > join b
+          node b
+          b <- session 2: []
+        > submit 1 gpus=1
+          1 queued at 1
+          1 placed on a#1 GPU-a0
+          a <- run 1#1
+        > submit 2 gpus=1
+          2 queued at 2
+        > report b 1#1 code-3
+          b <- release 1#1
+        > report b 1#1 lost
+          b <- release 1#1
+        > report b 2#0 code-3
+          b <- release 2#0
+        > report a 1#1 started
+          1 started
+        > leave a
+        > wait 301 beats=b
+          1 requeued lost=1
+        > report b 1#1 code-3
+          b <- release 1#1
+        > join b held=1#1:code-3
+          b <- session 3: []
+        > jobs
+        1 queued: set aside: fits only a, which was last heard 301 s ago
+        2 queued: set aside: fits only a, which was last heard 301 s ago
+    "#]],
+    );
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! policy lease=SECONDS|until-reboot      first of all, where it matters
-//! join NODE [gpus=N] [slots=N] [cpu=N] [memory=N] [volume=PREFIX] [boot=N] [identity=X] [held=JOB#ATTEMPT:REPORT]…
+//! join NODE [gpus=N] [slots=N] [cpu=N] [memory=N] [volume=PREFIX] [boot=N] [identity=X] [at=ADDRESS] [held=JOB#ATTEMPT:REPORT]…
 //! submit JOB [gpus=N] [cpu=N] [memory=N] [volume=PATH] [wait] [user=X]      stop JOB      clear [limit=N]
 //! report NODE JOB#ATTEMPT REPORT [session=N]      leave NODE      beat NODE [session=N]      remove NODE
 //! delete JOB      trashed JOB      planned-stop      restart
@@ -372,7 +372,7 @@ fn node_spec(name: NodeName, words: &Words) -> NodeSpec {
     NodeSpec {
         identity: words.get("identity").unwrap_or(name.as_str()).to_owned(),
         boot_id: words.get("boot").unwrap_or("1").to_owned(),
-        address: format!("{name}:5000"),
+        address: words.get("at").map_or_else(|| format!("{name}:5000"), str::to_owned),
         version: "0.1.0".into(),
         executor: ExecutorKind::Process,
         capacity,

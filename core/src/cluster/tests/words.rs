@@ -108,7 +108,7 @@ fn change(event: JobEvent, status: &JobStatus) -> String {
                 .trim_end()
                 .to_owned()
         }
-        (JobEvent::Requeued, JobState::Queued { excluded }) => {
+        (JobEvent::Requeued, JobState::Queued { excluded, .. }) => {
             let excluded: Vec<_> =
                 excluded.iter().map(|it| format!(" not-on {}", it.node)).collect();
             format!("requeued lost={}{}", status.lost, excluded.concat())

@@ -4,6 +4,7 @@ mod deaths;
 mod network;
 mod queue;
 mod share;
+mod two_of_one;
 
 use std::collections::BTreeMap;
 use std::fs;
