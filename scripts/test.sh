@@ -30,6 +30,7 @@ run_tests() { cargo test --workspace --no-fail-fast 2>&1 | tee "$log"; }
 
 step 'Redis' "$here/ensure-packages.sh" redis-server openssl
 step 'hosts' "$here/ensure-packages.sh" iproute2 iptables util-linux
+step 'Valkey' "$here/ensure-packages.sh" --backports valkey-server
 step 'Docker' "$here/ensure-docker.sh"
 step 'worker image' "$here/../deploy/worker/build-image.sh" --lean
 step 'build' "$here/build.sh" --all-targets

@@ -47,6 +47,14 @@ async fn it_keeps_the_contract() {
     contract::check(places(&server)).await;
 }
 
+#[tokio::test]
+async fn with_valkey_it_keeps_the_contract_too() {
+    let server = Server::of(&["valkey-server"], &[]);
+    let (_, warnings) = Redis::open(&access(&server)).await.unwrap();
+    assert_eq!(warnings, [""; 0]);
+    contract::check(places(&server)).await;
+}
+
 /// A leader on the first database.
 async fn leader(server: &Server) -> Leader {
     Leader::of(Arc::new(Redis::new(client(server, 0)).unwrap())).await

@@ -6,10 +6,11 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// Redis, or what `ATLAS_TEST_REDIS` names.
+/// Redis, or another program that takes the same orders.
 pub struct Server {
     folder: TempDir,
-    launcher: Vec<String>,
+    /// The program, and what stands before its name.
+    words: Vec<String>,
     arguments: Vec<String>,
     pub child: Child,
 }
@@ -21,11 +22,15 @@ impl Server {
 
     /// `launcher` = the words before the program's name, where it does not run on this machine as it is.
     pub fn start_by(launcher: &[&str], arguments: &[&str]) -> Self {
+        Self::of(&[launcher, &["redis-server"]].concat(), arguments)
+    }
+
+    pub fn of(words: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [launcher, arguments] = [launcher, arguments]
+        let [words, arguments] = [words, arguments]
             .map(|it| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
-        let child = start(&folder, &launcher, &arguments);
-        Self { folder, launcher, arguments, child }
+        let child = start(&folder, &words, &arguments);
+        Self { folder, words, arguments, child }
     }
 
     /// Where it listens.
@@ -39,7 +44,7 @@ impl Server {
     }
 
     pub fn start_again(&mut self) {
-        self.child = start(&self.folder, &self.launcher, &self.arguments);
+        self.child = start(&self.folder, &self.words, &self.arguments);
     }
 }
 
@@ -51,9 +56,9 @@ impl Drop for Server {
 }
 
 /// Returns once it takes connections.
-fn start(folder: &TempDir, launcher: &[String], arguments: &[String]) -> Child {
-    let program = std::env::var("ATLAS_TEST_REDIS").unwrap_or_else(|_| "redis-server".into());
-    let mut words = launcher.iter().chain([&program]);
+fn start(folder: &TempDir, words: &[String], arguments: &[String]) -> Child {
+    let program = words.join(" ");
+    let mut words = words.iter();
     let mut child = Command::new(words.next().unwrap())
         .args(words)
         .args(["--port", "0", "--unixsocket", "sock", "--databases", "64", "--save", ""])
