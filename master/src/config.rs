@@ -6,11 +6,21 @@ use std::str::FromStr;
 
 use atlas_core::cluster::{Lease, Policy};
 use atlas_core::time::Millis;
-use atlas_runtime::config::{Duration, Effective, Error, Secret, Size};
+use atlas_runtime::config::{Duration, Effective, Error, Layers, Secret, Size};
 use atlas_runtime::telemetry::LogFormat;
 use serde::{Deserialize, Serialize};
 
 use crate::store::RedisAccess;
+
+/// What a command of this program is given.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Given {
+    /// File with settings (YAML); the environment and flags win over it
+    #[arg(long, value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
 
 /// Every setting; absent = the layer below says.
 #[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
@@ -80,6 +90,19 @@ pub struct Config {
 /// stop and the margin between two clocks go off a lease, and what is left has to cover [`UNREACHABLE_AFTER`] and the way back
 /// (`docs/operating/leases.md`; a test here adds it up).
 const SHORTEST_LEASE: Millis = Millis::from_secs(40);
+
+impl Given {
+    /// All layers together, and what they come to.
+    pub fn settings(&self) -> Result<(Effective<Options>, Config), Error> {
+        let effective = Layers::new(&Options::defaults())?
+            .file(self.config_file.as_deref())?
+            .env(|name| std::env::var_os(name))?
+            .flags(&self.options)?
+            .build()?;
+        let config = Config::build(&effective)?;
+        Ok((effective, config))
+    }
+}
 
 impl Options {
     /// What holds when nobody says anything.
@@ -195,11 +218,9 @@ fn absolute(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use atlas_core::agent::MARGIN;
     use atlas_core::cluster::UNREACHABLE_AFTER;
-    use atlas_runtime::config::Layers;
-
-    use super::*;
 
     fn build(lease: &str) -> Result<Config, String> {
         let data = Some(PathBuf::from("/nowhere"));

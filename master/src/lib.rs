@@ -9,6 +9,7 @@ pub mod edge;
 pub mod grpc;
 pub mod http;
 pub mod metrics;
+pub mod migrate;
 pub mod pieces;
 pub mod proxy;
 pub mod reactor;

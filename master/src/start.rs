@@ -139,17 +139,26 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
 
 /// Folders, and that nobody else uses them.
 fn prepare(config: &Config) -> Result<InstanceLock, Error> {
-    let path = config.data.clone();
+    let lock = take(&config.data)?;
+    make(&config.shared)?;
+    Ok(lock)
+}
+
+/// Takes the data folder, which is made if it is not there.
+pub(crate) fn take(data: &Path) -> Result<InstanceLock, Error> {
+    let path = data.to_owned();
     match is_network_filesystem(&path) {
         Ok(None) => {}
         Ok(Some(kind)) => return Err(Error::Network { path, kind }),
         Err(source) => return Err(Error::Folder { path, source }),
     }
-    for path in [&config.data, &config.shared] {
-        std::fs::create_dir_all(path)
-            .map_err(|source| Error::Folder { path: path.clone(), source })?;
-    }
-    Ok(InstanceLock::acquire(&config.data, "atlas-master")?)
+    make(data)?;
+    Ok(InstanceLock::acquire(data, "atlas-master")?)
+}
+
+fn make(folder: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Folder { path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(failed)
 }
 
 /// The secret of the file, made from the kernel's randomness if there is no file.

@@ -5,6 +5,7 @@
 #[cfg(test)]
 pub(crate) mod contract;
 mod embedded;
+mod moving;
 mod redis;
 mod value;
 
@@ -19,6 +20,7 @@ use atlas_core::{
 use futures::future::BoxFuture;
 
 pub use embedded::Embedded;
+pub use moving::{Counts, Facts, Movable, Standing, refuses_to_take_in};
 pub use redis::{Access as RedisAccess, Redis};
 
 /// State that survives the master. Reads see what was committed, and nothing else.
@@ -131,6 +133,21 @@ pub enum Error {
     TooNew { place: String, found: u32, known: u32 },
     #[error("Redis at {place} cannot be used: {why}")]
     Unfit { place: String, why: String },
+    #[error(
+        "the cluster in the store at {place} was moved to {to}: start the master on that, or move it back with `atlas-master migrate`"
+    )]
+    GivenAway { place: String, to: String },
+    #[error(
+        "the move of a cluster from {from} to the store at {place} was not finished: run `atlas-master migrate` again, which begins anew"
+    )]
+    Unfinished { place: String, from: String },
+    #[error("the store at {place} cannot take the cluster in: {why}")]
+    Taken { place: String, why: String },
+    #[error(
+        "somebody led the store at {place} meanwhile (epoch {}, revision {}): stop every master of this cluster, then run it again",
+        found.epoch, found.revision
+    )]
+    Led { place: String, found: Mark },
     #[error(
         "the store at {place} came back at revision {found}, but {known} is next, and the master no longer has all in between; bring back a newer copy of it"
     )]

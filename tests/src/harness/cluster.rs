@@ -130,6 +130,12 @@ impl Cluster {
         Place::here().spawn(command, &self.path(log))
     }
 
+    /// For every process that is started from now on; `None` takes it away.
+    pub fn set_env(&mut self, name: &'static str, value: Option<&str>) {
+        self.settings.env.retain(|it| it.0 != name);
+        self.settings.env.extend(value.map(|it| (name, it.to_owned())));
+    }
+
     /// SIGKILL: the process can do nothing about it.
     pub fn kill_master(&mut self) {
         self.master = None;

@@ -15,6 +15,7 @@ mod site;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,16 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(began.elapsed() < PATIENCE, "it did not happen within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Puts so many copies of its first job into the store of a master that does not run.
+pub fn multiply_jobs(data: &Path, copies: u32) {
+    let script = include_str!("multiply_jobs.py");
+    let file = data.join("atlas.sqlite");
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(file).arg(copies.to_string());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An agent of root has to be told whom jobs run as; another's run as whoever runs the tests.

@@ -13,6 +13,7 @@ mod gpus;
 mod logs;
 mod lost_replies;
 mod many_held;
+mod migrate;
 mod redis;
 mod rpc;
 mod secrets;

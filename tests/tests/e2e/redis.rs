@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use atlas_tests::harness::{Cluster, Run, Server, Settings, cli, eventually};
 
 fn cluster(server: &Server) -> Cluster {
-    let url = format!("redis+unix://{}", server.socket().display());
-    Cluster::start(Settings { env: vec![("ATLAS_REDIS", url)], ..Settings::default() })
+    Cluster::start(Settings { env: vec![("ATLAS_REDIS", server.url())], ..Settings::default() })
 }
 
 fn try_to_submit(cluster: &Cluster, dir: &Path) -> Run {

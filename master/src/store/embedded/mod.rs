@@ -5,6 +5,7 @@ mod fault;
 #[cfg(test)]
 mod golden;
 mod layout;
+mod moving;
 mod read;
 mod readers;
 #[cfg(test)]
@@ -20,12 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, JobId};
+use atlas_core::{BundleId, ClusterId, JobId, Position};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJob};
+use super::{
+    Batch, CommitError, Error, Facts, Filter, Lead, Mark, Movable, Page, Store, StoredJob,
+};
 use fault::Fault;
 use readers::Readers;
 use writer::Writer;
@@ -51,6 +54,12 @@ impl Embedded {
             connection.map_err(|error| Fault::from(error).tried("open a file", &path))?;
         layout::bring_up_to_date(&mut connection, &path)?;
         Self::over(connection, &path)
+    }
+
+    /// Whether there is a store in `dir`.
+    pub fn is_in(dir: &Path) -> Result<bool, Error> {
+        let path = dir.join(FILE);
+        path.try_exists().map_err(|error| Fault::from(error).tried("look for a file", &path))
     }
 
     fn over(connection: Connection, path: &Path) -> Result<Self, Error> {
@@ -103,6 +112,46 @@ impl Store for Embedded {
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>> {
         let look = move |from: &mut Connection| read::uses_bundle(from, bundle);
         self.readers.read("look for the users of a bundle", look).boxed()
+    }
+}
+
+impl Movable for Embedded {
+    fn place(&self) -> String {
+        self.writer.place()
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Result<Facts, Error>> {
+        let place = self.place();
+        let look = move |from: &mut Connection| moving::facts(&*from.transaction()?, &place);
+        self.readers.read("read what it holds", look).boxed()
+    }
+
+    fn begin<'a>(
+        &'a self,
+        cluster: &'a ClusterId,
+        from: &'a str,
+    ) -> BoxFuture<'a, Result<Mark, Error>> {
+        let (place, cluster, from) = (self.place(), cluster.clone(), from.to_owned());
+        let work = move |to: &mut Connection| moving::begin(to, &place, &cluster, &from);
+        self.writer.ask("begin to take a cluster in", work).boxed()
+    }
+
+    fn finish(
+        &self,
+        stands: Mark,
+        mark: Mark,
+        next_position: Position,
+    ) -> BoxFuture<'_, Result<(), Error>> {
+        let place = self.place();
+        let work =
+            move |to: &mut Connection| moving::finish(to, &place, stands, mark, next_position);
+        self.writer.ask("finish taking a cluster in", work).boxed()
+    }
+
+    fn give_away<'a>(&'a self, stands: Mark, to: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        let (place, whom) = (self.place(), to.to_owned());
+        let work = move |to: &mut Connection| moving::give_away(to, &place, stands, &whom);
+        self.writer.ask("give a cluster away", work).boxed()
     }
 }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::fault::Fault;
 use crate::store::value::decode;
-use crate::store::{Error, Filter, Mark, Page, StoredJob};
+use crate::store::{Error, Filter, Mark, Page, Standing, StoredJob};
 
 pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
     from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
@@ -23,12 +23,21 @@ pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
 /// Everything live, in the order of the queue, as of one moment.
 pub fn restore(from: &mut Connection) -> Result<Snapshot, Fault> {
     let moment = from.transaction()?;
-    let (next_position, granted) =
-        moment.query_row("SELECT next_position, granted_ms FROM meta", [], |row| {
-            let granted = row.get::<_, Option<i64>>(1)?.is_some().then(|| unsigned(row, 1));
-            Ok((Position(unsigned(row, 0)?), granted.transpose()?.map(Millis)))
-        })?;
+    let (next_position, granted) = meta(&moment)?;
     Ok(Snapshot { jobs: live_jobs(&moment)?, nodes: nodes(&moment)?, next_position, granted })
+}
+
+pub fn meta(from: &Connection) -> rusqlite::Result<(Position, Option<Millis>)> {
+    from.query_row("SELECT next_position, granted_ms FROM meta", [], |row| {
+        let granted = row.get::<_, Option<i64>>(1)?.is_some().then(|| unsigned(row, 1));
+        Ok((Position(unsigned(row, 0)?), granted.transpose()?.map(Millis)))
+    })
+}
+
+pub fn standing(from: &Connection) -> rusqlite::Result<Standing> {
+    from.query_row("SELECT given_away, unfinished FROM meta", [], |row| {
+        Ok(Standing::new(row.get(0)?, row.get(1)?))
+    })
 }
 
 fn live_jobs(from: &Connection) -> Result<Vec<(JobId, Arc<JobSpec>, JobStatus)>, Fault> {
@@ -51,7 +60,7 @@ fn live_jobs(from: &Connection) -> Result<Vec<(JobId, Arc<JobSpec>, JobStatus)>,
     Ok(jobs)
 }
 
-fn nodes(from: &Connection) -> Result<Vec<NodeRecord>, Fault> {
+pub fn nodes(from: &Connection) -> Result<Vec<NodeRecord>, Fault> {
     let mut nodes = Vec::new();
     let mut statement = from.prepare("SELECT name, node FROM nodes ORDER BY name")?;
     let mut rows = statement.query([])?;

@@ -5,7 +5,7 @@ use atlas_core::{ClusterId, JobId, Record};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fault::Fault;
-use super::read::{count, mark};
+use super::read::{count, mark, standing};
 use crate::store::value::encode;
 use crate::store::{Batch, Lead, Mark, is_live};
 
@@ -26,8 +26,11 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-pub fn lead(to: &mut Connection) -> rusqlite::Result<Lead> {
+pub fn lead(to: &mut Connection, place: &str) -> Result<Lead, Fault> {
     let transaction = to.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let Some(refusal) = standing(&transaction)?.refusal(place.to_owned()) {
+        return Err(refusal.into());
+    }
     transaction.execute("UPDATE meta SET epoch = epoch + 1", [])?;
     let cluster: String =
         transaction.query_row("SELECT cluster FROM meta", [], |row| row.get(0))?;

@@ -28,11 +28,9 @@ pub struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 enum Order {
-    Lead(oneshot::Sender<rusqlite::Result<Lead>>),
     Commit(Batch, oneshot::Sender<Result<(), Failure>>),
-    Mark(oneshot::Sender<rusqlite::Result<Mark>>),
+    Other(Box<dyn FnOnce(&mut Connection) + Send>),
 }
 
 impl Writer {
@@ -57,12 +55,17 @@ impl Writer {
     }
 
     pub async fn lead(&self) -> Result<Lead, Error> {
-        self.ask("take the lead", Order::Lead).await
+        let place = self.place();
+        self.ask("take the lead", move |to| write::lead(to, &place)).await
     }
 
     /// After every commit that was ordered before.
     pub async fn mark(&self) -> Result<Mark, Error> {
-        self.ask("read the last revision", Order::Mark).await
+        self.ask("read the last revision", |from| Ok(read::mark(from)?)).await
+    }
+
+    pub fn place(&self) -> String {
+        self.path.display().to_string()
     }
 
     pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
@@ -87,16 +90,19 @@ impl Writer {
         })
     }
 
-    async fn ask<T>(
+    /// Does this after everything that was ordered before. `what` is for the error.
+    pub async fn ask<T: Send + 'static>(
         &self,
         what: &'static str,
-        order: impl FnOnce(oneshot::Sender<rusqlite::Result<T>>) -> Order,
+        work: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
         let gone = || Fault::Thread("the writing thread is gone").tried(what, &self.path);
         let (reply, answer) = oneshot::channel();
-        self.orders().send(order(reply)).await.map_err(|_| gone())?;
+        // Whoever no longer waits for the answer does not mind.
+        let order = Order::Other(Box::new(move |connection| drop(reply.send(work(connection)))));
+        self.orders().send(order).await.map_err(|_| gone())?;
         let answer = answer.await.map_err(|_| gone())?;
-        answer.map_err(|error| Fault::from(error).tried(what, &self.path))
+        answer.map_err(|fault| fault.tried(what, &self.path))
     }
 
     fn orders(&self) -> &mpsc::Sender<Order> {
@@ -116,10 +122,9 @@ impl Drop for Writer {
 
 fn run(mut connection: Connection, mut orders: mpsc::Receiver<Order>, pages: &AtomicI32) {
     while let Some(order) = orders.blocking_recv() {
-        // Whoever no longer waits for the answer does not mind.
         match order {
-            Order::Lead(reply) => drop(reply.send(write::lead(&mut connection))),
-            Order::Mark(reply) => drop(reply.send(read::mark(&connection))),
+            Order::Other(work) => work(&mut connection),
+            // Whoever no longer waits for the answer does not mind.
             Order::Commit(batch, reply) => {
                 drop(reply.send(write::commit(&mut connection, &batch)));
             }

@@ -7,7 +7,7 @@ if epoch ~= ARGV[1] or revision ~= ARGV[2] then
 end
 
 -- How many values follow each word.
-local VALUES = {queued = 9, changed = 5, deleted = 1, node = 2, node_removed = 1, granted = 1}
+local VALUES = {queued = 10, changed = 5, deleted = 1, node = 2, node_removed = 1, granted = 1}
 
 local function each_record(act)
   local at = 5
@@ -76,7 +76,7 @@ end
 local write = {}
 
 function write.queued(at)
-  local id, position, project, user, status, live, bundle, spec, state = unpack(ARGV, at + 1, at + 9)
+  local id, position, project, user, status, live, host, bundle, spec, state = unpack(ARGV, at + 1, at + 10)
   redis.call('HSET', JOB .. id, 'position', position, 'project', project, 'user', user, 'status', status,
     'bundle', bundle, 'spec', spec, 'state', state)
   redis.call('ZADD', JOBS, position, id)
@@ -84,7 +84,7 @@ function write.queued(at)
   redis.call('ZADD', PROJECT .. project, position, id)
   redis.call('ZADD', USER .. user, position, id)
   redis.call('INCR', BUNDLE .. bundle)
-  place(id, position, status, live, '')
+  place(id, position, status, live, host)
 end
 
 function write.changed(at)

@@ -17,6 +17,9 @@ macro_rules! keys {
     };
 }
 
+/// What every name below begins with, as a pattern.
+pub const ALL: &str = "atlas:*";
+
 keys! {
     /// Number of the layout.
     LAYOUT_KEY = "atlas:layout";
@@ -30,6 +33,10 @@ keys! {
     NEXT_POSITION = "atlas:next_position";
     /// Milliseconds that leases last from the next restore, after a planned stop.
     GRANTED = "atlas:granted_ms";
+    /// Where the cluster went: nobody leads here any more.
+    GIVEN_AWAY = "atlas:given_away";
+    /// Where the cluster comes from that is on its way into this Redis: nobody leads here yet.
+    UNFINISHED = "atlas:unfinished";
     /// Sorted set, position → job: those that wait.
     QUEUE = "atlas:queue";
     /// Sorted set, position → job: those that are not done.

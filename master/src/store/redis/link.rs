@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use atlas_core::Revision;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, RedisError, ServerErrorKind};
+use redis::{Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::Error as StoreError;
 
@@ -18,14 +18,14 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// One connection that many requests share; it comes back by itself.
 pub struct Link {
     manager: ConnectionManager,
-    /// Host and port or socket, never the password.
+    /// Host and port or socket, and the database, never the password.
     place: String,
 }
 
 impl Link {
     /// Connects at the first request.
     pub fn new(client: Client) -> Result<Self, StoreError> {
-        let place = client.get_connection_info().addr().to_string();
+        let place = place(client.get_connection_info());
         // Whoever asked tries again; here it would only hide for how long.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
@@ -53,6 +53,13 @@ impl Link {
 
     pub fn failed(&self, what: &'static str, source: RedisError) -> StoreError {
         StoreError::Io { what, place: self.place(), source: source.into() }
+    }
+}
+
+fn place(info: &ConnectionInfo) -> String {
+    match info.redis_settings().db() {
+        0 => info.addr().to_string(),
+        database => format!("{}, database {database}", info.addr()),
     }
 }
 

@@ -6,6 +6,7 @@ mod fitness;
 mod history;
 mod keys;
 mod link;
+mod moving;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use write::Scripts;
 pub struct Redis {
     link: Link,
     scripts: Scripts,
+    moving: moving::Scripts,
     leading: Mutex<Option<Leading>>,
 }
 
@@ -51,7 +53,8 @@ impl Redis {
     /// Connects at the first request.
     fn new(client: redis::Client) -> Result<Self, Error> {
         let leading = Mutex::new(None);
-        Ok(Self { link: Link::new(client)?, scripts: Scripts::new(), leading })
+        let moving = moving::Scripts::new();
+        Ok(Self { link: Link::new(client)?, scripts: Scripts::new(), moving, leading })
     }
 
     async fn take_the_lead(&self) -> Result<Lead, Error> {

@@ -44,7 +44,7 @@ async fn read_live(link: &Link) -> Result<Option<Snapshot>, Error> {
     let mut to = link.connection();
     let (next, granted): (Option<u64>, Option<u64>) =
         to.mget(&[keys::NEXT_POSITION, keys::GRANTED]).await.map_err(failed)?;
-    let nodes: HashMap<String, String> = to.hgetall(keys::NODES).await.map_err(failed)?;
+    let nodes = nodes(link).await?;
     let ids: Vec<JobText> = to.zrange(keys::LIVE, 0, -1).await.map_err(failed)?;
     let mut jobs = Vec::with_capacity(ids.len());
     let mut specs = Specs::default();
@@ -57,17 +57,26 @@ async fn read_live(link: &Link) -> Result<Option<Snapshot>, Error> {
     }
     Ok(Some(Snapshot {
         jobs,
-        nodes: read_nodes(nodes)?,
-        next_position: Position(next.unwrap_or(1)),
+        nodes,
+        next_position: next_position(next),
         granted: granted.filter(|it| *it > 0).map(Millis),
     }))
 }
 
-fn read_nodes(nodes: HashMap<String, String>) -> Result<Vec<NodeRecord>, Error> {
+/// By name.
+pub async fn nodes(link: &Link) -> Result<Vec<NodeRecord>, Error> {
+    let found = link.connection().hgetall(keys::NODES).await;
+    let found: HashMap<String, String> =
+        found.map_err(|error| link.failed("read the nodes", error))?;
     let read = |(name, text): (String, String)| decode(|| format!("node {name}"), &text);
-    let mut nodes = nodes.into_iter().map(read).collect::<Result<Vec<NodeRecord>, Error>>()?;
+    let mut nodes = found.into_iter().map(read).collect::<Result<Vec<NodeRecord>, Error>>()?;
     nodes.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     Ok(nodes)
+}
+
+/// Of a Redis in which it may not stand yet.
+pub fn next_position(kept: Option<u64>) -> Position {
+    Position(kept.unwrap_or(1))
 }
 
 pub async fn job(link: &Link, id: JobId) -> Result<Option<StoredJob>, Error> {

@@ -1,7 +1,7 @@
 //! What a commit sends: words and values for `commit.lua`.
 
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, Epoch, JobId, Record, Revision};
+use atlas_core::{ClusterId, Epoch, JobId, JobStatus, Record, Revision};
 use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 
 use super::keys;
@@ -9,7 +9,12 @@ use super::link::{Link, is_refusal};
 use crate::store::value::encode;
 use crate::store::{Batch, CommitError, Error, Lead, Mark, is_live};
 
-/// The scripts, with the names of the keys before them. The first line asks Redis to look at memory and role before it begins.
+/// A script with the names of the keys before it. The first line asks Redis to look at memory and role before it begins.
+pub fn script(body: &str) -> Script {
+    Script::new(&format!("#!lua\n{}{body}", keys::for_scripts()))
+}
+
+/// What the leader runs.
 pub struct Scripts {
     lead: Script,
     commit: Script,
@@ -18,8 +23,6 @@ pub struct Scripts {
 
 impl Scripts {
     pub fn new() -> Self {
-        let names = keys::for_scripts();
-        let script = |body| Script::new(&format!("#!lua\n{names}{body}"));
         Self {
             lead: script(include_str!("lead.lua")),
             commit: script(include_str!("commit.lua")),
@@ -33,14 +36,24 @@ impl Scripts {
         let cluster = uuid::Uuid::new_v4().to_string();
         let mut order = self.lead.arg(keys::LAYOUT);
         order.arg(cluster);
-        let replied = order.invoke_async(&mut link.connection()).await;
-        let (layout, cluster, epoch, revision): (u32, String, u64, u64) =
-            replied.map_err(|error| link.failed(what, error))?;
-        if layout != keys::LAYOUT {
-            return Err(Error::TooNew { place: link.place(), found: layout, known: keys::LAYOUT });
+        let replied: RedisResult<Vec<String>> = order.invoke_async(&mut link.connection()).await;
+        let words = replied.map_err(|error| link.failed(what, error))?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let strange = || link.failed(what, strange(&words));
+        let place = link.place();
+        match words.as_slice() {
+            ["led", cluster, epoch, revision] => {
+                let mark = read_mark(epoch, revision).ok_or_else(strange)?;
+                Ok(Lead { cluster: read_cluster(cluster)?, mark })
+            }
+            ["layout", found] => {
+                let found = found.parse().unwrap_or(u32::MAX);
+                Err(Error::TooNew { place, found, known: keys::LAYOUT })
+            }
+            ["given away", to] => Err(Error::GivenAway { place, to: (*to).to_owned() }),
+            ["unfinished", from] => Err(Error::Unfinished { place, from: (*from).to_owned() }),
+            _ => Err(strange()),
         }
-        let cluster = read_cluster(&cluster)?;
-        Ok(Lead { cluster, mark: Mark { epoch: Epoch(epoch), revision: Revision(revision) } })
     }
 
     /// All of the batch or nothing.
@@ -86,7 +99,7 @@ impl Scripts {
     }
 }
 
-fn read_cluster(text: &str) -> Result<ClusterId, Error> {
+pub fn read_cluster(text: &str) -> Result<ClusterId, Error> {
     text.parse().map_err(|error: atlas_core::id::Invalid| Error::Decode {
         key: keys::CLUSTER.to_owned(),
         source: serde::de::Error::custom(error),
@@ -102,23 +115,24 @@ enum Answer {
 fn answer(replied: RedisResult<Vec<String>>) -> RedisResult<Answer> {
     let words = replied?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let number = |text: &str| text.parse::<u64>().ok();
     match words.as_slice() {
         ["done"] => Ok(Answer::Done),
         ["contradiction", what] => Ok(Answer::Contradiction((*what).to_owned())),
-        ["overtaken", epoch, revision] => match (number(epoch), number(revision)) {
-            (Some(epoch), Some(revision)) => {
-                Ok(Answer::Overtaken(Mark { epoch: Epoch(epoch), revision: Revision(revision) }))
-            }
-            _ => Err(strange(&words)),
-        },
+        ["overtaken", epoch, revision] => {
+            let found = read_mark(epoch, revision).ok_or_else(|| strange(&words))?;
+            Ok(Answer::Overtaken(found))
+        }
         _ => Err(strange(&words)),
     }
 }
 
+fn read_mark(epoch: &str, revision: &str) -> Option<Mark> {
+    Some(Mark { epoch: Epoch(epoch.parse().ok()?), revision: Revision(revision.parse().ok()?) })
+}
+
 fn strange(words: &[&str]) -> RedisError {
     let kind = redis::ErrorKind::UnexpectedReturnType;
-    (kind, "the script for commits answered", words.join(" ")).into()
+    (kind, "a script answered", words.join(" ")).into()
 }
 
 fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
@@ -126,16 +140,19 @@ fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
         Record::JobQueued { id, spec, status } => {
             order.arg("queued").arg(text(*id)).arg(status.position.0).arg(spec.project.as_str());
             order.arg(&spec.user).arg(status.status().word()).arg(u8::from(is_live(status)));
-            order.arg(spec.bundle.id.to_string()).arg(encode(spec)).arg(encode(status));
+            order
+                .arg(host(status))
+                .arg(spec.bundle.id.to_string())
+                .arg(encode(spec))
+                .arg(encode(status));
         }
         Record::JobChanged { id, event: _, status } => {
-            let host = status.state.placement().map_or("", |it| it.node.as_str());
             order
                 .arg("changed")
                 .arg(text(*id))
                 .arg(status.status().word())
                 .arg(u8::from(is_live(status)));
-            order.arg(host).arg(encode(status));
+            order.arg(host(status)).arg(encode(status));
         }
         Record::JobDeleted { id } => {
             order.arg("deleted").arg(text(*id));
@@ -150,6 +167,11 @@ fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
             order.arg("granted").arg(*span);
         }
     }
+}
+
+/// The node that holds the job.
+fn host(status: &JobStatus) -> &str {
+    status.state.placement().map_or("", |it| it.node.as_str())
 }
 
 fn text(id: JobId) -> String {

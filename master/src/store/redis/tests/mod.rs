@@ -11,8 +11,10 @@ use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
 use super::*;
+use crate::migrate::tests as migrate;
 use crate::reactor::until_known;
 use crate::store::contract::{self, Leader, Place};
+use crate::store::{Embedded, Movable};
 use certificates::Certificates;
 use server::Server;
 
@@ -23,8 +25,7 @@ fn client(server: &Server, database: usize) -> redis::Client {
 
 /// How a master is told of it.
 fn access(server: &Server) -> Access {
-    let url = format!("redis+unix://{}", server.socket().display());
-    Access { url, password: None, ca: None }
+    Access { url: server.url(), password: None, ca: None }
 }
 
 fn signal(server: &Server, signal: Signal) {
@@ -53,6 +54,26 @@ async fn with_valkey_it_keeps_the_contract_too() {
     let (_, warnings) = Redis::open(&access(&server)).await.unwrap();
     assert_eq!(warnings, [""; 0]);
     contract::check(places(&server)).await;
+}
+
+#[tokio::test]
+async fn a_cluster_moves_from_a_file_into_it_and_back() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Server::start(&[]));
+    let file = || -> Arc<dyn Movable> { Arc::new(Embedded::open(folder.path()).unwrap()) };
+    let redis = || -> Arc<dyn Movable> { Arc::new(reader(&server)) };
+    order(&server, &["SET", "not ours", "stays"]).await;
+    migrate::everything_arrives(&file, &redis).await;
+    let hosts: usize = redis_count(&server, "HLEN", keys::JOB_HOST).await;
+    assert!(hosts > 2, "the look-up table came too: {hosts}");
+    migrate::cuts_are_mended(&redis, &file).await;
+    // And into the Redis again, which is emptied before.
+    migrate::cuts_are_mended(&file, &redis).await;
+    assert_eq!(redis_count(&server, "EXISTS", "not ours").await, 1);
+}
+
+async fn redis_count(server: &Server, word: &str, key: &str) -> usize {
+    let mut connection = client(server, 0).get_multiplexed_async_connection().await.unwrap();
+    redis::cmd(word).arg(key).query_async(&mut connection).await.unwrap()
 }
 
 /// A leader on the first database.

@@ -38,6 +38,11 @@ impl Server {
         self.folder.path().join("sock")
     }
 
+    /// As a master is told of it.
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
