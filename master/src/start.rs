@@ -31,7 +31,7 @@ use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::service::Service;
 use crate::turns::Storage;
-use crate::{state, store};
+use crate::{belongs, state, store};
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -55,6 +55,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("could not open the bundles in {}", path.display())]
     Bundles { path: PathBuf, source: bundles::Error },
+    #[error(transparent)]
+    Belongs(#[from] belongs::Error),
     #[error("could not read or make the secret in {}", path.display())]
     Secret { path: PathBuf, source: io::Error },
     #[error("{} is empty: everybody could know that; remove it, and a secret is made", path.display())]
@@ -78,7 +80,10 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
     let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
     let Some(store) = opened else { return Ok(()) };
+    // Before the lead, which another cluster's master would lose.
+    belongs::check(&config.data, store.cluster().await?)?;
     let lead = store.lead().await?;
+    belongs::remember(&config.data, &lead.cluster)?;
     let snapshot = store.restore().await?;
     let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
     let (cluster, effects) = Cluster::restore(config.policy, now(), snapshot);

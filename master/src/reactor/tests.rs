@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas_core::cluster::{Policy, Snapshot};
 use atlas_core::spec::Sealed;
-use atlas_core::{BundleId, JobId, Status};
+use atlas_core::{BundleId, ClusterId, JobId, Status};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
@@ -47,6 +47,10 @@ fn broken() -> store::Error {
 }
 
 impl Store for Door {
+    fn cluster(&self) -> BoxFuture<'_, Result<Option<ClusterId>, store::Error>> {
+        unreachable!("a reactor asks nothing of the past")
+    }
+
     fn lead(&self) -> BoxFuture<'_, Result<Lead, store::Error>> {
         self.store.lead()
     }

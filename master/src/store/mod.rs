@@ -25,6 +25,9 @@ pub use redis::{Access as RedisAccess, Redis};
 
 /// State that survives the master. Reads see what was committed, and nothing else.
 pub trait Store: Send + Sync + 'static {
+    /// Whose it is; `None` = nobody led it yet.
+    fn cluster(&self) -> BoxFuture<'_, Result<Option<ClusterId>, Error>>;
+
     /// Takes the lead: the epoch rises by one, and every older leader's commits are refused from then on.
     fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>>;
 
@@ -131,6 +134,13 @@ pub enum Error {
         "the store at {place} has layout {found}, this program knows up to {known}; use a newer version of Atlas"
     )]
     TooNew { place: String, found: u32, known: u32 },
+    #[error("Redis at {place} cannot be used with this {field}: {why}")]
+    Setting {
+        field: &'static str,
+        place: String,
+        why: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("Redis at {place} cannot be used: {why}")]
     Unfit { place: String, why: String },
     #[error(

@@ -122,6 +122,6 @@ fn what_cannot_be_moved_is_refused_and_nothing_is_touched() {
     to(&["--to", "paper", "--redis", &there]).exits(2).says("embedded");
     to(&["--to", "redis", "--redis", &there]).exits(2).says("--data").says("no store");
     assert!(!nowhere.exists(), "a folder was made");
-    to(&["--to", "embedded", "--redis", &there]).exits(126).says("password");
+    to(&["--to", "embedded", "--redis", &there]).exits(126).says("redis_password");
     to(&["--to", "embedded", "--redis", "redis://127.0.0.1:1"]).exits(126).says("127.0.0.1:1");
 }

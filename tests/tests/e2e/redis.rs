@@ -1,9 +1,10 @@
 //! A master whose state is in Redis.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use atlas_tests::harness::{Cluster, Run, Server, Settings, cli, eventually};
+use atlas_tests::harness::{Cluster, Run, Server, Settings, binary, cli, eventually};
 
 fn cluster(server: &Server) -> Cluster {
     Cluster::start(Settings { env: vec![("ATLAS_REDIS", server.url())], ..Settings::default() })
@@ -68,4 +69,25 @@ fn a_master_that_was_killed_with_its_redis_goes_on_where_both_stood() {
         cluster.atlas(&["wait", id]).exits(0);
         assert_eq!(cluster.job(id)["attempt"], 1);
     }
+}
+
+#[test]
+fn a_redis_of_another_cluster_is_refused_and_its_master_goes_on_leading() {
+    let (server, empty) = (Server::start(&[]), Server::start(&[]));
+    let ours = cluster(&server);
+    let mut others = Cluster::start(Settings::default());
+    others.kill_master();
+    let data = others.path("master");
+    let start = |redis: &Server| {
+        let mut command = Command::new(binary("atlas-master"));
+        command.args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--redis", &redis.url()]);
+        Run::of(&["start"], &command.arg("--data").arg(&data).output().unwrap()).exits(126)
+    };
+    start(&server).says("the store holds cluster").says("--redis").says("--data");
+    start(&empty).says("the store is empty").says("atlas-master migrate");
+    assert_eq!(cli(&empty.socket(), &["DBSIZE"]), "0");
+    let dir = ours.project("goes-on", &[]);
+    let job = ours.submit(&dir, &["true"]);
+    ours.atlas(&["wait", &job]).exits(0);
+    assert_eq!(cli(&server.socket(), &["GET", "atlas:epoch"]), "1");
 }

@@ -69,6 +69,10 @@ impl Embedded {
 }
 
 impl Store for Embedded {
+    fn cluster(&self) -> BoxFuture<'_, Result<Option<ClusterId>, Error>> {
+        self.readers.read("read whose it is", |from| read::cluster(from)).boxed()
+    }
+
     fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>> {
         self.writer.lead().boxed()
     }
@@ -121,8 +125,7 @@ impl Movable for Embedded {
     }
 
     fn facts(&self) -> BoxFuture<'_, Result<Facts, Error>> {
-        let place = self.place();
-        let look = move |from: &mut Connection| moving::facts(&*from.transaction()?, &place);
+        let look = |from: &mut Connection| moving::facts(&*from.transaction()?);
         self.readers.read("read what it holds", look).boxed()
     }
 

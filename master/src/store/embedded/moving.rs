@@ -4,29 +4,20 @@ use atlas_core::{ClusterId, Position};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fault::Fault;
-use super::read::{count, mark, meta, nodes, standing};
+use super::read::{cluster, count, mark, meta, nodes, standing};
 use crate::store::moving::refuses_to_take_in;
 use crate::store::{Counts, Error, Facts, Mark};
 
-pub fn facts(from: &Connection, place: &str) -> Result<Facts, Fault> {
+pub fn facts(from: &Connection) -> Result<Facts, Fault> {
     let (next_position, granted) = meta(from)?;
-    let (cluster, mark): (String, Mark) =
-        (from.query_row("SELECT cluster FROM meta", [], |row| row.get(0))?, mark(from)?);
-    let cluster = cluster.parse().map_err(|error: atlas_core::id::Invalid| Error::Decode {
-        key: format!("the cluster's id in {place}"),
-        source: serde::de::Error::custom(error),
-    })?;
-    let standing = standing(from)?;
-    // A new file has an id that nobody was told.
-    let is_used = mark != Mark::default() || standing != crate::store::Standing::Whole;
     Ok(Facts {
-        cluster: is_used.then_some(cluster),
-        mark,
+        cluster: cluster(from)?,
+        mark: mark(from)?,
         next_position,
         granted,
         nodes: nodes(from)?,
         counts: counts(from)?,
-        standing,
+        standing: standing(from)?,
     })
 }
 
@@ -49,7 +40,7 @@ pub fn begin(
     from: &str,
 ) -> Result<Mark, Fault> {
     let transaction = to.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = facts(&transaction, place)?;
+    let found = facts(&transaction)?;
     if let Some(why) = refuses_to_take_in(&found, cluster) {
         return Err(Error::Taken { place: place.to_owned(), why }.into());
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
-use atlas_core::{BundleId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status};
+use atlas_core::{
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status,
+};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
@@ -18,6 +20,18 @@ pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
     from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
         Ok(Mark { epoch: Epoch(unsigned(row, 0)?), revision: Revision(unsigned(row, 1)?) })
     })
+}
+
+/// Whose it is. A new file has an id that nobody was told.
+pub fn cluster(from: &Connection) -> Result<Option<ClusterId>, Fault> {
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?));
+    let (text, is_new) = from.query_row("SELECT cluster, epoch = 0 FROM meta", [], read)?;
+    let wrong = |error: atlas_core::id::Invalid| Error::Decode {
+        key: format!("the cluster's id {text:?}"),
+        source: serde::de::Error::custom(error),
+    };
+    let cluster = text.parse().map_err(wrong)?;
+    Ok((!is_new).then_some(cluster))
 }
 
 /// Everything live, in the order of the queue, as of one moment.

@@ -51,8 +51,13 @@ impl Link {
         StoreError::TooOld { place: self.place(), found, known: tried }
     }
 
+    /// The error of having tried `what`; where a setting is to blame, it is named.
     pub fn failed(&self, what: &'static str, source: RedisError) -> StoreError {
-        StoreError::Io { what, place: self.place(), source: source.into() }
+        let place = self.place();
+        match wrong_setting(&source) {
+            Some((field, why)) => StoreError::Setting { field, place, why, source: source.into() },
+            None => StoreError::Io { what, place, source: source.into() },
+        }
     }
 }
 
@@ -66,11 +71,39 @@ fn place(info: &ConnectionInfo) -> String {
 /// Whether there is no server, or one that is not ready. One whose certificate is not to be trusted will not be better later.
 pub fn is_away(error: &RedisError) -> bool {
     let starting = ErrorKind::Server(ServerErrorKind::BusyLoading);
+    error.kind() == starting || error.is_timeout() || (error.is_io_error() && !is_distrusted(error))
+}
+
+fn is_distrusted(error: &RedisError) -> bool {
     // The library shares what it was told.
     let shared = error.source().and_then(|it| it.downcast_ref::<Arc<dyn Error + Send + Sync>>());
     let io = shared.and_then(|it| it.downcast_ref::<io::Error>());
-    let distrusted = io.is_some_and(|it| it.kind() == io::ErrorKind::InvalidData);
-    error.kind() == starting || error.is_timeout() || (error.is_io_error() && !distrusted)
+    io.is_some_and(|it| it.kind() == io::ErrorKind::InvalidData)
+}
+
+/// The setting that an administrator has to change, and how.
+fn wrong_setting(error: &RedisError) -> Option<(&'static str, &'static str)> {
+    if is_distrusted(error) {
+        return Some((
+            "redis_ca",
+            "its certificate is not to be trusted; name the file of the authority that signed it, and in --redis the host as \
+             the certificate does",
+        ));
+    }
+    let is_denied = error.kind() == ErrorKind::AuthenticationFailed
+        || error.code().is_some_and(|it| ["NOAUTH", "WRONGPASS"].contains(&it));
+    if is_denied {
+        return Some((
+            "redis_password",
+            "it wants another one, or a user in --redis as in redis://USER@HOST; the password stands in ATLAS_REDIS_PASSWORD or \
+             in the configuration file",
+        ));
+    }
+    let is_limited = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm);
+    is_limited.then_some((
+        "redis",
+        "its user may not do what a master does; it needs ~atlas:* +@all -@dangerous +info",
+    ))
 }
 
 /// Whether the server said no before it did anything. Whatever else happens, nobody knows what became of the order.

@@ -123,6 +123,10 @@ impl Redis {
 }
 
 impl Store for Redis {
+    fn cluster(&self) -> BoxFuture<'_, Result<Option<ClusterId>, Error>> {
+        read::cluster(&self.link).boxed()
+    }
+
     fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>> {
         self.take_the_lead().boxed()
     }

@@ -4,10 +4,10 @@ use atlas_core::time::Millis;
 use atlas_core::{ClusterId, Epoch, Position, Revision};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use redis::{Pipeline, RedisResult, Script};
+use redis::{AsyncCommands as _, Pipeline, RedisResult, Script};
 
 use super::link::Link;
-use super::write::{read_cluster, script};
+use super::write::script;
 use super::{Redis, keys, read};
 use crate::store::moving::refuses_to_take_in;
 use crate::store::{Counts, Error, Facts, Mark, Movable, Standing};
@@ -95,15 +95,16 @@ impl Redis {
 
 async fn facts(link: &Link) -> Result<Facts, Error> {
     let failed = |error| link.failed("read what it holds", error);
+    let mut to = link.connection();
+    let words = to.mget(&[keys::GIVEN_AWAY, keys::UNFINISHED]).await;
+    let (given_away, unfinished) = words.map_err(failed)?;
+    let numbers = to.mget(&[keys::NEXT_POSITION, keys::GRANTED]).await;
+    let (next, granted): (Option<u64>, Option<u64>) = numbers.map_err(failed)?;
     let mut asked = Pipeline::new();
-    asked.get(keys::CLUSTER).get(keys::NEXT_POSITION).get(keys::GRANTED).get(keys::GIVEN_AWAY);
-    asked.get(keys::UNFINISHED).zcard(keys::JOBS).zcard(keys::LIVE).zcard(keys::QUEUE);
-    type Answers =
-        (Option<String>, Option<u64>, Option<u64>, Option<String>, Option<String>, u64, u64, u64);
-    let answers = asked.query_async(&mut link.connection()).await.map_err(failed)?;
-    let (cluster, next, granted, given_away, unfinished, jobs, live, queued): Answers = answers;
+    asked.zcard(keys::JOBS).zcard(keys::LIVE).zcard(keys::QUEUE);
+    let (jobs, live, queued) = asked.query_async(&mut to).await.map_err(failed)?;
     Ok(Facts {
-        cluster: cluster.map(|it| read_cluster(&it)).transpose()?,
+        cluster: read::cluster(link).await?,
         mark: read::mark(link).await?,
         next_position: read::next_position(next),
         granted: granted.filter(|it| *it > 0).map(Millis),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
-use atlas_core::{BundleId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status};
+use atlas_core::{
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status,
+};
 use redis::{AsyncCommands as _, Pipeline, RedisResult};
 
 use super::keys;
@@ -24,6 +26,20 @@ pub async fn mark(link: &Link) -> Result<Mark, Error> {
     Ok(Mark {
         epoch: Epoch(epoch.unwrap_or_default()),
         revision: Revision(revision.unwrap_or_default()),
+    })
+}
+
+/// Whose it is.
+pub async fn cluster(link: &Link) -> Result<Option<ClusterId>, Error> {
+    let read = link.connection().get(keys::CLUSTER).await;
+    let text: Option<String> = read.map_err(|error| link.failed("read whose it is", error))?;
+    text.map(|it| parse_cluster(&it)).transpose()
+}
+
+pub fn parse_cluster(text: &str) -> Result<ClusterId, Error> {
+    text.parse().map_err(|error: atlas_core::id::Invalid| Error::Decode {
+        key: keys::CLUSTER.to_owned(),
+        source: serde::de::Error::custom(error),
     })
 }
 

@@ -6,6 +6,7 @@ use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 
 use super::keys;
 use super::link::{Link, is_refusal};
+use super::read::parse_cluster;
 use crate::store::value::encode;
 use crate::store::{Batch, CommitError, Error, Lead, Mark, is_live};
 
@@ -44,7 +45,7 @@ impl Scripts {
         match words.as_slice() {
             ["led", cluster, epoch, revision] => {
                 let mark = read_mark(epoch, revision).ok_or_else(strange)?;
-                Ok(Lead { cluster: read_cluster(cluster)?, mark })
+                Ok(Lead { cluster: parse_cluster(cluster)?, mark })
             }
             ["layout", found] => {
                 let found = found.parse().unwrap_or(u32::MAX);
@@ -97,13 +98,6 @@ impl Scripts {
         }
         order
     }
-}
-
-pub fn read_cluster(text: &str) -> Result<ClusterId, Error> {
-    text.parse().map_err(|error: atlas_core::id::Invalid| Error::Decode {
-        key: keys::CLUSTER.to_owned(),
-        source: serde::de::Error::custom(error),
-    })
 }
 
 enum Answer {

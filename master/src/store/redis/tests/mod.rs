@@ -229,7 +229,8 @@ async fn a_wrong_password_and_a_right_one() {
     for wrong in [None, Some("open barley")] {
         let refused = Redis::open(&with(wrong)).await.map(|_| ()).unwrap_err();
         let text = atlas_runtime::Chain(&refused).to_string();
-        assert!(text.contains("sock") && !text.contains("barley"), "{text}");
+        assert!(text.contains("sock") && text.contains("redis_password"), "{text}");
+        assert!(!text.contains("barley") && !refused.is_away(), "{text}");
     }
     let (store, _) = Redis::open(&with(Some("open sesame"))).await.unwrap();
     Leader::of(Arc::new(store)).await.commit([contract::queued(1)]).await;
@@ -237,16 +238,23 @@ async fn a_wrong_password_and_a_right_one() {
 
 #[tokio::test]
 async fn a_user_who_may_touch_only_our_keys_is_enough() {
-    let rules = "--user atlas on >secret ~atlas:* +@all -@dangerous +info --user default off";
+    let rules = "--user atlas on >secret ~atlas:* +@all -@dangerous +info --user other on >secret ~other:* +@all \
+                 --user default off";
     let server = Server::start(&rules.split(' ').collect::<Vec<_>>());
     let access = access(&server);
-    let url = format!("{}?user=atlas", access.url);
-    let password = Some(atlas_runtime::config::Secret::new("secret".to_owned()));
-    let (store, warnings) = Redis::open(&Access { url, password, ca: None }).await.unwrap();
+    let as_user = |name| {
+        let url = format!("{}?user={name}", access.url);
+        let password = Some(atlas_runtime::config::Secret::new("secret".to_owned()));
+        Access { url, password, ca: None }
+    };
+    let (store, warnings) = Redis::open(&as_user("atlas")).await.unwrap();
     assert_eq!(warnings, [""; 0], "whoever may not read a setting is not warned of it");
     let mut leader = Leader::of(Arc::new(store)).await;
     leader.commit([contract::queued(1), contract::changed(1, contract::running("a"))]).await;
     assert_eq!(live(&leader).await, [contract::id(1)]);
+    let (other, _) = Redis::open(&as_user("other")).await.unwrap();
+    let refused = other.cluster().await.unwrap_err().to_string();
+    assert!(refused.contains("~atlas:*"), "{refused}");
 }
 
 #[tokio::test]
@@ -261,7 +269,8 @@ async fn a_server_with_tls_is_trusted_by_its_own_authority_only() {
     for wrong in [None, Some(others.authority())] {
         let refused = Redis::open(&access(wrong)).await.map(|_| ()).unwrap_err();
         let text = atlas_runtime::Chain(&refused).to_string();
-        assert!(text.contains("certificate") && !refused.is_away(), "{text}");
+        assert!(text.contains("certificate") && text.contains("redis_ca"), "{text}");
+        assert!(!refused.is_away(), "{text}");
     }
     let (store, _) = Redis::open(&access(Some(ours.authority()))).await.unwrap();
     Leader::of(Arc::new(store)).await.commit([contract::queued(1)]).await;
