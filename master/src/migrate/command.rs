@@ -1,7 +1,7 @@
 //! What `atlas-master migrate` is told, and what it says.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use atlas_runtime::Chain;
@@ -76,7 +76,7 @@ async fn run(
         let why = "it is missing: name the Redis that the cluster's state goes to or comes from";
         return Err(effective.invalid("redis", why).into());
     };
-    let (file, _lock) = embedded(arguments.to, effective, config.data)?;
+    let (file, _lock) = embedded(arguments.to, effective, &config.data)?;
     let (redis, warnings) = Redis::open(access).await?;
     for warning in warnings {
         say(&format_args!("warning: Redis at {}: {warning}", redis.place()));
@@ -103,14 +103,14 @@ async fn run(
 fn embedded(
     to: Kind,
     effective: &Effective<Options>,
-    data: PathBuf,
+    data: &Path,
 ) -> Result<(Embedded, InstanceLock), Error> {
     let why = "there is no store in this folder that could be moved";
-    if to == Kind::Redis && !Embedded::is_in(&data)? {
+    if to == Kind::Redis && !Embedded::is_in(data)? {
         return Err(effective.invalid("data", why).into());
     }
-    let lock = start::take(&data)?;
-    Ok((Embedded::open(&data)?, lock))
+    let lock = start::take(data)?;
+    Ok((Embedded::open(data)?, lock))
 }
 
 fn report(outcome: Outcome, to: &str) -> String {

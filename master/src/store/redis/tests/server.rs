@@ -27,8 +27,8 @@ impl Server {
 
     pub fn of(words: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [words, arguments] = [words, arguments]
-            .map(|it| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let [words, arguments] =
+            [words, arguments].map(|it| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
         let child = start(&folder, &words, &arguments);
         Self { folder, words, arguments, child }
     }
