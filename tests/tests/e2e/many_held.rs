@@ -3,88 +3,36 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use atlas_proto::JOIN_TOKEN_HEADER;
-use atlas_proto::list::pieces;
 use atlas_proto::wire::{
     self, Held, assignment::Duty, exited, held, master_message, node_message::Message,
 };
 use atlas_tests::harness::{Cluster, Settings, eventually};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Streaming};
 
 use crate::rpc::{Rpc, signed, submission};
+use crate::session::{Session, some_node};
 
 const JOBS: usize = 20_000;
 /// Of one job's parameters: all of them are more than any message may hold.
 const PARAMS: usize = 4_000;
 const ONE_MESSAGE: usize = atlas_proto::MAX_MESSAGE;
 
-/// A node's side of a session, by hand.
-struct Session {
-    up: mpsc::Sender<wire::NodeMessage>,
-    down: Streaming<wire::MasterMessage>,
-    list: Vec<wire::Assignment>,
+/// The cluster's own node, with room for all of them.
+fn who(cluster: &Cluster) -> wire::Join {
+    let identity = fs::read_to_string(cluster.path("node/identity")).unwrap();
+    let slots = u32::try_from(JOBS).unwrap();
+    wire::Join { identity: identity.trim().to_owned(), slots, ..some_node("node-a") }
 }
 
-impl Session {
-    async fn open(rpc: &Rpc, cluster: &Cluster, held: Vec<Held>) -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap().trim().to_owned();
-        let at = |below: &str| cluster.path(below).display().to_string();
-        let join = wire::Join {
-            name: "node-a".into(),
-            identity: read(&at("node/identity")),
-            boot_id: read("/proc/sys/kernel/random/boot_id"),
-            address: "127.0.0.1:1".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            executor: "process".into(),
-            slots: u32::try_from(JOBS).unwrap(),
-            cpu_milli: 1000,
-            memory_bytes: 1 << 30,
-            ..wire::Join::default()
-        };
-        let list = pieces(held.into_iter())
-            .map(|(held, last)| Message::HeldList(wire::HeldList { held, last }));
-        let first: Vec<_> = std::iter::once(Message::Join(join)).chain(list).map(message).collect();
-        let (up, later) = mpsc::channel(16);
-        let mut request = Request::new(tokio_stream::iter(first).chain(ReceiverStream::new(later)));
-        let token = read(&at("master/join-token"));
-        request.metadata_mut().insert(JOIN_TOKEN_HEADER, token.parse().unwrap());
-        let down = rpc.nodes().session(request).await.unwrap().into_inner();
-        let mut session = Self { up, down, list: Vec::new() };
-        assert!(matches!(session.hear().await, master_message::Message::Welcome(_)));
-        loop {
-            let master_message::Message::Assignments(piece) = session.hear().await else {
-                panic!("something came between the pieces of the list");
-            };
-            session.list.extend(piece.assignments);
-            if piece.last {
-                return session;
-            }
+/// Takes on so many jobs; says now and then that it is there.
+async fn take_on(session: &mut Session, jobs: usize) {
+    for number in 0..jobs {
+        if number % 500 == 0 {
+            let beat = wire::Heartbeat { number: number as u64 };
+            session.say(Message::Heartbeat(beat)).await;
         }
+        while !matches!(session.hear().await, master_message::Message::Assign(_)) {}
     }
-
-    /// The client takes no message of more than 4 MiB.
-    async fn hear(&mut self) -> master_message::Message {
-        self.down.message().await.unwrap().unwrap().message.unwrap()
-    }
-
-    /// Takes on so many jobs; says now and then that it is there.
-    async fn take_on(&mut self, jobs: usize) {
-        for number in 0..jobs {
-            if number % 500 == 0 {
-                let beat = Message::Heartbeat(wire::Heartbeat { number: number as u64 });
-                self.up.send(message(beat)).await.unwrap();
-            }
-            while !matches!(self.hear().await, master_message::Message::Assign(_)) {}
-        }
-    }
-}
-
-fn message(message: Message) -> wire::NodeMessage {
-    wire::NodeMessage { message: Some(message) }
 }
 
 async fn submit_all(rpc: &Rpc, bundle: &wire::Bundle) {
@@ -142,18 +90,18 @@ fn a_node_that_holds_twenty_thousand_large_jobs_joins_and_is_relieved_of_them() 
         (cluster.json(&["node", "list"])[0]["state"] == "away").then_some(())
     });
     // The node's place is taken by one that has room for them all and runs nothing.
-    let mut session = rpc.wait(Session::open(&rpc, &cluster, Vec::new()));
-    rpc.wait(async { tokio::join!(submit_all(&rpc, &bundle), session.take_on(JOBS)) });
+    let mut session = rpc.wait(Session::open(&rpc, &cluster, who(&cluster), Vec::new()));
+    rpc.wait(async { tokio::join!(submit_all(&rpc, &bundle), take_on(&mut session, JOBS)) });
 
     // It comes back and knows of nothing: it hears of all of them again, each with all that is to be run.
-    let session = rpc.wait(Session::open(&rpc, &cluster, Vec::new()));
+    let session = rpc.wait(Session::open(&rpc, &cluster, who(&cluster), Vec::new()));
     assert_eq!(duties(&session.list), [("run", JOBS)].into());
     let bytes: usize = session.list.iter().map(|it| format!("{it:?}").len()).sum();
     assert!(bytes > ONE_MESSAGE, "the list would have fit into one message");
 
     // It comes back and they have ended, each with many words.
     let held: Vec<Held> = session.list.iter().map(has_ended).collect();
-    let session = rpc.wait(Session::open(&rpc, &cluster, held));
+    let session = rpc.wait(Session::open(&rpc, &cluster, who(&cluster), held));
     assert_eq!(duties(&session.list), [("archive", JOBS)].into());
 
     // The real agent comes back. It has nothing of them, says so of each, and is relieved.
