@@ -12,6 +12,7 @@ cache="${ATLAS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/atlas}"
 hyperqueue="$cache/hyperqueue"
 
 main() {
+  "$here/ensure-packages.sh" redis-server
   "$here/ensure-docker.sh"
   "$here/../deploy/worker/build-image.sh" --lean
   "$here/build.sh" --release
@@ -36,6 +37,7 @@ conditions() {
   printf 'load     %s\n' "$(cut -d ' ' -f 1-3 /proc/loadavg)"
   printf 'commit   %s%s\n' "$(git rev-parse --short HEAD)" "$(git diff --quiet HEAD || printf ' with changes')"
   printf 'engine   %s\n' "$("$here/ensure-docker.sh")"
+  printf 'redis    %s\n' "$(redis-server --version)"
   printf 'peer     HyperQueue %s\n' \
     "$("$hyperqueue/bin/python" -c 'from importlib.metadata import version; print(version("hyperqueue"))')"
   python3 - "${TMPDIR:-/tmp}" <<'PYTHON'

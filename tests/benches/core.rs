@@ -1,6 +1,6 @@
 //! The core alone: decisions with a million jobs queued on a thousand nodes, the memory of a queued job, the time to come back.
 //!
-//! Prints one figure a line: name, value, unit. Runs where no argument is given, or one that `core` begins with.
+//! Prints one figure a line: name, value, unit. Runs where no argument is given, or `core`.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails where it stands")]
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use atlas_core::{
     Attempt, BundleId, Cluster, JobId, JobSpec, JobState, Mono, NodeName, Now, Position, Record,
     Timestamp,
 };
+use atlas_tests::bench::is_wanted;
 
 const QUEUED: usize = 1_000_000;
 const NODES: u64 = 1_000;
@@ -24,8 +25,7 @@ const DECISIONS: usize = 300_000;
 const SESSION: Session = Session(1);
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
-    if wanted.is_empty() || wanted.iter().any(|it| "core".starts_with(it.as_str())) {
+    if is_wanted("core") {
         decisions("", &[0, 0, 0, 0, 0, 1, 1, 1, 2, 2]);
         decisions(", with jobs of whole nodes", &[0, 0, 0, 0, 0, 1, 1, 2, 4, 8]);
         restore();

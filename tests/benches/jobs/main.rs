@@ -5,25 +5,34 @@
 
 mod docker;
 mod peers;
+mod redis;
 mod submit;
 
 use std::time::{Duration, Instant};
 
+use atlas_tests::bench::is_wanted;
 use atlas_tests::harness::{Cluster, Settings, eventually};
+use redis::Sync;
 
 const ALL: &[(&str, fn())] = &[
     ("latency-process", latency_process),
+    ("latency-redis-everysec", || redis::latency(Sync::EverySecond)),
+    ("latency-redis-always", || redis::latency(Sync::Always)),
     ("latency-docker", latency_docker),
     ("submissions", submissions),
+    ("submissions-redis-everysec", || redis::submissions(Sync::EverySecond)),
+    ("submissions-redis-always", || redis::submissions(Sync::Always)),
     ("throughput", throughput),
+    ("throughput-redis-everysec", || redis::throughput(Sync::EverySecond)),
+    ("throughput-redis-always", || redis::throughput(Sync::Always)),
     ("throughput-docker", throughput_docker),
+    ("restart-redis", redis::restart),
     ("idle", idle),
 ];
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
     for (name, measure) in ALL {
-        if wanted.is_empty() || wanted.iter().any(|it| name == it) {
+        if is_wanted(name) {
             measure();
         }
     }
@@ -45,27 +54,25 @@ fn print_latencies(name: &str, mut samples: Vec<f64>) {
     figure(&format!("{name} p99"), at(99), "ms");
 }
 
-/// From the call to the first instruction of the job, which prints the time.
-fn latency(executor: &'static str, rounds: usize) -> Vec<f64> {
-    let cluster = cluster(executor, 1);
-    let client = submit::Client::new(&cluster, "date");
+/// From the call to the first instruction of the job, which prints the time. The next round begins on an idle node.
+fn latencies(name: &str, cluster: &Cluster, rounds: usize, until_idle: &dyn Fn(&str)) {
+    let client = submit::Client::new(cluster, "date");
     let round = |_| {
         let (job, took) = client.submit_to_first_instruction(&["date", "+%s%N"]);
-        if executor == "docker" {
-            docker::until_removed(&format!("atlas-{job}.1"));
-        }
+        until_idle(&job);
         took
     };
-    (0..rounds).map(round).collect()
+    print_latencies(name, (0..rounds).map(round).collect());
 }
 
 fn latency_process() {
-    print_latencies("submit to running, process", latency("process", 50));
+    latencies("submit to running, process", &cluster("process", 1), 50, &|_| ());
     print_latencies("bare spawn", (0..50).map(|_| peers::spawn_to_first_instruction()).collect());
 }
 
 fn latency_docker() {
-    print_latencies("submit to running, docker", latency("docker", 50));
+    let removed = |job: &str| docker::until_removed(&format!("atlas-{job}.1"));
+    latencies("submit to running, docker", &cluster("docker", 1), 50, &removed);
     let engine = docker::Engine::new();
     print_latencies(
         "bare docker create + start",
@@ -73,26 +80,26 @@ fn latency_docker() {
     );
 }
 
-/// One connection, at most 256 in flight, each acknowledged: it survives the death of any process and of the machine.
-fn submissions() {
-    let cluster = cluster("process", 1);
-    let client = submit::Client::new(&cluster, "submissions");
+/// One connection, at most 256 in flight, each acknowledged: it survives the death of any process and, where the store syncs
+/// before it answers, of the machine.
+fn submissions_to(name: &str, cluster: &Cluster) {
+    let client = submit::Client::new(cluster, "submissions");
     client.submit_one(&["sleep", "600"]);
     let took = client.submit_many(10_000, 256, &["true"]);
-    figure(
-        "acknowledged submissions, 10000 of one client",
-        10_000.0 / took.as_secs_f64(),
-        "jobs/s",
-    );
+    figure(name, rate(10_000, took), "jobs/s");
     cluster.atlas(&["clear-queue", "--yes", "scheduler"]).exits(0);
 }
 
-fn to_the_end(cluster: &Cluster, jobs: usize) -> Duration {
+fn submissions() {
+    submissions_to("acknowledged submissions, 10000 of one client", &cluster("process", 1));
+}
+
+fn to_the_end(name: &str, cluster: &Cluster, jobs: usize) {
     let client = submit::Client::new(cluster, "throughput");
     let began = Instant::now();
     client.submit_many(jobs, 256, &["/bin/true"]);
     eventually_all_ended(cluster);
-    began.elapsed()
+    figure(name, rate(jobs, began.elapsed()), "jobs/s");
 }
 
 fn eventually_all_ended(cluster: &Cluster) {
@@ -115,13 +122,8 @@ fn rate(jobs: usize, took: Duration) -> f64 {
 }
 
 fn throughput() {
-    let cluster = cluster("process", 4);
-    figure(
-        "/bin/true to the end, 10000, 4 slots, process",
-        rate(10_000, to_the_end(&cluster, 10_000)),
-        "jobs/s",
-    );
-    drop(cluster);
+    let name = "/bin/true to the end, 10000, 4 slots, process";
+    to_the_end(name, &cluster("process", 4), 10_000);
     figure("bare spawn, 4 at a time", rate(10_000, peers::spawn_many(10_000, 4)), "jobs/s");
     match peers::hyperqueue(10_000) {
         Some(took) => figure("HyperQueue, the same as an array", rate(10_000, took), "jobs/s"),
@@ -132,13 +134,7 @@ fn throughput() {
 }
 
 fn throughput_docker() {
-    let cluster = cluster("docker", 4);
-    figure(
-        "/bin/true to the end, 300, 4 slots, docker",
-        rate(300, to_the_end(&cluster, 300)),
-        "jobs/s",
-    );
-    drop(cluster);
+    to_the_end("/bin/true to the end, 300, 4 slots, docker", &cluster("docker", 4), 300);
     figure("bare docker API, 4 at a time", rate(300, docker::run_many(300, 4)), "jobs/s");
 }
 

@@ -43,7 +43,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Puts so many copies of its first job into the store of a master that does not run.
+/// Puts so many copies of its last job into the store of a master that does not run.
 pub fn multiply_jobs(data: &Path, copies: u32) {
     let script = include_str!("multiply_jobs.py");
     let file = data.join("atlas.sqlite");

@@ -1,4 +1,4 @@
-"""Copies of the first job of a store, behind the last one: FILE COPIES."""
+"""Copies of the last job of a store, behind it: FILE COPIES."""
 
 import sqlite3
 import sys
@@ -11,12 +11,12 @@ with sqlite3.connect(file) as store:
         f"""{numbers} INSERT INTO jobs (position, id, project, user, status, live, bundle, state)
         SELECT :last + n, printf('%08x-0000-4000-8000-%012x', n, n), project, user, status, live, bundle,
                json_set(state, '$.value.position', :last + n)
-        FROM numbers, (SELECT * FROM jobs ORDER BY position LIMIT 1)""",
+        FROM numbers, (SELECT * FROM jobs ORDER BY position DESC LIMIT 1)""",
         {"copies": copies, "last": last},
     )
     store.execute(
         f"""{numbers} INSERT INTO specs (position, spec)
-        SELECT :last + n, spec FROM numbers, (SELECT spec FROM specs ORDER BY position LIMIT 1)""",
+        SELECT :last + n, spec FROM numbers, (SELECT spec FROM specs ORDER BY position DESC LIMIT 1)""",
         {"copies": copies, "last": last},
     )
     store.execute("UPDATE meta SET next_position = ?", (last + copies + 1,))
