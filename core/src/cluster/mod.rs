@@ -240,12 +240,12 @@ pub enum Rejection {
     #[error("there is no node {0}")]
     UnknownNode(NodeName),
     #[error(
-        "another machine of the name {0} is connected or still has jobs; start this one with a --name of its own"
+        "another machine of the name {0} was here just now or still has jobs; start this one with a --name of its own"
     )]
     NameTaken(NodeName),
     #[error(
-        "node {node} is connected from {address}, and its identity is shown from elsewhere: if this machine's --data folder is a \
-         copy of that node's, give it one of its own; if it is the node itself, it is let in when its last connection has ended"
+        "node {node} was heard from {address} and may be there still: if this machine's --data folder is a copy of that node's, \
+         give it one of its own; if it is the node itself at a new address, it is let in soon"
     )]
     NodeElsewhere { node: NodeName, address: String },
     #[error("node {0} is connected; stop its agent first")]

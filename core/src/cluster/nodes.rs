@@ -106,18 +106,7 @@ impl Cluster {
         let name = spec.name.clone();
         let mut rebooted = false;
         if let Some(node) = self.nodes.get(&name) {
-            let connected = matches!(node.link, Link::Connected(_));
-            if node.record.spec.identity != spec.identity
-                && (connected || node.jobs().next().is_some())
-            {
-                return Err(Rejection::NameTaken(name));
-            }
-            // A machine with a copy of its folder has its identity, too. The node itself, where it has moved, is soon silent here.
-            let is_there = connected && now.mono - node.heard < UNREACHABLE_AFTER;
-            if is_there && node.record.spec.address != spec.address {
-                let address = node.record.spec.address.clone();
-                return Err(Rejection::NodeElsewhere { node: name, address });
-            }
+            self.refuse_another_machine(now.mono, node, &spec)?;
             if matches!(node.link, Link::Connected(present) if present > session) {
                 return Err(Rejection::OldSession(name));
             }
@@ -152,6 +141,32 @@ impl Cluster {
         step.effects.extend(reported.into_iter().filter(|it| !implied(it)));
         step.effects.insert(first, Effect::Assignments { node: name, session, list });
         Ok(())
+    }
+
+    /// A name belongs to one machine, as long as that was heard lately or may still run something. It may be here in a moment: its
+    /// master has just started, or its agent has.
+    fn refuse_another_machine(
+        &self,
+        now: Mono,
+        node: &Node,
+        spec: &NodeSpec,
+    ) -> Result<(), Rejection> {
+        let NodeSpec { name, identity, boot_id, address, .. } = &node.record.spec;
+        let heard_lately = now - node.heard < UNREACHABLE_AFTER;
+        if *identity != spec.identity {
+            let connected = matches!(node.link, Link::Connected(_));
+            let taken = connected || heard_lately || node.jobs().next().is_some();
+            return if taken { Err(Rejection::NameTaken(name.clone())) } else { Ok(()) };
+        }
+        // Another machine with a copy of its folder has its identity, too. Where leases never end there is no other machine, and one
+        // that has moved within one start is itself.
+        let one_machine = self.policy.lease == Lease::UntilReboot;
+        let may_run = now < node.lease_until && !node.running.is_empty();
+        let is_copy = heard_lately || (may_run && *boot_id != spec.boot_id);
+        if one_machine || *address == spec.address || !is_copy {
+            return Ok(());
+        }
+        Err(Rejection::NodeElsewhere { node: name.clone(), address: address.clone() })
     }
 
     /// The node as it is now replaces what was known of it; a new session has a clean record.

@@ -51,6 +51,8 @@ pub struct Cluster {
     settings: Settings,
     http: String,
     grpc: String,
+    /// Where the node listens; a restart must be found where the first one was.
+    listen: String,
     master: Option<Process>,
     node: Option<Process>,
 }
@@ -58,9 +60,10 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(settings: Settings) -> Self {
         let dir = tempfile::Builder::new().prefix("atlas-e2e-").tempdir().unwrap();
-        let (http, grpc) = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
+        let [http, grpc, listen] = [(); 3].map(|()| "127.0.0.1:0".to_owned());
         let user = Atlas::new(Place::here(), dir.path(), settings.env.clone());
-        let mut cluster = Self { dir, user, settings, http, grpc, master: None, node: None };
+        let mut cluster =
+            Self { dir, user, settings, http, grpc, listen, master: None, node: None };
         cluster.start_master();
         cluster.start_node();
         cluster
@@ -100,7 +103,7 @@ impl Cluster {
                 "--name",
                 "node-a",
                 "--listen",
-                "127.0.0.1:0",
+                &self.listen,
             ])
             .args([
                 "--workers",
@@ -119,9 +122,10 @@ impl Cluster {
             .arg("--token-file")
             .arg(self.path("master/join-token"));
         self.node = Some(self.spawn(command, "node.log"));
-        eventually("the node is ready", || {
+        self.listen = eventually("the node is ready", || {
             let nodes = self.json(&["node", "list"]);
-            (nodes.as_array()?.first()?["state"] == "ready").then_some(())
+            let node = nodes.as_array()?.first().filter(|it| it["state"] == "ready")?;
+            Some(node["address"].as_str()?.to_owned())
         });
     }
 

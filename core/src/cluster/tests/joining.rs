@@ -270,43 +270,90 @@ fn a_join_that_was_overtaken_by_a_later_one_of_the_same_node_takes_nothing_away(
 }
 
 #[test]
-fn a_machine_with_a_copy_of_a_nodes_identity_is_let_in_only_when_the_node_is_silent() {
+fn a_machine_with_a_copy_of_a_nodes_folder_is_refused_while_the_node_may_be_there() {
     let script = "
         join a
         submit 1
         report a 1#1 started
-        join a at=elsewhere:5000
+        join a at=elsewhere:5000 boot=2
         beat a session=1
+        leave a session=1
+        join a at=elsewhere:5000 boot=2
+        restart
+        join a at=elsewhere:5000 boot=2
+        wait 100
+        join a at=elsewhere:5000 boot=2
         jobs
+        wait 201
+        join a at=elsewhere:5000 boot=2
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > join a at=elsewhere:5000 boot=2
+        refused: node a was heard from a:5000 and may be there still: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself at a new address, it is let in soon
+        > beat a session=1
+        > leave a session=1
+        > join a at=elsewhere:5000 boot=2
+        refused: node a was heard from a:5000 and may be there still: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself at a new address, it is let in soon
+        > restart
+        > join a at=elsewhere:5000 boot=2
+        refused: node a was heard from a:5000 and may be there still: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself at a new address, it is let in soon
+        > wait 100
+        > join a at=elsewhere:5000 boot=2
+        refused: node a was heard from a:5000 and may be there still: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself at a new address, it is let in soon
+        > jobs
+        1 running
+        > wait 201
+          1 requeued lost=1
+        > join a at=elsewhere:5000 boot=2
+          node a
+          1 placed on a#2
+          a <- session 6: []
+          a <- run 1#2
+    "#]],
+    );
+}
+
+#[test]
+fn a_node_that_moved_within_one_start_is_let_in_when_it_is_silent_where_it_was() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 started
         leave a
-        join a held=1#1:started
+        join a at=elsewhere:5000 held=1#1:started
         wait 16
         join a at=elsewhere:5000 held=1#1:started
     ";
     check(
         script,
         expect![[r#"
-            > join a
-              node a
-              a <- session 1: []
-            > submit 1
-              1 queued at 1
-              1 placed on a#1
-              a <- run 1#1
-            > report a 1#1 started
-              1 started
-            > join a at=elsewhere:5000
-            refused: node a is connected from a:5000, and its identity is shown from elsewhere: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself, it is let in when its last connection has ended
-            > beat a session=1
-            > jobs
-            1 running
-            > leave a
-            > join a held=1#1:started
-              a <- session 3: [run 1#1]
-            > wait 16
-            > join a at=elsewhere:5000 held=1#1:started
-              node a
-              a <- session 4: [run 1#1]
-        "#]],
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > report a 1#1 started
+          1 started
+        > leave a
+        > join a at=elsewhere:5000 held=1#1:started
+        refused: node a was heard from a:5000 and may be there still: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself at a new address, it is let in soon
+        > wait 16
+        > join a at=elsewhere:5000 held=1#1:started
+          node a
+          a <- session 3: [run 1#1]
+    "#]],
     );
 }

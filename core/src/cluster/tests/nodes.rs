@@ -11,20 +11,25 @@ fn another_machine_of_the_same_name_is_refused_while_the_first_is_there() {
         join a identity=y
         leave a session=1
         join a identity=y
+        wait 16
+        join a identity=y
     ";
     check(
         script,
         expect![[r#"
-        > join a identity=x
-          node a
-          a <- session 1: []
-        > join a identity=y
-        refused: another machine of the name a is connected or still has jobs; start this one with a --name of its own
-        > leave a session=1
-        > join a identity=y
-          node a
-          a <- session 3: []
-    "#]],
+            > join a identity=x
+              node a
+              a <- session 1: []
+            > join a identity=y
+            refused: another machine of the name a was here just now or still has jobs; start this one with a --name of its own
+            > leave a session=1
+            > join a identity=y
+            refused: another machine of the name a was here just now or still has jobs; start this one with a --name of its own
+            > wait 16
+            > join a identity=y
+              node a
+              a <- session 4: []
+        "#]],
     );
 }
 
@@ -41,24 +46,24 @@ fn another_machine_of_the_same_name_is_refused_while_the_first_may_run_jobs() {
     check(
         script,
         expect![[r#"
-        > join a identity=x
-          node a
-          a <- session 1: []
-        > submit 1
-          1 queued at 1
-          1 placed on a#1
-          a <- run 1#1
-        > leave a
-        > join a identity=y
-        refused: another machine of the name a is connected or still has jobs; start this one with a --name of its own
-        > wait 301
-          1 requeued lost=1
-        > join a identity=y
-          node a
-          1 placed on a#2
-          a <- session 3: []
-          a <- run 1#2
-    "#]],
+            > join a identity=x
+              node a
+              a <- session 1: []
+            > submit 1
+              1 queued at 1
+              1 placed on a#1
+              a <- run 1#1
+            > leave a
+            > join a identity=y
+            refused: another machine of the name a was here just now or still has jobs; start this one with a --name of its own
+            > wait 301
+              1 requeued lost=1
+            > join a identity=y
+              node a
+              1 placed on a#2
+              a <- session 3: []
+              a <- run 1#2
+        "#]],
     );
 }
 

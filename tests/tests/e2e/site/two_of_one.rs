@@ -42,7 +42,7 @@ fn a_second_node_of_a_name_is_refused_and_the_first_is_untouched() {
     let mut site = site();
     let jobs = counting(&site, 1);
     site.nodes[1].start_agent();
-    second_says(&site, "another machine of the name node-a is connected");
+    second_says(&site, "another machine of the name node-a was here just now");
     first_is_untouched(&site, &jobs);
 }
 
@@ -53,6 +53,10 @@ fn a_copy_of_a_nodes_folder_on_another_machine_is_refused_and_the_node_is_untouc
     let [from, to] = [0, 1].map(|it| site.nodes[it].host.path("node"));
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
     site.nodes[1].start_agent();
-    second_says(&site, "node-a is connected from 10.77.0.11:5000");
+    second_says(&site, "node-a was heard from 10.77.0.11:5000");
+    // Now both of them wait for it.
+    site.kill_master();
+    site.start_master();
+    site.wait_for_node(0, "ready");
     first_is_untouched(&site, &jobs);
 }
