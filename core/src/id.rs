@@ -16,7 +16,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(what: &'static str, text: &str, why: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, text: &str, why: &'static str) -> Self {
         Self { what, text: text.chars().take(80).collect(), why }
     }
 }

@@ -1,8 +1,12 @@
 //! A machine of the cluster: what it registers with, and what the store keeps of it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::id::NodeName;
+use crate::id::{Invalid, NodeName};
 use crate::resources::Capacity;
 use crate::spec::Volume;
 use crate::time::Timestamp;
@@ -49,6 +53,84 @@ pub struct NodeRecord {
     /// Why it gets no new jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned: Option<String>,
+}
+
+/// What a node finds wrong with itself. While it lasts the node gets no new jobs; it ends by itself, and is never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// `--shared` is not the cluster's share, or does not answer.
+    Share,
+    /// The node's own disk is full.
+    Disk,
+    /// Its wall clock is not the master's.
+    Clock,
+    /// The Docker engine does not answer.
+    Docker,
+}
+
+/// Every trouble of a node, with the reason that people are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Troubles(BTreeMap<Condition, String>);
+
+impl Condition {
+    pub const ALL: [Self; 4] = [Self::Share, Self::Disk, Self::Clock, Self::Docker];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::Disk => "disk",
+            Self::Clock => "clock",
+            Self::Docker => "docker",
+        }
+    }
+}
+
+impl FromStr for Condition {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let found = Self::ALL.into_iter().find(|it| it.word() == text);
+        found
+            .ok_or_else(|| Invalid::new("condition", text, "is none of share, disk, clock, docker"))
+    }
+}
+
+impl Troubles {
+    /// Sets a condition with its reason, or clears it; says whether that changed anything.
+    pub fn set(&mut self, condition: Condition, reason: Option<String>) -> bool {
+        match reason {
+            Some(reason) => self.0.insert(condition, reason.clone()) != Some(reason),
+            None => self.0.remove(&condition).is_some(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn has(&self, condition: Condition) -> bool {
+        self.0.contains_key(&condition)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Condition, &str)> {
+        self.0.iter().map(|(condition, reason)| (*condition, reason.as_str()))
+    }
+}
+
+impl FromIterator<(Condition, String)> for Troubles {
+    fn from_iter<T: IntoIterator<Item = (Condition, String)>>(each: T) -> Self {
+        Self(each.into_iter().collect())
+    }
+}
+
+/// `disk: …; share: …`
+impl fmt::Display for Troubles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (condition, reason)) in self.iter().enumerate() {
+            let separator = if at > 0 { "; " } else { "" };
+            write!(f, "{separator}{}: {reason}", condition.word())?;
+        }
+        Ok(())
+    }
 }
 
 impl ExecutorKind {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use atlas_core::agent::{Exit, ExitKind, Report};
 use atlas_core::cluster::{Held, Input, Policy, Session, Snapshot, Step};
 use atlas_core::job::JobStatus;
-use atlas_core::node::{ExecutorKind, NodeSpec};
+use atlas_core::node::{ExecutorKind, NodeSpec, Troubles};
 use atlas_core::resources::{Capacity, Demand, Gpu};
 use atlas_core::spec::{Bundle, Sealed, Worker};
 use atlas_core::{
@@ -105,7 +105,12 @@ fn decisions(mix: &str, gpus: &[u32]) {
     let mut bench = Bench::new();
     for at in 0..NODES {
         let spec = Box::new(node(at));
-        let _ = bench.handle(Input::Join { spec, session: SESSION, held: Vec::new() });
+        let _ = bench.handle(Input::Join {
+            spec,
+            session: SESSION,
+            troubles: Troubles::default(),
+            held: Vec::new(),
+        });
     }
     while bench.cluster.queued_jobs() == 0 {
         let _ = bench.submit(gpus);

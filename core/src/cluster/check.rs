@@ -69,6 +69,9 @@ impl Cluster {
     fn check_open(&self) -> Result<(), Violation> {
         let mut open = Open::default();
         for (name, node) in &self.nodes {
+            if node.listed.is_some() && node.cordon().is_some() {
+                return Err(Violation(format!("{name} is cordoned and takes jobs")));
+            }
             if let Some(rank) = node.rank() {
                 open.insert(rank, name.clone());
             }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::agent::{Assignment, Report};
 use crate::id::{Attempt, JobId, NodeName, Position};
 use crate::job::{Archive, JobStatus, Status};
-use crate::node::NodeSpec;
+use crate::node::{NodeSpec, Troubles};
 use crate::record::Record;
 use crate::spec::{JobSpec, Sealed};
 use crate::time::{Millis, Mono, Now};
@@ -144,6 +144,7 @@ pub enum Input {
     Join {
         spec: Box<NodeSpec>,
         session: Session,
+        troubles: Troubles,
         held: Vec<Held>,
     },
     /// A node sends these after it has done what its list says, kills included, and when it counts its lease by this session's
@@ -156,6 +157,12 @@ pub enum Input {
         node: NodeName,
         session: Session,
         held: Held,
+    },
+    /// Everything that the node finds wrong with itself now.
+    Troubles {
+        node: NodeName,
+        session: Session,
+        troubles: Troubles,
     },
     /// The node's connection is gone.
     Leave {
@@ -286,8 +293,8 @@ impl Cluster {
             Input::ClearQueue { by, limit } => self.clear_queue(now, &by, limit, &mut step),
             Input::Delete { job, status } => self.delete(job, status, &mut step)?,
             Input::Trashed { job } => self.trashed(job, &mut step),
-            Input::Join { spec, session, held } => {
-                self.join(now, *spec, session, held, &mut step)?;
+            Input::Join { spec, session, troubles, held } => {
+                self.join(now, *spec, session, troubles, held, &mut step)?;
             }
             // Makes no record, so that it may pass while a commit is out.
             Input::Heartbeat { node, session } => {
@@ -296,6 +303,9 @@ impl Cluster {
             Input::Report { node, session, held } => {
                 self.connected(&node, session)?;
                 self.report(now, &node, held, &mut step);
+            }
+            Input::Troubles { node, session, troubles } => {
+                self.troubled(&node, session, troubles)?;
             }
             Input::Leave { node, session } => self.leave(&node, session),
             Input::RemoveNode { node } => self.remove_node(now, &node, &mut step)?,

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::open::Rank;
+use super::reports::clip;
 use super::{Cluster, Effect, Held, Lease, Rejection, Session, Step, UNREACHABLE_AFTER};
 use crate::agent::{Assignment, Duty, Report, Work};
 use crate::id::{Attempt, JobId, NodeName};
 use crate::job::JobState;
-use crate::node::{NodeRecord, NodeSpec};
+use crate::node::{NodeRecord, NodeSpec, Troubles};
 use crate::record::Record;
 use crate::resources::Free;
 use crate::time::{Mono, Now};
@@ -15,6 +16,8 @@ use crate::time::{Mono, Now};
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub record: NodeRecord,
+    /// What it finds wrong with itself. Each session brings it anew, so it is not stored.
+    pub troubles: Troubles,
     pub link: Link,
     /// As placement sees it: changes with events, not with the clock.
     pub reach: Reach,
@@ -67,6 +70,7 @@ impl Node {
     pub fn new(record: NodeRecord, now: Mono, lease_until: Mono) -> Self {
         Self {
             record,
+            troubles: Troubles::default(),
             link: Link::Away,
             reach: Reach::Expected,
             heard: now,
@@ -86,9 +90,17 @@ impl Node {
         self.running.iter().chain(&self.archiving).copied()
     }
 
+    /// Why it gets no new jobs although it is there.
+    pub fn cordon(&self) -> Option<String> {
+        match &self.record.cordoned {
+            Some(why) => Some(why.clone()),
+            None => (!self.troubles.is_empty()).then(|| self.troubles.to_string()),
+        }
+    }
+
     /// Where it should stand among the nodes that take jobs.
     pub fn rank(&self) -> Option<Rank> {
-        let usable = self.reach == Reach::Here && self.record.cordoned.is_none();
+        let usable = self.reach == Reach::Here && self.cordon().is_none();
         usable.then(|| Rank::of(&self.free)).flatten()
     }
 }
@@ -100,6 +112,7 @@ impl Cluster {
         now: Now,
         mut spec: NodeSpec,
         session: Session,
+        troubles: Troubles,
         held: Vec<Held>,
         step: &mut Step,
     ) -> Result<(), Rejection> {
@@ -116,7 +129,7 @@ impl Cluster {
         if rebooted {
             spec.boot_id.clone_from(&self.nodes[&name].record.spec.boot_id);
         }
-        self.enter(now, spec, session, step);
+        self.enter(now, spec, session, troubles, step);
         // Nothing that runs outlives its machine, whatever the agent believes.
         let outlived = |it: &Held| {
             !(rebooted && matches!(it.report, Report::Starting | Report::Started { .. }))
@@ -170,7 +183,14 @@ impl Cluster {
     }
 
     /// The node as it is now replaces what was known of it; a new session has a clean record.
-    fn enter(&mut self, now: Now, spec: NodeSpec, session: Session, step: &mut Step) {
+    fn enter(
+        &mut self,
+        now: Now,
+        spec: NodeSpec,
+        session: Session,
+        troubles: Troubles,
+        step: &mut Step,
+    ) {
         let name = spec.name.clone();
         let before = self.nodes.remove(&name);
         let joined = before.as_ref().map_or(now.wall, |node| node.record.joined);
@@ -181,6 +201,7 @@ impl Cluster {
         let mut node = Node::new(record, now.mono, self.lease_from(now.mono));
         node.link = Link::Connected(session);
         node.reach = Reach::Here;
+        node.troubles = short(troubles);
         if let Some(before) = before {
             // It may not have heard of the shorter lease yet, so the longer one counts until its first heartbeat.
             node.lease_until = node.lease_until.max(before.lease_until);
@@ -256,6 +277,21 @@ impl Cluster {
             }),
         };
         Some(Assignment { job: id, attempt: placement.attempt, duty })
+    }
+
+    /// What is wrong with a node changes what it may be given, and nothing that runs there.
+    pub(super) fn troubled(
+        &mut self,
+        name: &NodeName,
+        session: Session,
+        troubles: Troubles,
+    ) -> Result<(), Rejection> {
+        self.connected(name, session)?;
+        let node = self.nodes.get_mut(name).expect("it is connected");
+        node.troubles = short(troubles);
+        self.list(name);
+        self.queue.reconsider();
+        Ok(())
     }
 
     pub(super) fn leave(&mut self, name: &NodeName, session: Session) {
@@ -337,6 +373,7 @@ impl Cluster {
     pub fn node_views(&self, now: Now) -> Vec<NodeView> {
         let view = |node: &Node| NodeView {
             record: node.record.clone(),
+            cordon: node.cordon(),
             connected: matches!(node.link, Link::Connected(_)),
             silent_ms: (now.mono - node.heard).0,
             free: node.free.clone(),
@@ -350,9 +387,17 @@ impl Cluster {
 #[derive(Clone, Debug)]
 pub struct NodeView {
     pub record: NodeRecord,
+    /// Why it gets no new jobs although it is there.
+    pub cordon: Option<String>,
     pub connected: bool,
     /// Since it was last heard, milliseconds.
     pub silent_ms: u64,
     pub free: Free,
     pub jobs: Vec<JobId>,
+}
+
+/// What a node says of itself is shown in every listing, so it has an end.
+fn short(troubles: Troubles) -> Troubles {
+    let cut = |(condition, reason): (_, &str)| (condition, clip(reason.to_owned()));
+    troubles.iter().map(cut).collect()
 }

@@ -193,11 +193,13 @@ impl Cluster {
 impl Node {
     /// Here, or away for so short that its jobs' place is kept.
     fn is_schedulable(&self) -> bool {
-        self.record.cordoned.is_none() && self.reach != Reach::Gone
+        self.reach != Reach::Gone && self.cordon().is_none()
     }
 
     fn absence(&self, now: Mono) -> String {
-        match &self.record.cordoned {
+        // What a node that is gone last said of itself is no news.
+        let counts = self.record.cordoned.is_some() || self.reach != Reach::Gone;
+        match self.cordon().filter(|_| counts) {
             Some(reason) => format!("is cordoned: {reason}"),
             None => format!("was last heard {} s ago", (now - self.heard).0 / 1000),
         }

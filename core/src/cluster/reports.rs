@@ -167,10 +167,15 @@ fn cut(report: &mut Report) {
             return;
         }
     };
+    *text = clip(std::mem::take(text));
+}
+
+pub(super) fn clip(mut text: String) -> String {
     if text.len() > LONGEST_MESSAGE {
         text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
         text.push('…');
     }
+    text
 }
 
 fn end(exit: &Exit, outcome: Outcome) -> End {

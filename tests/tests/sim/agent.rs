@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use atlas_core::agent::{Action, Agent, Assignment, Input, LeaseClock, Report};
 use atlas_core::cluster::Held;
+use atlas_core::node::Condition;
 use atlas_core::time::Millis;
 use atlas_core::{Cause, Epoch, Mono};
 
@@ -98,7 +99,8 @@ impl World {
         };
         let conn = self.net.open(node, master);
         let mono = self.machines[node].mono(self.now);
-        let spec = Box::new(self.machines[node].spec.clone());
+        let machine = &self.machines[node];
+        let (spec, troubles) = (Box::new(machine.spec.clone()), machine.troubles.clone());
         let agent = self.agent(node);
         agent.conn = Some(conn);
         agent.welcomed = false;
@@ -106,8 +108,23 @@ impl World {
         let held = agent.core.held();
         let held = held.map(|(job, attempt, it)| Held { job, attempt, report: it.clone() });
         let held = held.collect();
-        self.send_up(conn, Up::Join(spec, held));
+        if !troubles.is_empty() {
+            self.judge.saw("troubled node joined");
+        }
+        self.send_up(conn, Up::Join(spec, troubles, held));
         self.schedule.at(self.now + PATIENCE, Event::WelcomeIsDue { conn });
+    }
+
+    /// The node finds something wrong with itself, or right again.
+    pub fn finds(&mut self, node: NodeId, condition: Condition, reason: Option<String>) {
+        let machine = &mut self.machines[node];
+        if !machine.troubles.set(condition, reason) {
+            return;
+        }
+        let troubles = machine.troubles.clone();
+        if let Some(conn) = machine.agent.as_ref().and_then(|it| it.conn) {
+            self.send_up(conn, Up::Troubles(troubles));
+        }
     }
 
     /// The connection is gone; the agent opens another.

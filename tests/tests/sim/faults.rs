@@ -1,6 +1,7 @@
 //! What goes wrong, how often, and how badly.
 
 use atlas_core::cluster::{Lease, Policy};
+use atlas_core::node::Condition;
 use atlas_core::time::Millis;
 
 use crate::rng::Rng;
@@ -22,6 +23,7 @@ pub enum Fault {
     DiskReplaced,
     SupervisorKilled,
     NodeUnfit,
+    NodeTroubled,
     WallStep,
 }
 
@@ -97,6 +99,7 @@ impl Setup {
             Fault::DiskReplaced,
             Fault::SupervisorKilled,
             Fault::NodeUnfit,
+            Fault::NodeTroubled,
             Fault::WallStep,
         ];
         let apart = [0, 20 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE];
@@ -129,6 +132,7 @@ impl Setup {
             (Fault::StoreTrouble, MINUTE),
             (Fault::AgentCrash, MINUTE),
             (Fault::AgentStall, MINUTE),
+            (Fault::NodeTroubled, MINUTE),
             (Fault::WallStep, MINUTE),
         ];
         Self {
@@ -219,6 +223,12 @@ impl World {
             Fault::SupervisorKilled => self.kill_a_supervisor(node),
             Fault::NodeUnfit => {
                 self.machines[node].unfit_until = self.now + self.rng.between(SECOND, MINUTE);
+            }
+            Fault::NodeTroubled => {
+                let condition = self.rng.pick(&Condition::ALL);
+                self.finds(node, condition, Some("as told".into()));
+                let back_after = self.rng.between(SECOND, 2 * MINUTE);
+                self.schedule.at(self.now + back_after, Event::Recovers { node, condition });
             }
             Fault::WallStep => {
                 let by = self.rng.between(0, 7_200_000) as i64 - 3_600_000;

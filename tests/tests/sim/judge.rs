@@ -103,6 +103,11 @@ impl Judge {
                 continue;
             };
             let views = cluster.node_views(now);
+            let chosen = status.state.placement().map(|it| &it.node);
+            let cordon = views.iter().find(|it| Some(&it.record.spec.name) == chosen);
+            if let Some(why) = cordon.and_then(|it| it.cordon.as_ref()) {
+                panic!("{id} was placed on a node that is cordoned: {why}");
+            }
             for (waiting, reason) in cluster.waiting(now) {
                 let (spec, waits) = cluster.job(waiting).expect("it waits");
                 if waits.position >= status.position {
@@ -112,7 +117,7 @@ impl Judge {
                 let at_hand = views.iter().find(|it| {
                     it.connected
                         && it.silent_ms < 15_000
-                        && it.record.cordoned.is_none()
+                        && it.cordon.is_none()
                         && it.record.spec.capacity.fits(&spec.demand)
                         && !excluded.iter().any(|other| other.node == it.record.spec.name)
                 });

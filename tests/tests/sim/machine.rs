@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use atlas_core::agent::{Exit, ExitKind, Report};
-use atlas_core::node::NodeSpec;
+use atlas_core::node::{NodeSpec, Troubles};
 use atlas_core::time::Millis;
 use atlas_core::{Cause, Mono, Timestamp};
 
@@ -26,6 +26,8 @@ pub struct Machine {
     pub cut_until: u64,
     /// Cannot start jobs until then.
     pub unfit_until: u64,
+    /// What it finds wrong with itself.
+    pub troubles: Troubles,
 }
 
 /// The control directory of an attempt.
@@ -69,6 +71,7 @@ impl Machine {
             agent: None,
             cut_until: 0,
             unfit_until: 0,
+            troubles: Troubles::default(),
         }
     }
 

@@ -36,6 +36,7 @@ fn no_promise_is_broken_in_a_storm() {
         &[
             "job queued again",
             "node cordoned",
+            "troubled node joined",
             "machine crash",
             "agent adopted a running job",
             "commit of unknown fate",

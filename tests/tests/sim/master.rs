@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use atlas_core::cluster::{Effect, Held, Input, Rejection, Session, Step};
-use atlas_core::node::NodeSpec;
+use atlas_core::node::{NodeSpec, Troubles};
 use atlas_core::{Cluster, Epoch, Mono, NodeName, Now, Record, Revision, Timestamp};
 
 use crate::net::{Down, Up};
@@ -294,7 +294,11 @@ impl World {
         }
         let Some(message) = self.net.take_up(conn) else { return };
         match message {
-            Up::Join(spec, held) => self.joins(conn, spec, held),
+            Up::Join(spec, troubles, held) => self.joins(conn, spec, troubles, held),
+            Up::Troubles(troubles) => {
+                let Some((node, session)) = self.session(conn) else { return };
+                self.input(Input::Troubles { node, session, troubles }, None);
+            }
             Up::Beat(number) => {
                 let Some((node, session)) = self.session(conn) else { return };
                 if self.input(Input::Heartbeat { node, session }, None) {
@@ -311,11 +315,11 @@ impl World {
         }
     }
 
-    fn joins(&mut self, conn: ConnId, spec: Box<NodeSpec>, held: Vec<Held>) {
+    fn joins(&mut self, conn: ConnId, spec: Box<NodeSpec>, troubles: Troubles, held: Vec<Held>) {
         let lead = self.master.lead.as_mut().expect("it was asked");
         lead.last_session += 1;
         let (session, node) = (Session(lead.last_session), spec.name.clone());
-        if !self.decide(Input::Join { spec, session, held }, None) {
+        if !self.decide(Input::Join { spec, session, troubles, held }, None) {
             self.judge.saw("join refused");
             return self.break_conn(conn);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use atlas_core::agent::Assignment;
 use atlas_core::cluster::Held;
-use atlas_core::node::NodeSpec;
+use atlas_core::node::{NodeSpec, Troubles};
 use atlas_core::time::Millis;
 use atlas_core::{Attempt, Epoch, JobId};
 
@@ -13,7 +13,8 @@ use crate::world::World;
 
 /// From a node to the master.
 pub enum Up {
-    Join(Box<NodeSpec>, Vec<Held>),
+    Join(Box<NodeSpec>, Troubles, Vec<Held>),
+    Troubles(Troubles),
     Beat(u64),
     Report(Held),
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use atlas_core::node::Condition;
 use atlas_core::{Attempt, JobId};
 
 use crate::faults::Fault;
@@ -45,6 +46,7 @@ pub enum Event {
     Clears,
     Deletes { job: usize },
     RemovesNode { node: NodeId },
+    Recovers { node: NodeId, condition: Condition },
 
     Strikes { fault: Fault },
     CalmBegins,

@@ -139,6 +139,7 @@ impl World {
             Event::Connects { node, .. }
             | Event::Unpacked { node, .. }
             | Event::ArchiveWritten { node, .. }
+            | Event::Recovers { node, .. }
             | Event::Notice { node, .. } => agent(node),
             Event::AtNode { conn }
             | Event::ClosedAtNode { conn }
@@ -187,6 +188,7 @@ impl World {
             Event::Clears => self.clears(),
             Event::Deletes { job } => self.deletes(job),
             Event::RemovesNode { node } => self.removes_node(node),
+            Event::Recovers { node, condition } => self.finds(node, condition, None),
             Event::Strikes { fault } => self.strikes(fault),
             Event::CalmBegins => self.calm_begins(),
         }
@@ -280,7 +282,7 @@ impl World {
             Input::Report { node, held, .. } => {
                 format!("{node} reports {}: {:?}", self.name((held.job, held.attempt)), held.report)
             }
-            Input::Join { spec, session, held } => {
+            Input::Join { spec, session, troubles: _, held } => {
                 let held = held
                     .iter()
                     .map(|it| format!("{} {:?}", self.name((it.job, it.attempt)), it.report));

@@ -16,6 +16,7 @@ mod restart;
 mod scenario;
 mod standstill;
 mod stops;
+mod troubles;
 mod words;
 
 use expect_test::Expect;

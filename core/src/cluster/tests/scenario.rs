@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! policy lease=SECONDS|until-reboot      first of all, where it matters
-//! join NODE [gpus=N] [slots=N] [cpu=N] [memory=N] [volume=PREFIX] [boot=N] [identity=X] [at=ADDRESS] [held=JOB#ATTEMPT:REPORT]…
+//! join NODE [gpus=N] [slots=N] [cpu=N] [memory=N] [volume=PREFIX] [boot=N] [identity=X] [at=ADDRESS] [trouble=CONDITION]… [held=JOB#ATTEMPT:REPORT]…
 //! submit JOB [gpus=N] [cpu=N] [memory=N] [volume=PATH] [wait] [user=X]      stop JOB      clear [limit=N]
 //! report NODE JOB#ATTEMPT REPORT [session=N]      leave NODE      beat NODE [session=N]      remove NODE
+//! troubles NODE [CONDITION]…     all that the node finds wrong with itself now
 //! delete JOB      trashed JOB      planned-stop      restart
 //! wait SECONDS [beats=NODE,…]    ticks once a second, the named nodes' heartbeats before each
 //! stall SECONDS                  the master stands still, then ticks
@@ -20,7 +21,7 @@ use super::words;
 use crate::cluster::{Cluster, Held, Input, Policy, Session, Snapshot};
 use crate::id::{JobId, NodeName, Position};
 use crate::job::JobStatus;
-use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec};
+use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec, Troubles};
 use crate::record::Record;
 use crate::resources::{Capacity, Demand, Gpu};
 use crate::spec::{Bundle, Digest, JobSpec, Sealed, Volume, Worker};
@@ -88,7 +89,9 @@ impl Scenario {
     pub fn play_if_possible(&mut self, line: &str) -> String {
         let words = Words::of(line);
         let possible = match words.verb {
-            "report" | "leave" | "beat" => self.sessions.contains_key(&node(words.first())),
+            "report" | "leave" | "beat" | "troubles" => {
+                self.sessions.contains_key(&node(words.first()))
+            }
             "delete" => self.store.jobs.contains_key(&words::job(words.first())),
             _ => true,
         };
@@ -150,6 +153,11 @@ impl Scenario {
             "leave" => Input::Leave { node: node(first), session: self.session(words) },
             "beat" => Input::Heartbeat { node: node(first), session: self.session(words) },
             "remove" => Input::RemoveNode { node: node(first) },
+            "troubles" => Input::Troubles {
+                node: node(first),
+                session: self.session(words),
+                troubles: troubles(words.plain[1..].iter().copied()),
+            },
             "report" => Input::Report {
                 node: node(first),
                 session: self.session(words),
@@ -170,7 +178,8 @@ impl Scenario {
             words::held(attempt, report)
         });
         let held: Vec<Held> = held.collect();
-        Input::Join { spec: Box::new(node_spec(name, words)), session, held }
+        let troubles = troubles(words.all("trouble"));
+        Input::Join { spec: Box::new(node_spec(name, words)), session, troubles, held }
     }
 
     fn session(&self, words: &Words) -> Session {
@@ -351,6 +360,10 @@ impl<'a> Words<'a> {
 
 fn node(name: &str) -> NodeName {
     name.parse().unwrap()
+}
+
+fn troubles<'a>(conditions: impl Iterator<Item = &'a str>) -> Troubles {
+    conditions.map(|it| (it.parse().unwrap(), "as told".to_owned())).collect()
 }
 
 fn node_spec(name: NodeName, words: &Words) -> NodeSpec {
