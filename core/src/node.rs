@@ -103,6 +103,12 @@ impl Troubles {
         }
     }
 
+    /// The same, with each reason as `change` makes it.
+    #[must_use]
+    pub fn map(self, change: impl Fn(String) -> String) -> Self {
+        Self(self.0.into_iter().map(|(condition, reason)| (condition, change(reason))).collect())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

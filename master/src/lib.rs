@@ -15,6 +15,7 @@ pub mod pieces;
 pub mod proxy;
 pub mod reactor;
 pub mod service;
+mod share;
 pub mod start;
 mod state;
 pub mod store;

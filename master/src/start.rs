@@ -31,7 +31,7 @@ use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::service::Service;
 use crate::turns::Storage;
-use crate::{belongs, state, store};
+use crate::{belongs, share, state, store};
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -57,6 +57,8 @@ pub enum Error {
     Bundles { path: PathBuf, source: bundles::Error },
     #[error(transparent)]
     Belongs(#[from] belongs::Error),
+    #[error(transparent)]
+    Share(#[from] share::Error),
     #[error("could not read or make the secret in {}", path.display())]
     Secret { path: PathBuf, source: io::Error },
     #[error("{} is empty: everybody could know that; remove it, and a secret is made", path.display())]
@@ -94,6 +96,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         "leading cluster {} with {jobs} live jobs",
         lead.cluster
     );
+    let share_mark = share::mark(&config.shared, &lead.cluster)?;
     let archive = Archive::new(config.shared.clone());
     let feed = Feed::default();
     let (trash, to_trash) = mpsc::unbounded_channel();
@@ -131,6 +134,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
             token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?,
         ),
         keys,
+        share_mark,
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
         storage: Storage::default(),

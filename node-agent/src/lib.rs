@@ -2,6 +2,7 @@
 
 mod api;
 mod archive;
+mod conditions;
 mod driver;
 mod durable;
 mod executor;
@@ -16,6 +17,7 @@ mod node;
 pub mod options;
 mod paths;
 mod proxy;
+mod reach;
 mod run;
 mod session;
 pub mod slot;

@@ -1,5 +1,7 @@
 //! How this node reaches its master.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use atlas_proto::wire::nodes_client::NodesClient;
@@ -54,9 +56,38 @@ pub async fn connect(master: &Uri) -> Result<NodesClient<Channel>, Error> {
     Ok(NodesClient::new(endpoint.connect().await?).max_decoding_message_size(MAX_MESSAGE))
 }
 
+/// This machine's address on the way to the master; nothing is sent.
+pub async fn towards(master: &Uri) -> io::Result<IpAddr> {
+    let host = master.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = master.port_u16().unwrap_or(80);
+    let mut found = tokio::net::lookup_host((host, port)).await?;
+    let there = found.next().ok_or_else(|| io::Error::other(format!("{host} has no address")))?;
+    let any = if there.is_ipv6() {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(there)?;
+    Ok(socket.local_addr()?.ip())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_address_towards_a_master_on_this_machine_is_its_own() {
+        for (url, address) in [("http://127.0.0.1:5558", "127.0.0.1"), ("http://[::1]:5558", "::1")]
+        {
+            match towards(&url.parse().unwrap()).await {
+                Ok(found) => assert_eq!(found.to_string(), address),
+                // A machine without IPv6.
+                Err(error) => assert!(url.contains("[::1]"), "{error}"),
+            }
+        }
+        assert!(towards(&"http://nobody.invalid:1".parse().unwrap()).await.is_err());
+    }
 
     #[test]
     fn only_the_same_token_is_the_token() {

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use atlas_core::Epoch;
@@ -15,6 +15,8 @@ use atlas_runtime::tasks::Tasks;
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::{self, Api};
+use crate::conditions::share::{Place, Share};
+use crate::conditions::{Conditions, disk};
 use crate::driver::{self, Driver};
 use crate::executor::{Docker, DockerError, Executor, Process};
 use crate::identity::{self, Identity};
@@ -25,6 +27,7 @@ use crate::node::Node;
 use crate::options::{JobUser, Settings};
 use crate::paths::{Data, Shared};
 use crate::proxy::{self, Proxy};
+use crate::reach::Reach;
 use crate::session::Session;
 use crate::spare::{self, Spares};
 use crate::start::Bundles;
@@ -73,7 +76,10 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let identity = Identity::load(&data)?;
     let capacity = inventory::capacity(settings.inventory)?;
     let token = Token::new(&settings.token).ok_or(Error::Token)?;
-    let (listener, address) = proxy::listen(settings.listen).await?;
+    let Some(reach) = tasks.token().run_until_cancelled(Reach::open(&settings)).await else {
+        return Ok(());
+    };
+    let Reach { listener, listens, address } = reach?;
     let api = api::listen(&data).map_err(|source| Error::Api { path: data.api(), source })?;
     let shared = settings.shared.clone().map(Shared::new);
     let executor = executor(&settings, &data, &identity, &capacity);
@@ -84,6 +90,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
     let spec = node_spec(&settings, &identity, address, executor.kind(), capacity);
+    let conditions = Conditions::default();
     let node = Arc::new(Node {
         venvs: Venvs::new(&data),
         bundles: Bundles::new(shared.as_ref(), &data, &settings.master, &token),
@@ -105,7 +112,9 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     // After the supervisors of unfinished builds were ended.
     node.venvs.clean().map_err(|source| Error::Clean { path: data.environments(), source })?;
     let cluster = identity::cluster(&data)?;
+    let holds = !found.is_empty();
     let (driver, handle) = Driver::new(node.clone(), epoch, found);
+    let share = watch_conditions(&node, &conditions);
     let session = Session {
         master: node.settings.master.clone(),
         token: token.clone(),
@@ -114,25 +123,46 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         cluster,
         driver: handle.clone(),
         leases,
+        conditions,
+        share,
+        holds,
     };
-    tracing::info!(%address, executor = node.executor.kind().word(), "node {} is up", node.settings.name);
+    tracing::info!(address = %listens, executor = node.executor.kind().word(), "node {} is up", node.settings.name);
     tasks.spawn_essential("driver", driver.run());
     tasks.spawn_essential("api", Api::of(&node, &token).serve(api));
     tasks.spawn_essential("proxy", Proxy::new(handle, tasks.clone()).serve(listener, token));
     let token = tasks.token().clone();
     tasks.spawn_essential("session", async move {
-        token.run_until_cancelled(session.run()).await;
+        token.run_until_cancelled(session.run()).await.unwrap_or(Ok(()))
     });
     tasks.cancelled().await;
     drop(lock);
     Ok(())
 }
 
+/// Watches what this machine needs for jobs, until the agent shuts down.
+fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<Share> {
+    let watch = |name: &str, watcher: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let token = node.tasks.token().clone();
+        node.tasks.spawn(name, async move {
+            token.run_until_cancelled(watcher).await;
+        });
+    };
+    let (data, least) = (node.data.root().to_owned(), node.settings.min_free);
+    watch("disk-condition", Box::pin(disk::watch(data, least, conditions.clone())));
+    let shared = node.shared.clone()?;
+    let (identity, job_user) = (node.identity.node.clone(), node.settings.job_user.clone());
+    let place = Place { shared, node: identity, job_user };
+    let (share, watcher) = Share::watch(place, conditions.clone());
+    watch("share-condition", Box::pin(watcher));
+    Some(share)
+}
+
 /// This node as the master knows it.
 fn node_spec(
     settings: &Settings,
     identity: &Identity,
-    listens: SocketAddr,
+    address: String,
     executor: ExecutorKind,
     capacity: Capacity,
 ) -> NodeSpec {
@@ -140,7 +170,7 @@ fn node_spec(
         name: settings.name.clone(),
         identity: identity.node.clone(),
         boot_id: identity.boot_id.clone(),
-        address: settings.address.clone().unwrap_or_else(|| listens.to_string()),
+        address,
         version: env!("CARGO_PKG_VERSION").into(),
         executor,
         capacity,

@@ -30,6 +30,8 @@ pub const WANTED_SECRETS: &str = "x-atlas-wanted-secrets";
 pub const TUNNEL_PATH: &str = "/nodes/tunnel";
 /// What such a connection is upgraded to.
 pub const TUNNEL_PROTOCOL: &str = "atlas-jobs";
+/// Where a master marks the shared storage as its cluster's: below it, in a folder of its own.
+pub const SHARE_MARKS: &str = "share";
 /// The most bytes of one chunk of a stream.
 pub const CHUNK: usize = 256 * 1024;
 /// The most bytes of one message: a submission must fit.

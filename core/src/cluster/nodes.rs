@@ -201,7 +201,7 @@ impl Cluster {
         let mut node = Node::new(record, now.mono, self.lease_from(now.mono));
         node.link = Link::Connected(session);
         node.reach = Reach::Here;
-        node.troubles = short(troubles);
+        node.troubles = troubles.map(clip);
         if let Some(before) = before {
             // It may not have heard of the shorter lease yet, so the longer one counts until its first heartbeat.
             node.lease_until = node.lease_until.max(before.lease_until);
@@ -288,7 +288,7 @@ impl Cluster {
     ) -> Result<(), Rejection> {
         self.connected(name, session)?;
         let node = self.nodes.get_mut(name).expect("it is connected");
-        node.troubles = short(troubles);
+        node.troubles = troubles.map(clip);
         self.list(name);
         self.queue.reconsider();
         Ok(())
@@ -394,10 +394,4 @@ pub struct NodeView {
     pub silent_ms: u64,
     pub free: Free,
     pub jobs: Vec<JobId>,
-}
-
-/// What a node says of itself is shown in every listing, so it has an end.
-fn short(troubles: Troubles) -> Troubles {
-    let cut = |(condition, reason): (_, &str)| (condition, clip(reason.to_owned()));
-    troubles.iter().map(cut).collect()
 }

@@ -170,6 +170,7 @@ fn cut(report: &mut Report) {
     *text = clip(std::mem::take(text));
 }
 
+/// Words that are shown in every listing have an end.
 pub(super) fn clip(mut text: String) -> String {
     if text.len() > LONGEST_MESSAGE {
         text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));

@@ -8,6 +8,7 @@ use atlas_core::cluster::{NodeView, Session, UNREACHABLE_AFTER};
 use atlas_proto::convert::gpu_view;
 use atlas_proto::wire::{self, nodes_server};
 use atlas_proto::{CHUNK, JOIN_TOKEN_HEADER};
+use atlas_runtime::clock::Wall;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -51,7 +52,9 @@ impl JoinToken {
         } else {
             "the join token is not this cluster's"
         };
-        Err(format!("{what}; the master keeps it in join-token in its --data folder"))
+        Err(format!(
+            "{what}: `atlas join-token` on the master's machine prints it (the file join-token in the master's --data folder)"
+        ))
     }
 }
 
@@ -64,6 +67,21 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 impl nodes_server::Nodes for Nodes {
     type SessionStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
     type FetchBundleStream = BoxStream<'static, Result<wire::FilesChunk, Status>>;
+
+    async fn greet(
+        &self,
+        request: Request<wire::Greeting>,
+    ) -> Result<Response<wire::MasterFacts>, Status> {
+        self.admit(&request)?;
+        let wire::Greeting { version, cluster_id } = request.into_inner();
+        session::admit(&self.service, &cluster_id, &version)?;
+        Ok(Response::new(wire::MasterFacts {
+            cluster_id: self.service.cluster.to_string(),
+            version: crate::VERSION.into(),
+            share_mark: self.service.share_mark.clone(),
+            wall_ms: Wall::now(),
+        }))
+    }
 
     async fn session(
         &self,
@@ -119,10 +137,10 @@ impl nodes_server::Nodes for Nodes {
 pub fn view(node: &NodeView) -> wire::Node {
     let spec = &node.record.spec;
     let silent = node.silent_ms >= UNREACHABLE_AFTER.0;
-    let (state, reason) = match (&node.record.cordoned, node.connected && !silent) {
-        (Some(reason), _) => ("cordoned", reason.clone()),
+    let (state, reason) = match (&node.cordon, node.connected && !silent) {
+        (Some(reason), true) => ("cordoned", reason.clone()),
         (None, true) => ("ready", String::new()),
-        (None, false) => ("away", format!("last heard {} s ago", node.silent_ms / 1000)),
+        (_, false) => ("away", format!("last heard {} s ago", node.silent_ms / 1000)),
     };
     wire::Node {
         name: spec.name.to_string(),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use atlas_core::NodeName;
 use atlas_core::agent::Assignment;
 use atlas_core::cluster::{Held, Input, Session};
-use atlas_core::node::NodeSpec;
+use atlas_core::node::{NodeSpec, Troubles};
 use atlas_proto::convert::master;
 use atlas_proto::list::{Gathering, pieces};
 use atlas_proto::wire::{self, master_message, node_message::Message};
+use atlas_runtime::clock::Wall;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -33,16 +34,17 @@ pub async fn open(
     session: Session,
     mut up: Streaming<wire::NodeMessage>,
 ) -> Result<Receiver, Status> {
-    let Some(Message::Join(join)) = up.message().await?.and_then(|it| it.message) else {
+    let Some(Message::Join(mut join)) = up.message().await?.and_then(|it| it.message) else {
         return Err(Status::invalid_argument("the first message of a session is a join"));
     };
-    refuse_other_cluster(&service, &join)?;
-    refuse_other_version(&join.version)?;
+    admit(&service, &join.cluster_id, &join.version)?;
+    let troubles = join.troubles.take().unwrap_or_default();
+    let troubles = Troubles::try_from(troubles).map_err(|it| invalid(&it))?;
     let spec: NodeSpec = join.try_into().map_err(|it| invalid(&it))?;
     let held = held(&mut up).await?;
     let name = spec.name.clone();
     let (link, mut from_reactor) = Link::new(LINK);
-    let joined = service.reactor.join(spec, session, held, link.clone()).await;
+    let joined = service.reactor.join(spec, session, troubles, held, link.clone()).await;
     joined.map_err(|it| status(&Error::from(it)))?;
     tracing::info!(node.name = %name, "node {name} joined");
     let (to, down) = mpsc::channel(16);
@@ -143,7 +145,8 @@ async fn handle(
     match message {
         Message::Heartbeat(wire::Heartbeat { number }) => {
             service.reactor.heartbeat(name.clone(), session).await?;
-            let ack = master_message::Message::Heartbeat(wire::HeartbeatAck { number });
+            let ack = wire::HeartbeatAck { number, wall_ms: Wall::now() };
+            let ack = master_message::Message::Heartbeat(ack);
             // Cut or not: the next turn of the session sees it.
             link.send(Down::Message(Box::new(ack)));
             Ok(())
@@ -152,20 +155,32 @@ async fn handle(
             let held = Held::try_from(held).map_err(|it| Error::invalid(it.field, it.why))?;
             Ok(service.reactor.tell(Input::Report { node: name.clone(), session, held }).await?)
         }
+        Message::Troubles(troubles) => {
+            let troubles =
+                Troubles::try_from(troubles).map_err(|it| Error::invalid(it.field, it.why))?;
+            let node = name.clone();
+            Ok(service.reactor.tell(Input::Troubles { node, session, troubles }).await?)
+        }
         Message::Join(_) | Message::HeldList(_) => {
             Err(Error::invalid("message", "a session has one join and one list, which begin it"))
         }
     }
 }
 
-fn refuse_other_cluster(service: &Service, join: &wire::Join) -> Result<(), Status> {
+/// Whether a node of this cluster and version may join. The codes differ: a version may be the master's turn to change.
+pub fn admit(service: &Service, cluster: &str, version: &str) -> Result<(), Status> {
+    refuse_other_cluster(service, cluster)?;
+    refuse_other_version(version)
+}
+
+fn refuse_other_cluster(service: &Service, theirs: &str) -> Result<(), Status> {
     let ours = service.cluster.as_str();
-    if join.cluster_id.is_empty() || join.cluster_id == ours {
+    if theirs.is_empty() || theirs == ours {
         return Ok(());
     }
-    Err(Status::failed_precondition(format!(
-        "this node belongs to cluster {}, this master leads cluster {ours}; give the node another --data folder to join here",
-        join.cluster_id
+    Err(Status::permission_denied(format!(
+        "this node belongs to cluster {theirs}, this master leads cluster {ours}; start the agent with its own master's --master, \
+         or give it another --data folder to join here"
     )))
 }
 

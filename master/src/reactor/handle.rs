@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::cluster::{Held, Input, NodeView, Rejection, Session};
-use atlas_core::node::NodeSpec;
+use atlas_core::node::{NodeSpec, Troubles};
 use atlas_core::{JobId, JobSpec, NodeName, Reason, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -26,6 +26,7 @@ pub(super) enum Request {
     Join {
         spec: Box<NodeSpec>,
         session: Session,
+        troubles: Troubles,
         held: Vec<Held>,
         link: Link,
         to: oneshot::Sender<Result<Vec<Record>, Error>>,
@@ -122,6 +123,7 @@ impl Handle {
         &self,
         spec: NodeSpec,
         session: Session,
+        troubles: Troubles,
         held: Vec<Held>,
         link: Link,
     ) -> Result<(), Error> {
@@ -129,7 +131,7 @@ impl Handle {
         let (to, answer) = oneshot::channel();
         let spec = Box::new(spec);
         self.requests
-            .send(Request::Join { spec, session, held, link, to })
+            .send(Request::Join { spec, session, troubles, held, link, to })
             .await
             .map_err(|_| Error::Stopping)?;
         answer.await.map_err(|_| Error::Stopping)?.map(drop)

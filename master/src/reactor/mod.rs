@@ -202,9 +202,10 @@ impl Reactor {
     fn request(&mut self, request: Request) {
         match request {
             Request::Input(input, to) => self.input(input, to),
-            Request::Join { spec, session, held, link, to } => {
+            Request::Join { spec, session, troubles, held, link, to } => {
                 let node = spec.name.clone();
-                let what = self.cluster.handle(now(), Input::Join { spec, session, held });
+                let join = Input::Join { spec, session, troubles, held };
+                let what = self.cluster.handle(now(), join);
                 let what = what.map(|step| self.gather(step, true));
                 if what.is_ok() {
                     self.links.open(node, session, link);

@@ -47,6 +47,8 @@ pub struct Service {
     pub archive: Archive,
     pub proxy: Proxy,
     pub keys: Keys,
+    /// What a node finds in the shared storage, if it is ours.
+    pub share_mark: String,
     pub cluster: ClusterId,
     pub max_bundle: u64,
     /// Whose turn it is to touch the shared storage.

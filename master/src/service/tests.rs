@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::cluster::{Input, Lease, Policy, Session};
-use atlas_core::node::{ExecutorKind, NodeSpec};
+use atlas_core::node::{ExecutorKind, NodeSpec, Troubles};
 use atlas_core::resources::Capacity;
 use atlas_core::spec::Sealed;
 use atlas_core::{Cluster, JobId, NodeName};
@@ -124,6 +124,7 @@ impl World {
             archive: Archive::new(dir.path().to_owned()),
             proxy: Proxy::new("token".parse().unwrap()),
             keys,
+            share_mark: String::new(),
             cluster: lead.cluster,
             max_bundle: 1 << 20,
             storage: Storage::default(),
@@ -156,7 +157,11 @@ impl World {
             volumes: Vec::new(),
         };
         let (link, down) = Link::new(16);
-        self.service.reactor.join(spec, Session(number), Vec::new(), link).await.unwrap();
+        self.service
+            .reactor
+            .join(spec, Session(number), Troubles::default(), Vec::new(), link)
+            .await
+            .unwrap();
         down
     }
 

@@ -43,10 +43,10 @@ pub struct Options {
     /// Where the Docker engine listens: unix:///PATH or tcp://HOST:PORT [default: DOCKER_HOST, else /var/run/docker.sock]
     #[arg(long, value_name = "URL")]
     pub docker_host: Option<String>,
-    /// Where the master reaches this node [default: what --listen says]
+    /// Where the master reaches this node [default: what --listen says; for 0.0.0.0 this machine's address towards the master]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
-    /// Where this node listens, for its master alone [default: 127.0.0.1:5000]
+    /// Where this node listens, for its master alone [default: port 5000 of this machine's address towards the master]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// The node's name [default: the host's]
@@ -73,6 +73,9 @@ pub struct Options {
     /// The most bytes of changed files that are kept of one job [default: 20GB]
     #[arg(long, value_name = "SIZE")]
     pub max_output: Option<Size>,
+    /// With less room than this on the disk of --data the node takes no new jobs [default: 1GB]
+    #[arg(long, value_name = "SIZE")]
+    pub min_free: Option<Size>,
     /// The image of jobs that name none
     #[arg(long, value_name = "IMAGE")]
     pub worker_image: Option<String>,
@@ -92,7 +95,8 @@ pub struct Settings {
     pub executor: ExecutorKind,
     pub docker_host: Option<String>,
     pub address: Option<String>,
-    pub listen: SocketAddr,
+    /// `None` = this machine's address towards the master.
+    pub listen: Option<SocketAddr>,
     pub name: NodeName,
     pub volumes: Vec<AllowedVolume>,
     pub default_volumes: Vec<Volume>,
@@ -100,6 +104,7 @@ pub struct Settings {
     pub job_user: JobUser,
     pub job_env: BTreeMap<String, String>,
     pub max_output: u64,
+    pub min_free: u64,
     pub worker_image: String,
     pub supervisor: PathBuf,
 }
@@ -112,8 +117,8 @@ impl Options {
             master: Some("http://127.0.0.1:5558".into()),
             data: home.map(|home| home.join(".atlas/node")),
             executor: Some("docker".into()),
-            listen: Some("127.0.0.1:5000".into()),
             max_output: Some(Size::new(20_000_000_000)),
+            min_free: Some(Size::new(1_000_000_000)),
             worker_image: Some("atlas/worker:latest".into()),
             ..Self::default()
         }
@@ -168,7 +173,11 @@ impl Settings {
             executor,
             docker_host: it.docker_host.clone(),
             address: it.address.clone(),
-            listen: values::listen(it.listen.as_deref().unwrap_or_default())
+            listen: it
+                .listen
+                .as_deref()
+                .map(values::listen)
+                .transpose()
                 .map_err(refuse("listen"))?,
             name: values::name(it.name.as_deref()).map_err(refuse("name"))?,
             volumes: volumes.collect::<Result<_, _>>().map_err(refuse("allow_volume"))?,
@@ -179,6 +188,7 @@ impl Settings {
             job_user: values::job_user(it.job_user.as_ref()).map_err(refuse("job_user"))?,
             job_env: job_env.collect::<Result<_, _>>().map_err(refuse("job_env"))?,
             max_output: it.max_output.map_or(u64::MAX, Size::bytes),
+            min_free: it.min_free.map_or(0, Size::bytes),
             worker_image: it.worker_image.clone().unwrap_or_default(),
             supervisor: values::supervisor(it.supervisor.as_deref())
                 .map_err(refuse("supervisor"))?,
@@ -208,7 +218,8 @@ mod tests {
         let settings = build(|_| {}).unwrap();
         assert_eq!(settings.executor, ExecutorKind::Docker);
         assert_eq!(settings.inventory, Wanted { workers: None, gpus: false });
-        assert_eq!(settings.listen.to_string(), "127.0.0.1:5000");
+        assert_eq!(settings.listen, None);
+        assert_eq!(settings.min_free, 1_000_000_000);
         assert_eq!(settings.max_output, 20_000_000_000);
     }
 

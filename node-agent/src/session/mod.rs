@@ -14,8 +14,11 @@ use atlas_core::{ClusterId, Mono};
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use atlas_runtime::clock::Boottime;
+use tonic::Code;
 use tonic::transport::Uri;
 
+use crate::conditions::Conditions;
+use crate::conditions::share::Share;
 use crate::driver;
 use crate::leases::{Deadline, Leases};
 use crate::master::Token;
@@ -37,15 +40,24 @@ pub struct Session {
     pub cluster: Option<ClusterId>,
     pub driver: driver::Handle,
     pub leases: Leases,
+    pub conditions: Conditions,
+    /// `None` = there is no `--shared`.
+    pub share: Option<Share>,
+    /// This agent found attempts on its disk when it started: it must not end.
+    pub holds: bool,
 }
 
 /// Why a session ended. The next one is tried in any case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("could not reach the master at {master}")]
+    #[error(
+        "could not reach the master at {master}; it has to be up, with a --grpc address that this machine reaches"
+    )]
     Connect { master: Uri, source: tonic::transport::Error },
     #[error("the master at {master} refused this node: {}", source.message())]
     Refused { master: Uri, source: tonic::Status },
+    #[error("the master at {master} is of another version than this agent, {}: install the same on both", env!("CARGO_PKG_VERSION"))]
+    OtherMaster { master: Uri },
     #[error("the connection to the master broke: {}", .0.message())]
     Broken(tonic::Status),
     #[error("the master closed the connection")]
@@ -70,20 +82,37 @@ pub enum Error {
     Shutdown,
 }
 
+impl Error {
+    /// Waiting does not help: somebody has to change how this agent is started.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Refused { source, .. } => {
+                matches!(source.code(), Code::Unauthenticated | Code::PermissionDenied)
+            }
+            Self::OtherCluster { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Session {
-    /// Holds the conversation until the agent shuts down.
-    pub async fn run(mut self) {
+    /// Holds the conversation until the agent shuts down. An agent that was never let in and holds nothing ends where waiting does
+    /// not help; every other one goes on, for the sake of its jobs, and says every minute what is wrong.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut known = self.holds;
         let mut clock = LeaseClock::default();
         let mut backoff = Backoff::new(RETRY);
         let mut said = Said::default();
         loop {
             let error = match self.talk(&mut clock).await {
-                Ended { error: Error::Shutdown, .. } => return,
+                Ended { error: Error::Shutdown, .. } => return Ok(()),
                 Ended { welcomed: true, error } => {
                     backoff.reset();
                     said = Said::default();
+                    known = true;
                     error
                 }
+                Ended { error, .. } if !known && error.is_final() => return Err(error),
                 Ended { error, .. } => error,
             };
             said.say(&error);

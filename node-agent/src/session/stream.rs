@@ -4,20 +4,26 @@ use std::time::Duration;
 
 use atlas_core::agent::{Input, LeaseClock};
 use atlas_core::cluster::Held;
+use atlas_core::node::{Condition, Troubles};
 use atlas_core::time::Millis;
 use atlas_core::{Attempt, ClusterId, Epoch};
 use atlas_proto::Invalid;
-use atlas_proto::convert::{Assigned, parse, required};
+use atlas_proto::convert::{Assigned, MasterFacts, parse, required};
 use atlas_proto::list::{Gathering, pieces};
+use atlas_proto::wire::nodes_client::NodesClient;
 use atlas_proto::wire::{self, master_message, node_message};
-use tokio::sync::mpsc;
+use atlas_runtime::clock::Wall;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream as Words, StreamExt};
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 
 use super::{Error, Session, deadline, now};
+use crate::conditions::clock;
+use crate::conditions::share::Expected;
 use crate::driver::Up;
 use crate::{identity, master};
 
@@ -36,20 +42,28 @@ pub(super) struct Stream {
     down: Streaming<wire::MasterMessage>,
     /// Heartbeats are numbered within a session.
     beats: u64,
+    /// By the wall clock, when the last of them was sent.
+    beat_at: u64,
+    /// What is said of them is seen.
+    troubles: watch::Receiver<Troubles>,
 }
 
 impl Stream {
     /// Connects and says everything that is held here.
-    pub(super) async fn open(session: &Session, clock: &mut LeaseClock) -> Result<Self, Error> {
-        let master = || session.master.clone();
+    pub(super) async fn open(session: &mut Session, clock: &mut LeaseClock) -> Result<Self, Error> {
+        let url = session.master.clone();
+        let master = || url.clone();
         let mut client = master::connect(&session.master)
             .await
             .map_err(|source| Error::Connect { master: master(), source })?;
+        greet(session, &mut client).await?;
         let (messages, outbox) = mpsc::channel(OUTBOX);
         let up = Up { messages, overrun: CancellationToken::new() };
         let held = session.driver.open(up.clone()).await.ok_or(Error::Shutdown)?;
+        let mut troubles = session.conditions.subscribe();
         let join = wire::Join {
             cluster_id: session.cluster.as_ref().map(ToString::to_string).unwrap_or_default(),
+            troubles: Some((&*troubles.borrow_and_update()).into()),
             ..(&session.node).into()
         };
         clock.opened(now());
@@ -61,7 +75,7 @@ impl Stream {
             .await
             .map_err(|_| Error::Silent(patience))?
             .map_err(|source| Error::Refused { master: master(), source })?;
-        Ok(Self { up, down: reply.into_inner(), beats: 0 })
+        Ok(Self { up, down: reply.into_inner(), beats: 0, beat_at: 0, troubles })
     }
 
     /// Listens and sends heartbeats until the stream ends; returns why it did.
@@ -94,6 +108,13 @@ impl Stream {
                         return Error::Silent(silence);
                     }
                     if let Err(error) = self.beat(clock) {
+                        return error;
+                    }
+                }
+                // Whoever holds the other end is this session itself.
+                Ok(()) = self.troubles.changed() => {
+                    let now = (&*self.troubles.borrow_and_update()).into();
+                    if let Err(error) = self.say(node_message::Message::Troubles(now)) {
                         return error;
                     }
                 }
@@ -164,8 +185,11 @@ impl Stream {
             master_message::Message::Welcome(_) | master_message::Message::Assignments(_) => {
                 return Err(Error::OutOfOrder { what: "a second welcome", instead: "an order" });
             }
-            master_message::Message::Heartbeat(wire::HeartbeatAck { number }) => {
+            master_message::Message::Heartbeat(wire::HeartbeatAck { number, wall_ms }) => {
                 clock.answered(number);
+                if number == self.beats {
+                    compare_clocks(session, self.beat_at, wall_ms);
+                }
                 session.publish(clock).await;
                 return Ok(());
             }
@@ -186,10 +210,40 @@ impl Stream {
     fn beat(&mut self, clock: &mut LeaseClock) -> Result<(), Error> {
         self.beats += 1;
         clock.sent(self.beats, now());
-        let beat = wire::Heartbeat { number: self.beats };
-        let beat = message(node_message::Message::Heartbeat(beat));
-        self.up.messages.try_send(beat).map_err(|_| Error::Overrun)
+        self.beat_at = Wall::now();
+        self.say(node_message::Message::Heartbeat(wire::Heartbeat { number: self.beats }))
     }
+
+    fn say(&self, what: node_message::Message) -> Result<(), Error> {
+        self.up.messages.try_send(message(what)).map_err(|_| Error::Overrun)
+    }
+}
+
+/// Hears whom this node is about to join, and looks at its own share and clock by that before it does.
+async fn greet(session: &mut Session, client: &mut NodesClient<Channel>) -> Result<(), Error> {
+    let cluster_id = session.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
+    let greeting = wire::Greeting { version: session.node.version.clone(), cluster_id };
+    let sent = Wall::now();
+    let reply = client.greet(session.token.with(greeting));
+    let reply = tokio::time::timeout(WELCOME_TIMEOUT, reply)
+        .await
+        .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?;
+    let facts = reply.map_err(|source| match source.code() {
+        Code::Unimplemented => Error::OtherMaster { master: session.master.clone() },
+        _ => Error::Refused { master: session.master.clone(), source },
+    })?;
+    let facts = MasterFacts::try_from(facts.into_inner()).map_err(Error::Invalid)?;
+    admit(session, facts.cluster.clone())?;
+    compare_clocks(session, sent, facts.wall_ms);
+    if let Some(share) = &session.share {
+        share.expect(Expected { mark: facts.share_mark, cluster: facts.cluster }).await;
+    }
+    Ok(())
+}
+
+fn compare_clocks(session: &Session, sent: u64, masters: u64) {
+    let ahead = clock::ahead(sent, masters, Wall::now());
+    session.conditions.set(Condition::Clock, clock::trouble(ahead));
 }
 
 /// Who this node is, and piece by piece everything that is held here.

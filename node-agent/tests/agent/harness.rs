@@ -280,6 +280,20 @@ impl Nodes for Master {
     type SessionStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
     type FetchBundleStream = ReceiverStream<Result<wire::FilesChunk, Status>>;
 
+    async fn greet(
+        &self,
+        request: Request<wire::Greeting>,
+    ) -> Result<Response<wire::MasterFacts>, Status> {
+        if request.metadata().get(JOIN_TOKEN_HEADER).is_none_or(|it| it != TOKEN) {
+            return Err(Status::unauthenticated("wrong token"));
+        }
+        let cluster_id = self.state.lock().unwrap().cluster.clone();
+        let version = env!("CARGO_PKG_VERSION").into();
+        let share_mark = "mark".into();
+        let wall_ms = atlas_runtime::clock::Wall::now();
+        Ok(Response::new(wire::MasterFacts { cluster_id, version, share_mark, wall_ms }))
+    }
+
     async fn session(
         &self,
         request: Request<Streaming<wire::NodeMessage>>,
@@ -343,7 +357,7 @@ impl Node {
             executor,
             docker_host: None,
             address: None,
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: Some("127.0.0.1:0".parse().unwrap()),
             name: "node-a".parse().unwrap(),
             volumes: Vec::new(),
             default_volumes: Vec::new(),
@@ -351,6 +365,7 @@ impl Node {
             job_user: "root".parse().unwrap(),
             job_env: Default::default(),
             max_output: 1 << 30,
+            min_free: 0,
             worker_image: image(),
             supervisor: supervisor(),
         };

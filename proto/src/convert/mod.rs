@@ -6,7 +6,7 @@ mod node;
 mod spec;
 
 pub use job::job_view;
-pub use node::{Assigned, Entrusted, gpu_view, master};
+pub use node::{Assigned, Entrusted, MasterFacts, gpu_view, master};
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use atlas_core::agent::{Assignment, Duty, Exit, ExitKind, Report, Work};
 use atlas_core::cluster::Held;
-use atlas_core::node::{AllowedVolume, ExecutorKind, NodeSpec};
+use atlas_core::node::{AllowedVolume, Condition, ExecutorKind, NodeSpec, Troubles};
 use atlas_core::resources::{Capacity, Gpu};
 use atlas_core::spec::Sealed;
 use atlas_core::time::Millis;
-use atlas_core::{Attempt, JobId, Timestamp};
+use atlas_core::{Attempt, ClusterId, JobId, Timestamp};
 
 use super::{Invalid, parse, required};
 use crate::wire::{self, held, master_message};
@@ -36,7 +36,49 @@ impl From<&NodeSpec> for wire::Join {
                 })
                 .collect(),
             cluster_id: String::new(),
+            troubles: None,
         }
+    }
+}
+
+impl From<&Troubles> for wire::Troubles {
+    fn from(troubles: &Troubles) -> Self {
+        let trouble = |(condition, reason): (Condition, &str)| wire::Trouble {
+            condition: condition.word().into(),
+            reason: reason.into(),
+        };
+        Self { troubles: troubles.iter().map(trouble).collect() }
+    }
+}
+
+impl TryFrom<wire::Troubles> for Troubles {
+    type Error = Invalid;
+    fn try_from(troubles: wire::Troubles) -> Result<Self, Invalid> {
+        let trouble = |wire::Trouble { condition, reason }| {
+            Ok((parse("troubles.condition", &condition)?, reason))
+        };
+        troubles.troubles.into_iter().map(trouble).collect()
+    }
+}
+
+/// What a master says to whoever is about to join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterFacts {
+    pub cluster: ClusterId,
+    pub version: String,
+    /// The name of a file, and of nothing else.
+    pub share_mark: String,
+    pub wall_ms: u64,
+}
+
+impl TryFrom<wire::MasterFacts> for MasterFacts {
+    type Error = Invalid;
+    fn try_from(facts: wire::MasterFacts) -> Result<Self, Invalid> {
+        let wire::MasterFacts { cluster_id, version, share_mark, wall_ms } = facts;
+        if share_mark.is_empty() || !share_mark.bytes().all(|it| it.is_ascii_alphanumeric()) {
+            return Err(Invalid::new("share_mark", format!("{share_mark:?} is no file's name")));
+        }
+        Ok(Self { cluster: parse("cluster_id", &cluster_id)?, version, share_mark, wall_ms })
     }
 }
 
@@ -67,6 +109,7 @@ impl TryFrom<wire::Join> for NodeSpec {
             memory_bytes,
             volumes,
             cluster_id: _, // compared by the session, before the node is looked at
+            troubles: _,   // told beside the node, as they are not part of it
         } = join;
         let executor = match executor.as_str() {
             "docker" => ExecutorKind::Docker,

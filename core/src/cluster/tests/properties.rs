@@ -45,6 +45,8 @@ fn line() -> impl Strategy<Value = String> {
         1 => (1..=3u8).prop_map(|limit| format!("clear limit={limit}")),
         2 => node.clone().prop_map(|node| format!("leave {node}")),
         2 => node.clone().prop_map(|node| format!("beat {node}")),
+        1 => node.clone().prop_map(|node| format!("troubles {node} disk")),
+        1 => node.clone().prop_map(|node| format!("troubles {node}")),
         1 => node.prop_map(|node| format!("remove {node}")),
         1 => job.clone().prop_map(|job| format!("delete {job}")),
         1 => job.prop_map(|job| format!("trashed {job}")),

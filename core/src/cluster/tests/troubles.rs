@@ -16,7 +16,9 @@ fn a_node_in_trouble_gets_no_jobs_and_keeps_what_runs() {
         report a 1#1 code-0
         troubles a
     ";
-    check(script, expect![[r#"
+    check(
+        script,
+        expect![[r#"
         > join a slots=2
           node a
           a <- session 1: []
@@ -38,7 +40,8 @@ fn a_node_in_trouble_gets_no_jobs_and_keeps_what_runs() {
         > troubles a
           2 placed on a#1
           a <- run 2#1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -53,7 +56,9 @@ fn jobs_pass_a_node_in_trouble_and_what_fits_only_there_is_set_aside() {
         jobs
         troubles a
     ";
-    check(script, expect![[r#"
+    check(
+        script,
+        expect![[r#"
         > join a gpus=1 trouble=share trouble=docker
           node a
           a <- session 1: []
@@ -76,7 +81,8 @@ fn jobs_pass_a_node_in_trouble_and_what_fits_only_there_is_set_aside() {
         > troubles a
           1 placed on a#1 GPU-a0
           a <- run 1#1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -90,7 +96,9 @@ fn a_trouble_counts_while_its_node_is_away_for_a_moment_and_ends_with_the_next_s
         jobs
         join a
     ";
-    check(script, expect![[r#"
+    check(
+        script,
+        expect![[r#"
         > join a trouble=clock
           node a
           a <- session 1: []
@@ -106,7 +114,8 @@ fn a_trouble_counts_while_its_node_is_away_for_a_moment_and_ends_with_the_next_s
           1 placed on a#1
           a <- session 2: []
           a <- run 1#1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -119,7 +128,9 @@ fn a_trouble_is_not_kept_and_an_older_connection_may_not_speak_of_any() {
         troubles a share session=1
         jobs
     ";
-    check(script, expect![[r#"
+    check(
+        script,
+        expect![[r#"
         > join a trouble=disk
           node a
           a <- session 1: []
@@ -134,7 +145,8 @@ fn a_trouble_is_not_kept_and_an_older_connection_may_not_speak_of_any() {
         refused: this connection of node a was replaced by a newer one
         > jobs
         1 starting
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -148,7 +160,9 @@ fn a_node_comes_back_as_the_same_with_another_address_and_other_gpus() {
         submit 2 gpus=3
         submit 3 gpus=1
     ";
-    check(script, expect![[r#"
+    check(
+        script,
+        expect![[r#"
         > join a gpus=2 identity=x
           node a
           a <- session 1: []
@@ -168,5 +182,6 @@ fn a_node_comes_back_as_the_same_with_another_address_and_other_gpus() {
           a <- run 2#1
         > submit 3 gpus=1
           3 queued at 3
-    "#]]);
+    "#]],
+    );
 }
