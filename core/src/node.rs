@@ -113,6 +113,10 @@ impl Troubles {
         self.0.is_empty()
     }
 
+    pub fn reason(&self, condition: Condition) -> Option<&str> {
+        self.0.get(&condition).map(String::as_str)
+    }
+
     pub fn has(&self, condition: Condition) -> bool {
         self.0.contains_key(&condition)
     }

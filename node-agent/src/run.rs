@@ -6,9 +6,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atlas_core::Epoch;
-use atlas_core::node::{ExecutorKind, NodeSpec};
+use atlas_core::node::{Condition, ExecutorKind, NodeSpec};
 use atlas_core::resources::Capacity;
 use atlas_runtime::process::{InstanceLock, LockError, is_network_filesystem};
 use atlas_runtime::tasks::Tasks;
@@ -34,6 +35,9 @@ use crate::start::Bundles;
 use crate::trash;
 use crate::venv::Venvs;
 
+/// A node joins without its engine when that says nothing for so long.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+const NOT_ASKED: &str = "the Docker engine has not answered yet";
 /// Folders of finished jobs that are emptied at the same time.
 const EMPTYING: usize = 2;
 
@@ -82,11 +86,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let Reach { listener, listens, address } = reach?;
     let api = api::listen(&data).map_err(|source| Error::Api { path: data.api(), source })?;
     let shared = settings.shared.clone().map(Shared::new);
-    let executor = executor(&settings, &data, &identity, &capacity);
-    let Some(executor) = tasks.token().run_until_cancelled(executor).await else {
-        return Ok(());
-    };
-    let executor = executor?;
+    let executor = executor(&settings, &data, &identity, &capacity)?;
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
     let spec = node_spec(&settings, &identity, address, executor.kind(), capacity);
@@ -105,6 +105,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         emptying: Semaphore::new(EMPTYING),
         settings,
     });
+    let share = watch_conditions(&node, &conditions).await;
     let Some(found) = tasks.token().run_until_cancelled(driver::find(&node)).await else {
         return Ok(());
     };
@@ -114,7 +115,6 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let cluster = identity::cluster(&data)?;
     let holds = !found.is_empty();
     let (driver, handle) = Driver::new(node.clone(), epoch, found);
-    let share = watch_conditions(&node, &conditions);
     let session = Session {
         master: node.settings.master.clone(),
         token: token.clone(),
@@ -141,7 +141,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
 }
 
 /// Watches what this machine needs for jobs, until the agent shuts down.
-fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<Share> {
+async fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<Share> {
     let watch = |name: &str, watcher: Pin<Box<dyn Future<Output = ()> + Send>>| {
         let token = node.tasks.token().clone();
         node.tasks.spawn(name, async move {
@@ -150,6 +150,13 @@ fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<Share> 
     };
     let (data, least) = (node.data.root().to_owned(), node.settings.min_free);
     watch("disk-condition", Box::pin(disk::watch(data, least, conditions.clone())));
+    let (docker, attended) = (node.clone(), conditions.clone());
+    let mut changes = conditions.subscribe();
+    conditions.set(Condition::Docker, (!node.executor.answers()).then(|| NOT_ASKED.to_owned()));
+    watch("executor-condition", Box::pin(async move { docker.executor.attend(&attended).await }));
+    // What it says first decides whether this node joins with a trouble.
+    let said = changes.wait_for(|it| it.reason(Condition::Docker) != Some(NOT_ASKED));
+    let _ = tokio::time::timeout(FIRST_WORD, said).await;
     let shared = node.shared.clone()?;
     let (identity, job_user) = (node.identity.node.clone(), node.settings.job_user.clone());
     let place = Place { shared, node: identity, job_user };
@@ -178,8 +185,7 @@ fn node_spec(
     }
 }
 
-/// Docker's waits for its engine.
-async fn executor(
+fn executor(
     settings: &Settings,
     data: &Data,
     identity: &Identity,
@@ -188,7 +194,7 @@ async fn executor(
     Ok(match settings.executor {
         ExecutorKind::Process => Executor::Process(Process::new(settings, data, capacity.slots)),
         ExecutorKind::Docker => {
-            let docker = Docker::connect(settings, data, identity, capacity.memory).await?;
+            let docker = Docker::new(settings, data, identity, capacity.memory)?;
             Executor::Docker(Box::new(docker))
         }
     })

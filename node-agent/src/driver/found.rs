@@ -36,7 +36,10 @@ pub async fn find(node: &Arc<Node>) -> io::Result<Vec<Found>> {
                 found.push(Found { id, report, state });
             }
             None => {
-                node.executor.forget(id).await;
+                // An engine that has not answered yet removes what has no folder, before anything else.
+                if node.executor.answers() {
+                    node.executor.forget(id).await;
+                }
                 trash::throw(node, dir.path()).await;
             }
         }
@@ -81,6 +84,8 @@ async fn held(
         return Some(running(supervised));
     }
     match ExitFile::read(&control) {
+        // Why it ended is for the engine to say.
+        Ok(Some(_)) if !node.executor.answers() => Some(running(None)),
         Ok(Some(file)) => {
             let out_of_memory = node.executor.ran_out_of_memory(id, &file).await;
             let report = exit::report(&file, started, out_of_memory);

@@ -15,6 +15,7 @@ use atlas_core::{Cause, JobSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
+use crate::conditions::Conditions;
 use crate::logs::Prelude;
 use crate::paths::{AttemptId, Data, JobDir};
 use crate::slot::{self, Event, Slot};
@@ -128,6 +129,22 @@ impl Executor {
         match self {
             Self::Process(_) => ExecutorKind::Process,
             Self::Docker(_) => ExecutorKind::Docker,
+        }
+    }
+
+    /// Looks after what jobs need here, as long as the agent runs.
+    pub async fn attend(&self, conditions: &Conditions) {
+        match self {
+            Self::Process(_) => {}
+            Self::Docker(docker) => docker.attend(conditions).await,
+        }
+    }
+
+    /// Whether there is anybody to ask about jobs. Until then whoever asks waits.
+    pub fn answers(&self) -> bool {
+        match self {
+            Self::Process(_) => true,
+            Self::Docker(docker) => docker.answers(),
         }
     }
 

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use atlas_core::agent::{ExitKind, Report};
-use atlas_core::node::ExecutorKind;
+use atlas_core::cluster::Held;
+use atlas_core::node::{Condition, ExecutorKind};
 use atlas_core::{Cause, JobId};
 use atlas_runtime::tasks::Tasks;
 use rustix::process::{Pid, Signal, kill_process};
@@ -248,6 +249,30 @@ async fn an_agent_waits_for_its_engine_and_then_adopts_what_runs_there() {
     tokio::join!(node.start_again(), back);
     assert_eq!(node.master.joined(2).await.held.len(), 1);
     goes_on_to_its_end(&node, job).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_engine_is_away_joins_for_the_sake_of_what_runs_and_takes_no_jobs() {
+    let engine = Engine::new();
+    let mut node = engine.node().await;
+    // The share of this cluster was never marked by its master.
+    node.master.troubled(&[Condition::Share]).await;
+    let assignment = node.script(WAITS);
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    node.master.started(job).await;
+    node.stop().await;
+    engine.is(Mood::Away);
+    node.start_again().await;
+    let held = node.master.joined(2).await.held;
+    assert!(matches!(held[..], [Held { report: Report::Started { .. }, .. }]), "{held:?}");
+    let troubles = node.master.troubled(&[Condition::Share, Condition::Docker]).await;
+    assert!(troubles.to_string().contains("no Docker engine answers"), "{troubles}");
+    engine.is(Mood::Well);
+    node.master.troubled(&[Condition::Share]).await;
+    goes_on_to_its_end(&node, job).await;
+    engine.is(Mood::Away);
+    node.master.troubled(&[Condition::Share, Condition::Docker]).await;
 }
 
 /// A supervisor that stands still while its agent starts again.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use atlas_core::agent::{Assignment, Duty, Report, Work};
 use atlas_core::cluster::Held;
-use atlas_core::node::ExecutorKind;
+use atlas_core::node::{Condition, ExecutorKind, Troubles};
 use atlas_core::spec::{Bundle, JobSpec, Outputs, Sealed, Worker};
 use atlas_core::{Attempt, BundleId, Demand, JobId};
 use atlas_node::Settings;
@@ -46,8 +46,11 @@ struct State {
     wanted: Vec<Assignment>,
     /// Who has begun a session and not yet said what is held there.
     joining: Option<wire::Join>,
+    greeted: usize,
     joins: Vec<Joined>,
     reports: Vec<Held>,
+    /// What the node last found wrong with itself.
+    troubles: Troubles,
     down: Option<mpsc::Sender<Result<wire::MasterMessage, Status>>>,
 }
 
@@ -69,8 +72,10 @@ impl Master {
                 answers: true,
                 wanted: Vec::new(),
                 joining: None,
+                greeted: 0,
                 joins: Vec::new(),
                 reports: Vec::new(),
+                troubles: Troubles::default(),
                 down: None,
             })),
             changed: watch::Sender::new(0),
@@ -119,6 +124,20 @@ impl Master {
         let down = self.state.lock().unwrap().down.clone();
         let stop = wire::StopAttempt { job: job.to_string(), attempt: 1, grace_ms };
         send(down, master_message::Message::Stop(stop)).await;
+    }
+
+    /// Waits until a node has asked so often whom it is about to join.
+    pub async fn greeted(&self, times: usize) {
+        self.until("greeted", |state| (state.greeted >= times).then_some(())).await;
+    }
+
+    /// Waits until this is all that the node finds wrong with itself.
+    pub async fn troubled(&self, conditions: &[Condition]) -> Troubles {
+        let only = |it: &Troubles| it.iter().map(|it| it.0).eq(conditions.iter().copied());
+        self.until(&format!("{conditions:?}"), |state| {
+            only(&state.troubles).then(|| state.troubles.clone())
+        })
+        .await
     }
 
     /// Waits for a report of this job that is what is looked for.
@@ -195,6 +214,7 @@ impl Master {
         let mut state = self.state.lock().unwrap();
         match message.message.unwrap() {
             node_message::Message::Join(join) => {
+                state.troubles = join.troubles.clone().unwrap().try_into().unwrap();
                 state.joining = Some(join);
                 Vec::new()
             }
@@ -223,9 +243,16 @@ impl Master {
                 if answers { replies } else { Vec::new() }
             }
             node_message::Message::Heartbeat(wire::Heartbeat { number }) if state.answers => {
-                vec![master_message::Message::Heartbeat(wire::HeartbeatAck { number })]
+                vec![master_message::Message::Heartbeat(wire::HeartbeatAck {
+                    number,
+                    wall_ms: atlas_runtime::clock::Wall::now(),
+                })]
             }
             node_message::Message::Heartbeat(_) => Vec::new(),
+            node_message::Message::Troubles(troubles) => {
+                state.troubles = troubles.try_into().unwrap();
+                Vec::new()
+            }
             node_message::Message::Report(held) => report(&mut state, held.try_into().unwrap()),
         }
     }
@@ -287,7 +314,11 @@ impl Nodes for Master {
         if request.metadata().get(JOIN_TOKEN_HEADER).is_none_or(|it| it != TOKEN) {
             return Err(Status::unauthenticated("wrong token"));
         }
-        let cluster_id = self.state.lock().unwrap().cluster.clone();
+        let mut state = self.state.lock().unwrap();
+        state.greeted += 1;
+        let cluster_id = state.cluster.clone();
+        drop(state);
+        self.tick();
         let version = env!("CARGO_PKG_VERSION").into();
         let share_mark = "mark".into();
         let wall_ms = atlas_runtime::clock::Wall::now();

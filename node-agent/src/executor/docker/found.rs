@@ -1,16 +1,15 @@
-//! What became of containers: found again by their labels, their ends told as the engine knows them. An engine that says nothing
-//! has told nothing.
+//! What became of containers: jobs are found again by their supervisors, their ends told as the engine knows them. An engine that
+//! says nothing has told nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bollard::models::{ContainerState, ContainerSummaryStateEnum};
+use bollard::models::ContainerState;
 use bollard::query_parameters::{ListContainersOptions, WaitContainerOptions};
 use futures::StreamExt;
 
 use super::{Docker, Error, container, error, name};
 use crate::executor::{Error as ExecutorError, Fate, Standing, Supervised};
-use crate::insist::Insist;
 use crate::paths::{AttemptId, JobDir};
 use crate::slot::Slot;
 use crate::supervisor::{End, ExitFile};
@@ -25,53 +24,53 @@ struct Found {
     name: String,
     /// `None` = it builds an environment.
     id: Option<AttemptId>,
-    running: bool,
 }
 
 impl Docker {
-    /// Waits until the engine has told what there is.
+    /// By their supervisors alone: they answer without the engine.
     pub(in crate::executor) async fn adopt(
         &self,
         dirs: &[(AttemptId, JobDir)],
     ) -> BTreeMap<AttemptId, Supervised> {
-        let mut insist = Insist::new();
-        let containers = loop {
-            match self.list().await {
-                Ok(containers) => break containers,
-                Err(error) => insist.wait("this node waits for Docker", &error).await,
-            }
-        };
         let mut adopted = BTreeMap::new();
-        for Found { name, id, running } in containers {
-            let dir = id.and_then(|id| dirs.iter().find(|(it, _)| *it == id));
-            let Some((id, dir)) = dir else {
-                // A build that nobody waits for any more, or a job whose folder was removed on its master's word.
-                self.remove_or_warn(&name).await;
+        for (id, dir) in dirs {
+            let control = dir.control();
+            if control.join("exit").exists() {
                 continue;
-            };
-            if let (true, Ok(slot)) = (running, Slot::attach(&dir.control(), ANSWERS).await) {
+            }
+            if let Ok(slot) = Slot::attach(&control, ANSWERS).await {
                 adopted.insert(*id, Supervised { slot: Some(slot), first: None, seat: None });
             }
         }
         adopted
     }
 
+    /// Removes builds that nobody waits for any more, and jobs whose folder was removed on their master's word. To be called
+    /// before anything new is made.
+    pub(super) async fn clean(&self, engine: &bollard::Docker) -> Result<(), Error> {
+        for Found { name, id } in self.list(engine).await? {
+            if id.is_none_or(|id| !self.data.job(id).path().exists()) {
+                self.remove_from(engine, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The containers of this node.
-    async fn list(&self) -> Result<Vec<Found>, Error> {
+    async fn list(&self, engine: &bollard::Docker) -> Result<Vec<Found>, Error> {
         let label = format!("{}={}", container::NODE, self.node);
         let filters = HashMap::from([("label".to_owned(), vec![label])]);
         let options =
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let listed = self.engine.list_containers(Some(options)).await;
+        let listed = engine.list_containers(Some(options)).await;
         let listed = listed.map_err(|source| Error::of("list", "the node's containers", source))?;
         let attempt = |labels: HashMap<String, String>| {
             let id = format!("{}.{}", labels.get(container::JOB)?, labels.get(container::ATTEMPT)?);
             id.parse::<AttemptId>().ok()
         };
-        let each = listed.into_iter().filter_map(|it| {
-            let running = it.state == Some(ContainerSummaryStateEnum::RUNNING);
-            Some(Found { name: it.id?, id: it.labels.and_then(attempt), running })
-        });
+        let each = listed
+            .into_iter()
+            .filter_map(|it| Some(Found { name: it.id?, id: it.labels.and_then(attempt) }));
         Ok(each.collect())
     }
 
@@ -98,7 +97,7 @@ impl Docker {
     /// Ends what is left of a job. An error = it may go on.
     pub(in crate::executor) async fn end(&self, id: AttemptId) -> Result<Fate, Error> {
         let name = name(id);
-        match self.engine.kill_container(&name, None).await {
+        match self.engine.get().await.kill_container(&name, None).await {
             Ok(()) => {}
             // There is none, or it does not run.
             Err(source) if matches!(error::status(&source), Some(404 | 409)) => {}
@@ -129,7 +128,8 @@ impl Docker {
     async fn gone(&self, id: AttemptId) {
         let options = WaitContainerOptions { condition: "not-running".into() };
         let name = name(id);
-        let mut ended = std::pin::pin!(self.engine.wait_container(&name, Some(options)));
+        let mut ended =
+            std::pin::pin!(self.engine.get().await.wait_container(&name, Some(options)));
         // Whether it is gone is looked at afterwards.
         let _ = tokio::time::timeout(GOES, ended.next()).await;
     }
@@ -139,13 +139,20 @@ impl Docker {
         self.remove_or_warn(&name(id)).await;
     }
 
-    /// `None` = the engine has no such container. An error = it did not say.
     pub(super) async fn state(&self, name: &str) -> Result<Option<ContainerState>, Error> {
-        match self.engine.inspect_container(name, None).await {
-            Ok(inspected) => Ok(Some(inspected.state.unwrap_or_default())),
-            Err(source) if error::status(&source) == Some(404) => Ok(None),
-            Err(source) => Err(Error::of("look at", name, source)),
-        }
+        state(self.engine.get().await, name).await
+    }
+}
+
+/// `None` = the engine has no such container. An error = it did not say.
+pub(super) async fn state(
+    engine: &bollard::Docker,
+    name: &str,
+) -> Result<Option<ContainerState>, Error> {
+    match engine.inspect_container(name, None).await {
+        Ok(inspected) => Ok(Some(inspected.state.unwrap_or_default())),
+        Err(source) if error::status(&source) == Some(404) => Ok(None),
+        Err(source) => Err(Error::of("look at", name, source)),
     }
 }
 

@@ -9,6 +9,7 @@ use bollard::models::{ContainerCreateBody, ImageInspect};
 use bollard::query_parameters::{ContainerArchiveInfoOptions, RemoveContainerOptions};
 use tokio_util::sync::CancellationToken;
 
+use super::engine::Engine;
 use super::error::{self, Error};
 use super::{container, pull};
 use crate::keyed::Keyed;
@@ -31,7 +32,7 @@ pub struct Image {
 
 /// The images of this node.
 pub(super) struct Images {
-    engine: bollard::Docker,
+    engine: Engine,
     default: String,
     /// The node's identity.
     node: String,
@@ -41,7 +42,7 @@ pub(super) struct Images {
 }
 
 impl Images {
-    pub(super) fn new(engine: bollard::Docker, default: String, node: String) -> Self {
+    pub(super) fn new(engine: Engine, default: String, node: String) -> Self {
         Self { engine, default, node, pulls: Keyed::default(), pythons: Mutex::default() }
     }
 
@@ -69,7 +70,7 @@ impl Images {
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<ImageInspect>, Error> {
-        match self.engine.inspect_image(name).await {
+        match self.engine.get().await.inspect_image(name).await {
             Ok(found) => Ok(Some(found)),
             Err(source) if error::status(&source) == Some(404) => Ok(None),
             Err(source) => Err(Error::of("look at image", name, source)),
@@ -84,7 +85,7 @@ impl Images {
         {
             return Ok(found);
         }
-        pull::pull(&self.engine, name, log).await?;
+        pull::pull(self.engine.get().await, name, log).await?;
         let found = self.inspect(name).await?;
         found.ok_or_else(|| Error::NotHere { image: name.to_owned() })
     }
@@ -130,11 +131,11 @@ impl Images {
             labels: Some(HashMap::from([(container::NODE.to_owned(), self.node.clone())])),
             ..Default::default()
         };
-        let created = self.engine.create_container(None, body).await;
+        let created = self.engine.get().await.create_container(None, body).await;
         let probe = created.map_err(|source| Error::of("look into image", id, source))?.id;
         let found = self.find_python(&probe, path).await;
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        if let Err(error) = self.engine.remove_container(&probe, Some(options)).await {
+        if let Err(error) = self.engine.get().await.remove_container(&probe, Some(options)).await {
             tracing::warn!("could not remove the container that looked into an image: {error}");
         }
         found.map_err(|source| Error::of("look into image", id, source))
@@ -149,7 +150,7 @@ impl Images {
             for folder in path.split(':').filter(|it| !it.is_empty()) {
                 let file = format!("{}/{name}", folder.trim_end_matches('/'));
                 let options = Some(ContainerArchiveInfoOptions { path: file });
-                match self.engine.get_container_archive_info(probe, options).await {
+                match self.engine.get().await.get_container_archive_info(probe, options).await {
                     Ok(_) => return Ok(Some(name.to_owned())),
                     // What the engine says of a path is about the image; silence is not.
                     Err(source) if error::status(&source).is_some() => {}

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 };
 use futures::StreamExt;
 
+use super::found::state;
 use super::{Docker, Error, container, error};
 use crate::executor::{Error as ExecutorError, Supervised};
 use crate::insist::Insist;
@@ -106,7 +107,7 @@ impl Docker {
 
     /// An engine that was not given the right to lift limits says so only at the start; then its own limits have to do.
     async fn start_created(&self, name: &str, mut body: ContainerCreateBody) -> Result<(), Error> {
-        match self.engine.start_container(name, None).await {
+        match self.engine.get().await.start_container(name, None).await {
             Err(source) if error::is_about_limits(&source) && container::without_limits(&mut body) => {
                 if !self.own_limits.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -115,7 +116,7 @@ impl Docker {
                 }
                 self.remove(name).await?;
                 self.create(name, &body).await?;
-                self.engine.start_container(name, None).await
+                self.engine.get().await.start_container(name, None).await
             }
             done => done,
         }
@@ -126,10 +127,11 @@ impl Docker {
     async fn create(&self, name: &str, body: &ContainerCreateBody) -> Result<(), Error> {
         let options =
             || Some(CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() });
-        match self.engine.create_container(options(), body.clone()).await {
+        match self.engine.get().await.create_container(options(), body.clone()).await {
             Err(source) if error::status(&source) == Some(409) => {
                 self.remove(name).await?;
-                let created = self.engine.create_container(options(), body.clone()).await;
+                let created =
+                    self.engine.get().await.create_container(options(), body.clone()).await;
                 created.map(|_| ()).map_err(|source| Error::of(error::CREATE, name, source))
             }
             done => done.map(|_| ()).map_err(|source| Error::of(error::CREATE, name, source)),
@@ -144,17 +146,25 @@ impl Docker {
 
     /// Ends and removes a container, whatever it does. There is none when this returns without an error.
     pub(super) async fn remove(&self, name: &str) -> Result<(), Error> {
+        self.remove_from(self.engine.get().await, name).await
+    }
+
+    pub(super) async fn remove_from(
+        &self,
+        engine: &bollard::Docker,
+        name: &str,
+    ) -> Result<(), Error> {
         // With the volumes that the image declared: nobody else knows them.
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        match self.engine.remove_container(name, Some(options)).await {
+        match engine.remove_container(name, Some(options)).await {
             Ok(()) => Ok(()),
             Err(source) if error::status(&source) == Some(404) => Ok(()),
             // It is being removed at this moment.
             Err(source) if error::status(&source) == Some(409) => {
                 let options = WaitContainerOptions { condition: "removed".into() };
-                let mut removed = std::pin::pin!(self.engine.wait_container(name, Some(options)));
+                let mut removed = std::pin::pin!(engine.wait_container(name, Some(options)));
                 let _ = tokio::time::timeout(REMOVED, removed.next()).await;
-                match self.state(name).await? {
+                match state(engine, name).await? {
                     None => Ok(()),
                     Some(_) => Err(Error::of("remove", name, source)),
                 }

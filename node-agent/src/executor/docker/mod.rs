@@ -4,6 +4,7 @@
 //! Docker keeps no log: the supervisor writes it. Containers are found again by their labels.
 
 mod container;
+mod engine;
 mod error;
 mod found;
 mod image;
@@ -19,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Base, Build, Error as ExecutorError, Supervised};
 use crate::identity::Identity;
-use crate::insist::Insist;
 use crate::logs::Prelude;
 use crate::options::{JobUser, Settings};
 use crate::paths::{AttemptId, Data};
@@ -30,11 +30,12 @@ pub use error::Error;
 pub use image::Image;
 
 use container::{Common, Labels};
+use engine::Engine;
 use image::Images;
 
 /// The engine of this machine.
 pub struct Docker {
-    engine: bollard::Docker,
+    engine: Engine,
     images: Images,
     supervisor: PathBuf,
     job_user: JobUser,
@@ -48,21 +49,14 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Waits until the engine answers: jobs may run in it.
-    pub async fn connect(
+    /// The engine need not be there yet.
+    pub fn new(
         settings: &Settings,
         data: &Data,
         identity: &Identity,
         memory: u64,
     ) -> Result<Self, Error> {
-        let mut insist = Insist::new();
-        let engine = loop {
-            match engine(settings.docker_host.as_deref()).await {
-                Ok(engine) => break engine,
-                Err(error @ Error::Host(_)) => return Err(error),
-                Err(error) => insist.wait("this node waits for Docker", &error).await,
-            }
-        };
+        let engine = Engine::at(settings.docker_host.as_deref())?;
         Ok(Self {
             images: Images::new(
                 engine.clone(),
@@ -79,6 +73,10 @@ impl Docker {
         })
     }
 
+    pub(super) fn answers(&self) -> bool {
+        self.engine.has_answered()
+    }
+
     /// Has the image here, pulled if need be, and says what is in it.
     pub(super) async fn base(
         &self,
@@ -86,6 +84,8 @@ impl Docker {
         log: &mut Prelude,
         cancel: &CancellationToken,
     ) -> Result<Base, Error> {
+        // An engine that is away is waited for, unless the job is stopped meanwhile.
+        cancel.run_until_cancelled(self.engine.get()).await.ok_or(Error::Cancelled)?;
         let image = self.images.ensure(spec, log, cancel).await?;
         Ok(Base {
             env: image.env.clone(),
@@ -123,19 +123,6 @@ impl Docker {
         let (supervisor, user) = (&self.supervisor, &self.job_user);
         Common { image, supervisor, api, user, memory: self.memory }
     }
-}
-
-/// The engine, if it is there.
-async fn engine(host: Option<&str>) -> Result<bollard::Docker, Error> {
-    let engine = match host {
-        Some(host) => bollard::Docker::connect_with_host(host),
-        None => bollard::Docker::connect_with_defaults(),
-    };
-    let engine = engine.map_err(|error| match error {
-        bollard::errors::Error::UnsupportedURISchemeError { uri } => Error::Host(uri),
-        other => Error::Absent(other),
-    })?;
-    engine.negotiate_version().await.map_err(Error::Absent)
 }
 
 fn build_name(build: &Build<'_>) -> String {
