@@ -96,7 +96,6 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         "leading cluster {} with {jobs} live jobs",
         lead.cluster
     );
-    let share_mark = share::mark(&config.shared, &lead.cluster)?;
     let archive = Archive::new(config.shared.clone());
     let feed = Feed::default();
     let (trash, to_trash) = mpsc::unbounded_channel();
@@ -121,20 +120,17 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         let _held_until_the_end = lock;
         reactor.run().await
     });
-    let open = || Bundles::open(&config.shared, config.max_bundle);
-    let bundles =
-        open().map_err(|source| Error::Bundles { path: config.shared.clone(), source })?;
     let service = Arc::new(Service {
         reactor: handle.clone(),
         store,
         feed,
-        bundles: Arc::new(bundles),
+        bundles: Arc::new(bundles(&config)?),
         archive: archive.clone(),
         proxy: Proxy::new(
             token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?,
         ),
         keys,
-        share_mark,
+        share_mark: share::mark(&config.shared, &lead.cluster)?,
         cluster: lead.cluster,
         max_bundle: config.max_bundle,
         storage: Storage::default(),
@@ -144,6 +140,11 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
     serve(listeners, &service, JoinToken(token), &config.data, &tasks)
+}
+
+fn bundles(config: &Config) -> Result<Bundles, Error> {
+    let failed = |source| Error::Bundles { path: config.shared.clone(), source };
+    Bundles::open(&config.shared, config.max_bundle).map_err(failed)
 }
 
 /// Folders, and that nobody else uses them.

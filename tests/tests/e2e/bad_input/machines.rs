@@ -73,7 +73,7 @@ fn an_agent_that_does_not_belong_is_told_why_and_is_no_node() {
         (
             token,
             is(|it| it.cluster_id = "another".into()),
-            Code::FailedPrecondition,
+            Code::PermissionDenied,
             ["another", "--data"],
         ),
         (token, is(|it| it.name = "node-a".into()), Code::FailedPrecondition, ["node-a", "--name"]),
