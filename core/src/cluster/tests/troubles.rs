@@ -156,6 +156,7 @@ fn a_node_comes_back_as_the_same_with_another_address_and_other_gpus() {
         submit 1 gpus=1
         report a 1#1 started
         leave a
+        wait 16
         join a gpus=4 identity=x at=elsewhere:5000 held=1#1:started
         submit 2 gpus=3
         submit 3 gpus=1
@@ -163,25 +164,26 @@ fn a_node_comes_back_as_the_same_with_another_address_and_other_gpus() {
     check(
         script,
         expect![[r#"
-        > join a gpus=2 identity=x
-          node a
-          a <- session 1: []
-        > submit 1 gpus=1
-          1 queued at 1
-          1 placed on a#1 GPU-a0
-          a <- run 1#1
-        > report a 1#1 started
-          1 started
-        > leave a
-        > join a gpus=4 identity=x at=elsewhere:5000 held=1#1:started
-          node a
-          a <- session 2: [run 1#1]
-        > submit 2 gpus=3
-          2 queued at 2
-          2 placed on a#1 GPU-a1,GPU-a2,GPU-a3
-          a <- run 2#1
-        > submit 3 gpus=1
-          3 queued at 3
-    "#]],
+            > join a gpus=2 identity=x
+              node a
+              a <- session 1: []
+            > submit 1 gpus=1
+              1 queued at 1
+              1 placed on a#1 GPU-a0
+              a <- run 1#1
+            > report a 1#1 started
+              1 started
+            > leave a
+            > wait 16
+            > join a gpus=4 identity=x at=elsewhere:5000 held=1#1:started
+              node a
+              a <- session 2: [run 1#1]
+            > submit 2 gpus=3
+              2 queued at 2
+              2 placed on a#1 GPU-a1,GPU-a2,GPU-a3
+              a <- run 2#1
+            > submit 3 gpus=1
+              3 queued at 3
+        "#]],
     );
 }
