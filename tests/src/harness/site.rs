@@ -42,11 +42,12 @@ pub struct Site {
     pub nodes: Vec<Machine>,
     redis: Server,
     master: Option<Process>,
-    master_host: Host,
+    pub master_host: Host,
+    pub redis_host: Host,
+    /// It has to be there, and nothing is done with it.
+    _user_host: Host,
     lease: &'static str,
     surroundings: Surroundings,
-    /// They have to be there, and nothing is done with them.
-    _hosts: [Host; 2],
     switch: Switch,
     /// Last: with it goes everything that lies here.
     folder: PathBuf,
@@ -96,16 +97,16 @@ impl Site {
             Machine::new(host, format!("{address}:5000"), node, surroundings.clone())
         });
         let nodes = nodes.collect();
-        let _hosts = [redis_host, user_host];
         let mut site = Self {
             user,
             nodes,
             redis,
             master: None,
             master_host,
+            redis_host,
+            _user_host: user_host,
             lease: plan.lease,
             surroundings,
-            _hosts,
             switch,
             folder,
         };
@@ -153,12 +154,12 @@ impl Site {
         self.redis.start_again();
     }
 
-    pub fn pull_cable(&self, node: usize) {
-        self.switch.pull_cable(&self.nodes[node].host);
+    pub fn pull_cable(&self, host: &Host) {
+        self.switch.pull_cable(host);
     }
 
-    pub fn plug_cable(&self, node: usize) {
-        self.switch.plug_cable(&self.nodes[node].host);
+    pub fn plug_cable(&self, host: &Host) {
+        self.switch.plug_cable(host);
     }
 
     /// A further host with nothing on it.

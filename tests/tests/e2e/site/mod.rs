@@ -8,7 +8,9 @@ mod two_of_one;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Stdio};
 
 use atlas_tests::harness::{Site, eventually};
 
@@ -60,6 +62,36 @@ fn is_complete(log: &str) {
     let (last, counted) = lines.split_last().unwrap();
     assert_eq!(*last, format!("end {}", counted.len()), "{log}");
     assert!(counted.iter().enumerate().all(|(n, it)| *it == format!("line {n}")), "{log}");
+}
+
+/// `atlas get logs --follow` at the user's host, of a job that counts.
+struct Follower {
+    child: Child,
+    shown: BufReader<ChildStdout>,
+    log: String,
+}
+
+impl Follower {
+    /// Returns when it has shown the first line.
+    fn of(site: &Site, id: &str) -> Self {
+        let mut command = site.command(&["get", "logs", "scheduler", "--follow", id]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut shown = BufReader::new(child.stdout.take().unwrap());
+        let mut log = String::new();
+        while !log.ends_with("line 0\n") {
+            assert_ne!(shown.read_line(&mut log).unwrap(), 0, "the job still runs: {log}");
+        }
+        Self { child, shown, log }
+    }
+
+    /// It shows all of the log, and ends with its job.
+    #[track_caller]
+    fn shows_all(mut self) {
+        self.shown.read_to_string(&mut self.log).unwrap();
+        let ended = self.child.wait().unwrap();
+        assert!(ended.success(), "{ended}: {}", self.log);
+        is_complete(&self.log);
+    }
 }
 
 /// How many of these jobs each node has.

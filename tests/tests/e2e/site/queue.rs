@@ -1,13 +1,11 @@
 //! Which job goes where, and when.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use atlas_tests::harness::{Node, Plan, Site, eventually};
 
-use super::{counting, end_well, is_complete, let_end};
+use super::{Follower, counting, end_well, let_end};
 
 /// Writes down that it has begun, and goes on until a file of its own is there.
 const WAIT: &str =
@@ -68,23 +66,9 @@ fn jobs_spread_over_the_nodes_and_each_log_is_followed_from_another_host() {
         ids.iter().map(|it| site.job(it)["node"].as_str().unwrap().to_owned()).collect();
     let expected = ["node-a", "node-b", "node-c", "node-a", "node-b", "node-c"];
     assert_eq!(on, expected, "each goes where most slots are free");
-    let mut followers = Vec::new();
-    for id in &ids[..3] {
-        let mut command = site.command(&["get", "logs", "scheduler", "--follow", id]);
-        let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut shown = BufReader::new(follower.stdout.take().unwrap());
-        let mut first = String::new();
-        while !first.ends_with("line 0\n") {
-            assert_ne!(shown.read_line(&mut first).unwrap(), 0, "the job still runs: {first}");
-        }
-        followers.push((follower, first, shown));
-    }
+    let followers: Vec<Follower> = ids[..3].iter().map(|it| Follower::of(&site, it)).collect();
     ids.iter().for_each(|it| let_end(&site, it));
-    for (mut follower, mut log, mut shown) in followers {
-        shown.read_to_string(&mut log).unwrap();
-        assert!(follower.wait().unwrap().success());
-        is_complete(&log);
-    }
+    followers.into_iter().for_each(Follower::shows_all);
     end_well(&site, &ids);
 }
 
