@@ -24,7 +24,8 @@ fn goes_on(site: &Site, id: &str) {
 }
 
 #[test]
-fn a_share_that_a_node_loses_stops_no_job_there_and_each_log_is_complete_when_it_is_back() {
+fn a_node_that_loses_its_share_keeps_its_jobs_and_gets_none_and_each_log_is_complete_when_it_is_back()
+ {
     let nodes = vec![Node { workers: 2, ..Node::default() }];
     let site = Site::start(Plan { nodes, ..Plan::default() });
     let dir = site.project("count", &[]);
@@ -40,9 +41,15 @@ fn a_share_that_a_node_loses_stops_no_job_there_and_each_log_is_complete_when_it
     fs::write(&signs[0], "").unwrap();
     site.atlas(&["wait", &during]).exits(0);
     goes_on(&site, &after);
+    site.wait_for_node(0, "cordoned");
+    let reason = site.json(&["node", "list"])[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("an unmounted file system is an empty folder"), "{reason}");
+    let next = site.submit(&dir, &["true"]);
     let beneath = fs::read_dir(site.path("share")).unwrap().count();
     assert_eq!(beneath, 0, "something was written where the share is not");
+    assert_eq!(site.job(&next)["status"], "queued");
     site.nodes[0].mount_share();
+    site.atlas(&["wait", &next]).exits(0);
     goes_on(&site, &after);
     fs::write(&signs[1], "").unwrap();
     site.atlas(&["wait", &after]).exits(0);
