@@ -3,7 +3,9 @@
 //! Prints one figure a line: name, value, unit. Arguments name the measurements to take; none = all.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails where it stands")]
 
+mod agents;
 mod docker;
+mod follow;
 mod peers;
 mod redis;
 mod submit;
@@ -28,6 +30,8 @@ const ALL: &[(&str, fn())] = &[
     ("throughput-docker", throughput_docker),
     ("restart-redis", redis::restart),
     ("idle", idle),
+    ("follow", follow::measure),
+    ("agents", agents::measure),
 ];
 
 fn main() {
@@ -46,12 +50,21 @@ fn cluster(executor: &'static str, workers: u32) -> Cluster {
     Cluster::start(Settings { executor, workers, log: "warn", ..Settings::default() })
 }
 
-/// Milliseconds, sorted.
+/// Milliseconds.
 fn print_latencies(name: &str, mut samples: Vec<f64>) {
     samples.sort_by(f64::total_cmp);
-    let at = |share: usize| samples[(samples.len() * share / 100).min(samples.len() - 1)];
-    figure(&format!("{name} median"), at(50), "ms");
-    figure(&format!("{name} p99"), at(99), "ms");
+    figure(&format!("{name} median"), percentile(&samples, 50), "ms");
+    figure(&format!("{name} p99"), percentile(&samples, 99), "ms");
+}
+
+/// Of samples in order.
+fn percentile(samples: &[f64], share: usize) -> f64 {
+    samples[(samples.len() * share / 100).min(samples.len() - 1)]
+}
+
+fn pause(span: Duration) {
+    let began = Instant::now();
+    eventually("a time of rest", || (began.elapsed() > span).then_some(()));
 }
 
 /// From the call to the first instruction of the job, which prints the time. The next round begins on an idle node.
@@ -144,8 +157,7 @@ fn idle() {
     client.submit_to_first_instruction(&["date", "+%s%N"]);
     let [master, node] = cluster.pids();
     let before = [peers::cpu(master), peers::cpu(node)];
-    let began = Instant::now();
-    eventually("ten seconds of rest", || (began.elapsed() > Duration::from_secs(10)).then_some(()));
+    pause(Duration::from_secs(10));
     for (name, pid, before) in [("master", master, before[0]), ("agent", node, before[1])] {
         figure(&format!("idle memory, {name}"), peers::resident_mb(pid), "MB");
         figure(&format!("idle CPU, {name}, of 10 s"), peers::cpu(pid) - before, "ms");

@@ -1,7 +1,7 @@
 //! What Atlas itself takes: memory that does not grow with what passes through, and no time while nothing happens.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread::{self, JoinHandle};
@@ -30,6 +30,11 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
         let line = status.lines().find_map(|it| it.strip_prefix(key)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Files and connections that it has open.
+    fn open(self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap().count()
     }
 
     /// Time on a processor since it began.
@@ -172,6 +177,31 @@ fn ten_followers_of_a_loud_job_cost_little_and_those_who_do_not_read_stop_nobody
     }
     // Who reads later gets all of it, too.
     all_was_read(vec![deaf[0].read()], length);
+}
+
+#[test]
+fn followers_that_go_away_leave_nothing_open_on_master_and_node() {
+    let cluster = Cluster::start(Settings::default());
+    let dir = cluster.project("quiet", &[("main.py", "")]);
+    let id = cluster.submit(&dir, &["sh", "-c", "echo begun; exec sleep 600"]);
+    let begins = || {
+        let mut follower = Follower::new(&cluster, &id);
+        let shown = BufReader::new(follower.0.stdout.take().unwrap());
+        assert!(shown.lines().any(|it| it.unwrap() == "begun"));
+        follower
+    };
+    // What stays open for the next one is open from the first one on.
+    drop(begins());
+    let before: Vec<_> = processes(&cluster).into_iter().map(|it| (it, it.1.open())).collect();
+    let followers: Vec<Follower> = (0..20).map(|_| begins()).collect();
+    assert!(before[0].0.1.open() >= before[0].1 + 20, "they have a connection each");
+    drop(followers);
+    for ((name, process), open) in before {
+        eventually(&format!("{name} has closed what it opened"), || {
+            (process.open() <= open).then_some(())
+        });
+    }
+    cluster.atlas(&["stop", "scheduler", &id]).exits(0);
 }
 
 #[track_caller]
