@@ -5,6 +5,7 @@ mod network;
 mod queue;
 mod share;
 mod two_of_one;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::fs;
