@@ -97,6 +97,8 @@ impl Proxy {
             .connect_timeout(CONNECT)
             .http2_keep_alive_interval(STILL_THERE)
             .keep_alive_timeout(CONNECT)
+            // With its client gone a connection counts as idle, although it has a stream.
+            .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .connect_lazy();

@@ -52,7 +52,8 @@ pub async fn connect(master: &Uri) -> Result<NodesClient<Channel>, Error> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(40));
+        .keep_alive_timeout(Duration::from_secs(40))
+        .keep_alive_while_idle(true);
     Ok(NodesClient::new(endpoint.connect().await?).max_decoding_message_size(MAX_MESSAGE))
 }
 

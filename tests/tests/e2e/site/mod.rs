@@ -4,8 +4,8 @@ mod deaths;
 mod network;
 mod queue;
 mod share;
-mod two_of_one;
 mod streams;
+mod two_of_one;
 
 use std::collections::BTreeMap;
 use std::fs;
