@@ -140,7 +140,7 @@ pub enum Phase {
 
 impl JobStatus {
     /// Nothing of the job will run any more: its secrets go.
-    pub(crate) fn end(&mut self, state: JobState) {
+    pub fn end(&mut self, state: JobState) {
         self.sealed = Sealed::default();
         self.state = state;
     }

@@ -13,7 +13,7 @@ use atlas_core::{
     Attempt, BundleId, Demand, Epoch, JobId, JobSpec, JobStatus, Placement, Position, Record,
     Revision, Status, Timestamp,
 };
-use atlas_master::store::{Batch, Embedded, Filter, Page, Store};
+use atlas_master::store::{Batch, Embedded, Filter, Mark, Page, Store};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -126,8 +126,9 @@ impl Writer {
     }
 
     async fn commit(&mut self, records: Vec<Record>) -> Result<Duration> {
-        self.revision = self.revision.next();
-        let batch = Batch { epoch: self.epoch, revision: self.revision, records };
+        let last = Mark { epoch: self.epoch, revision: self.revision };
+        let batch = Batch::next(last, records);
+        self.revision = batch.revision;
         let began = Instant::now();
         self.store.commit(&batch).await?;
         Ok(began.elapsed())

@@ -34,7 +34,7 @@ use nodes::Node;
 
 pub use check::Violation;
 pub use nodes::NodeView;
-pub use restore::Snapshot;
+pub use restore::{Live, Snapshot};
 
 /// The live jobs, the queue and the nodes. Finished jobs have left; the store has them.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! From the store back to a cluster. Every lease is full from then on, and whatever effect may be outstanding happens again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::nodes::Node;
-use super::{Cluster, Effect, Job, Lease, Policy};
+use super::{Cluster, Effect, Job, Lease, PLANNED_STOP, Policy};
 use crate::id::{JobId, Position};
 use crate::job::{JobState, JobStatus};
 use crate::node::NodeRecord;
@@ -24,7 +25,32 @@ pub struct Snapshot {
     pub granted: Option<Millis>,
 }
 
+/// What a store must hold so that a restore gives this cluster again.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    pub jobs: Vec<(JobId, Arc<JobSpec>, JobStatus)>,
+    /// Their specs are in the store alone.
+    pub deleting: BTreeMap<JobId, JobStatus>,
+    pub nodes: Vec<NodeRecord>,
+    pub granted: Option<Millis>,
+}
+
 impl Cluster {
+    /// All that lives, decided but not yet kept included.
+    pub fn live(&self) -> Live {
+        let span = match self.policy.lease {
+            Lease::Lasts(span) => span.max(PLANNED_STOP),
+            Lease::UntilReboot => PLANNED_STOP,
+        };
+        let job = |(id, job): (&JobId, &Job)| (*id, job.spec.clone(), job.status.clone());
+        Live {
+            jobs: self.jobs.iter().map(job).collect(),
+            deleting: self.deleting.clone(),
+            nodes: self.nodes.values().map(|it| it.record.clone()).collect(),
+            granted: self.grant_stored.then_some(span),
+        }
+    }
+
     /// A cluster as it was at the last commit. Assignments are not among the effects: each node hears its list when it comes back.
     pub fn restore(policy: Policy, now: Now, snapshot: Snapshot) -> (Self, Vec<Effect>) {
         let Snapshot { mut jobs, nodes, next_position, granted } = snapshot;

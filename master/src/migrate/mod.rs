@@ -156,11 +156,10 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     async fn write(&mut self, records: Vec<Record>) -> Result<(), Error> {
-        let next = Mark { revision: self.stands.revision.next(), ..self.stands };
-        let batch = Batch { epoch: next.epoch, revision: next.revision, records };
+        let batch = Batch::next(self.stands, records);
         let failed = |source| Error::Write { place: self.to.name.to_owned(), source };
         self.to.store.commit(&batch).await.map_err(failed)?;
-        self.stands = next;
+        self.stands = batch.mark();
         Ok(())
     }
 }

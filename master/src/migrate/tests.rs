@@ -49,9 +49,7 @@ pub async fn cuts_are_mended(from: Place<'_>, to: Place<'_>) {
     let cluster = from().facts().await.unwrap().cluster.unwrap();
     // While it copies.
     let begun = to().begin(&cluster, "the source").await.unwrap();
-    let batch =
-        Batch { epoch: begun.epoch, revision: Revision(1), records: vec![contract::queued(99)] };
-    to().commit(&batch).await.unwrap();
+    to().commit(&Batch::next(begun, vec![contract::queued(99)])).await.unwrap();
     let refused = to().lead().await.unwrap_err().to_string();
     assert!(refused.contains("from the source") && refused.contains("migrate"), "{refused}");
     let mut leader = Leader::of(from()).await;

@@ -23,7 +23,7 @@ use crate::edge::keys::Keys;
 use crate::store::{Batch, CommitError, Mark, Store};
 
 #[cfg(test)]
-pub use commit::until_known;
+pub use commit::{Held, until_known};
 pub use feed::Feed;
 pub use handle::Counts;
 use handle::{Ask, Beat, Request};
@@ -67,6 +67,9 @@ pub struct Reactor {
     requests: mpsc::Receiver<Request>,
     beats: mpsc::Receiver<Beat>,
     refusing: watch::Sender<Option<String>>,
+    /// A commit that has to know all that lives, and how it asks.
+    asked: mpsc::Receiver<oneshot::Sender<commit::Held>>,
+    ask: commit::Ask,
     tasks: Tasks,
 }
 
@@ -97,6 +100,7 @@ impl Reactor {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (beat_sender, beats) = mpsc::channel(REQUESTS);
         let (refusing, is_refusing) = watch::channel(None);
+        let (ask, asked) = mpsc::channel(1);
         let gathering = Pending { effects, ..Pending::default() };
         let (epoch, revision) = (mark.epoch, mark.revision);
         let links = links::Links::new(welcome, keys);
@@ -112,6 +116,8 @@ impl Reactor {
             requests,
             beats,
             refusing,
+            asked,
+            ask,
             tasks,
         };
         (reactor, Handle::new(sender, beat_sender, is_refusing))
@@ -132,6 +138,7 @@ impl Reactor {
                 biased;
                 Some(beat) = self.beats.recv() => self.beat(beat),
                 landed = land(&mut flight) => self.landed(landed)?,
+                Some(to) = self.asked.recv() => self.hold_out(&mut flight, to),
                 request = self.requests.recv(), if room => match request {
                     Some(request) => self.request_and_more(request),
                     None => open = false,
@@ -149,17 +156,31 @@ impl Reactor {
             self.perform(pending);
             return None;
         }
-        self.revision = self.revision.next();
         let records = std::mem::take(&mut pending.records);
-        let batch = Arc::new(Batch { epoch: self.epoch, revision: self.revision, records });
+        let last = Mark { epoch: self.epoch, revision: self.revision };
+        let batch = Arc::new(Batch::next(last, records));
+        self.revision = batch.revision;
         pending.records.clone_from(&batch.records);
         let (tell, fate) = oneshot::channel();
         let (store, refusing) = (self.store.clone(), self.refusing.clone());
+        let ask = self.ask.clone();
         self.tasks.spawn("commit", async move {
             // The reactor is there until every flight has landed.
-            drop(tell.send(commit::until_known(store, batch, refusing).await));
+            drop(tell.send(commit::until_known(store, batch, refusing, ask).await));
         });
         Some(Flight { fate, pending })
+    }
+
+    /// All that lives, for the commit that is out: what gathered meanwhile is in it, and so is kept when that lands.
+    fn hold_out(&mut self, flight: &mut Option<Flight>, to: oneshot::Sender<commit::Held>) {
+        let Some(Flight { pending, .. }) = flight else { return };
+        let Pending { records, effects, answers } = std::mem::take(&mut self.gathering);
+        pending.records.extend(records);
+        pending.effects.extend(effects);
+        pending.answers.extend(answers);
+        let held = commit::Held { live: self.cluster.live(), decided: pending.records.clone() };
+        // A commit that went away wants nothing.
+        drop(to.send(held));
     }
 
     fn landed(&mut self, landed: (Result<(), CommitError>, Pending)) -> Result<(), CommitError> {

@@ -89,7 +89,8 @@ async fn revisions_follow(place: Place) {
     leader.commit([queued(1)]).await;
     let Mark { epoch, revision } = leader.mark;
     for wrong in [Revision(0), revision, Revision(revision.0 + 2)] {
-        let batch = Batch { epoch, revision: wrong, records: vec![queued(2)] };
+        let after = Revision(wrong.0.saturating_sub(1));
+        let batch = Batch { epoch, after, revision: wrong, records: vec![queued(2)] };
         match leader.store.commit(&batch).await {
             Err(CommitError::Overtaken { found, tried }) => {
                 assert_eq!((found, tried), (leader.mark, Mark { epoch, revision: wrong }));
@@ -112,7 +113,7 @@ async fn an_old_leader_is_overtaken(place: Place) {
         assert_eq!(found.epoch, Epoch(2));
         new.commit([changed(1, running("a"))]).await;
     }
-    let never_led = Batch { epoch: Epoch(9), revision: new.mark.revision.next(), records: vec![] };
+    let never_led = Batch::next(Mark { epoch: Epoch(9), ..new.mark }, vec![]);
     let refused = new.store.commit(&never_led).await;
     assert!(matches!(refused, Err(CommitError::Overtaken { .. })), "{refused:?}");
     assert_eq!(list(&old.store, &Filter::default()).await, [id(1)]);
@@ -419,10 +420,9 @@ impl Leader {
     }
 
     pub async fn try_commit(&mut self, records: Vec<Record>) -> Result<(), CommitError> {
-        let next = Mark { revision: self.mark.revision.next(), ..self.mark };
-        let batch = Batch { epoch: next.epoch, revision: next.revision, records };
+        let batch = Batch::next(self.mark, records);
         self.store.commit(&batch).await?;
-        self.mark = next;
+        self.mark = batch.mark();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 #[cfg(test)]
 pub(crate) mod contract;
 mod embedded;
+mod mend;
 mod moving;
 mod redis;
 mod value;
@@ -20,6 +21,7 @@ use atlas_core::{
 use futures::future::BoxFuture;
 
 pub use embedded::Embedded;
+pub use mend::{Mend, mend};
 pub use moving::{Counts, Facts, Movable, Standing, refuses_to_take_in};
 pub use redis::{Access as RedisAccess, Redis};
 
@@ -78,12 +80,25 @@ pub struct Mark {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub epoch: Epoch,
-    /// The revision that this commit makes: one more than the last.
+    /// The revision that the store must have.
+    pub after: Revision,
+    /// The revision that this commit makes: the next one, or a later one when it mends a store that came back older.
     pub revision: Revision,
     pub records: Vec<Record>,
 }
 
 impl Batch {
+    /// Of a leader whose last commit was this one.
+    pub fn next(last: Mark, records: Vec<Record>) -> Self {
+        let Mark { epoch, revision } = last;
+        Self { epoch, after: revision, revision: revision.next(), records }
+    }
+
+    /// Where the store stands once this is kept.
+    pub fn mark(&self) -> Mark {
+        Mark { epoch: self.epoch, revision: self.revision }
+    }
+
     /// What the next job gets at least, once this is kept.
     fn next_position(&self) -> Position {
         let queued = self.records.iter().filter_map(|record| match record {
@@ -159,7 +174,7 @@ pub enum Error {
     )]
     Led { place: String, found: Mark },
     #[error(
-        "the store at {place} came back at revision {found}, but {known} is next, and the master no longer has all in between; bring back a newer copy of it"
+        "the store at {place} came back at revision {found}, and {known} is next: older than what was acknowledged"
     )]
     TooOld { place: String, found: Revision, known: Revision },
 }
@@ -181,6 +196,10 @@ pub enum CommitError {
     /// It may or may not have been written: ask for the mark.
     #[error("the store did not say whether it wrote")]
     Unknown(#[source] Error),
+    /// The store came back at `found`, older than what this leader had kept there, and it does not remember all commits in
+    /// between; `recent` are the records of those that it does remember. Nothing was written.
+    #[error("{error}")]
+    Older { found: Mark, recent: Vec<Record>, error: Error },
     /// Another master leads, or this batch does not follow the last one.
     #[error("the store stands at epoch {}, revision {}; this commit was for epoch {}, revision {}", found.epoch, found.revision, tried.epoch, tried.revision)]
     Overtaken { found: Mark, tried: Mark },

@@ -91,3 +91,37 @@ fn a_redis_of_another_cluster_is_refused_and_its_master_goes_on_leading() {
     ours.atlas(&["wait", &job]).exits(0);
     assert_eq!(cli(&server.socket(), &["GET", "atlas:epoch"]), "1");
 }
+
+#[test]
+fn a_redis_that_forgot_everything_is_given_all_that_lives_by_its_master() {
+    let mut server = Server::start(&["--appendonly", "no"]);
+    let mut cluster = cluster(&server);
+    let dir = cluster.project("lives", &[]);
+    let until = cluster.path("go");
+    let script = format!("while [ ! -e {} ]; do sleep 0.05; done", until.display());
+    let ended = cluster.submit(&dir, &["true"]);
+    eventually("it is archived", || (cluster.job(&ended)["phase"] == "done").then_some(()));
+    let running = cluster.submit(&dir, &["sh", "-c", &script]);
+    let queued: Vec<String> = (0..3).map(|_| cluster.submit(&dir, &["true"])).collect();
+    cluster.wait_status(&running, "running");
+    // A master that has just come remembers no commit of the one before.
+    cluster.kill_master();
+    cluster.start_master();
+    server.kill();
+    server.start_again();
+    assert_eq!(cli(&server.socket(), &["DBSIZE"]), "0");
+
+    std::fs::write(&until, "").unwrap();
+    for job in queued.iter().chain([&running]) {
+        cluster.wait_status(job, "completed");
+    }
+    cluster.kill_master();
+    cluster.start_master();
+    for job in queued.iter().chain([&running]) {
+        assert_eq!(cluster.job(job)["status"], "completed");
+        assert_eq!(cluster.job(job)["attempt"], 1);
+    }
+    cluster.atlas(&["show", &ended]).exits(1);
+    let log = std::fs::read_to_string(cluster.path("master.log")).unwrap();
+    assert!(log.contains("writing back all that lives") && log.contains("are lost"), "{log}");
+}

@@ -54,13 +54,18 @@ pub fn commit(to: &mut Connection, batch: &Batch) -> Result<(), Failure> {
 
 /// Takes the next revision, if this leader is the present one and nothing is missing in between.
 fn advance(to: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
-    let Batch { epoch, revision, records: _ } = batch;
+    let Batch { epoch, after, revision, records: _ } = batch;
     let advanced = to
         .prepare_cached(
             "UPDATE meta SET revision = ?2, next_position = max(next_position, ?3) \
-             WHERE epoch = ?1 AND revision = ?2 - 1",
+             WHERE epoch = ?1 AND revision = ?4",
         )?
-        .execute(params![count(epoch.0), count(revision.0), count(batch.next_position().0)])?;
+        .execute(params![
+            count(epoch.0),
+            count(revision.0),
+            count(batch.next_position().0),
+            count(after.0)
+        ])?;
     if advanced == 1 { Ok(()) } else { Err(Failure::Overtaken(mark(to)?)) }
 }
 

@@ -8,11 +8,32 @@ end
 
 -- How many values follow each word.
 local VALUES = {queued = 10, changed = 5, deleted = 1, node = 2, node_removed = 1, granted = 1}
+-- More records than a call takes lie in a list, each in JSON; how many there are comes with the word.
+local staged = ARGV[5] == 'staged' and STAGED .. ARGV[1]
+if staged and redis.call('LLEN', staged) ~= tonumber(ARGV[6]) then
+  return {'not staged'}
+end
 
+local function each_staged_record(act)
+  for from = 0, tonumber(ARGV[6]) - 1, 1000 do
+    for _, record in ipairs(redis.call('LRANGE', staged, from, from + 999)) do
+      local words = cjson.decode(record)
+      local refused = act(words, 1)
+      if refused then
+        return refused
+      end
+    end
+  end
+end
+
+-- `act` gets the words, and where the record begins among them.
 local function each_record(act)
+  if staged then
+    return each_staged_record(act)
+  end
   local at = 5
   while at <= #ARGV do
-    local refused = act(ARGV[at], at)
+    local refused = act(ARGV, at)
     if refused then
       return refused
     end
@@ -34,10 +55,10 @@ local function is_taken(position)
   return taken[position] or redis.call('ZCOUNT', JOBS, position, position) > 0
 end
 
-local contradiction = each_record(function(word, at)
-  local id = ARGV[at + 1]
+local contradiction = each_record(function(words, at)
+  local word, id = words[at], words[at + 1]
   if word == 'queued' then
-    local position = ARGV[at + 2]
+    local position = words[at + 2]
     if is_there(id) or is_taken(position) then
       return 'job ' .. id .. ' or another one at position ' .. position .. ' is there already'
     end
@@ -75,8 +96,8 @@ end
 
 local write = {}
 
-function write.queued(at)
-  local id, position, project, user, status, live, host, bundle, spec, state = unpack(ARGV, at + 1, at + 10)
+function write.queued(words, at)
+  local id, position, project, user, status, live, host, bundle, spec, state = unpack(words, at + 1, at + 10)
   redis.call('HSET', JOB .. id, 'position', position, 'project', project, 'user', user, 'status', status,
     'bundle', bundle, 'spec', spec, 'state', state)
   redis.call('ZADD', JOBS, position, id)
@@ -87,8 +108,8 @@ function write.queued(at)
   place(id, position, status, live, host)
 end
 
-function write.changed(at)
-  local id, status, live, host, state = unpack(ARGV, at + 1, at + 5)
+function write.changed(words, at)
+  local id, status, live, host, state = unpack(words, at + 1, at + 5)
   local key = JOB .. id
   local position, before = unpack(redis.call('HMGET', key, 'position', 'status'))
   redis.call('HSET', key, 'status', status, 'state', state)
@@ -98,8 +119,8 @@ function write.changed(at)
   place(id, position, status, live, host)
 end
 
-function write.deleted(at)
-  local id = ARGV[at + 1]
+function write.deleted(words, at)
+  local id = words[at + 1]
   local key = JOB .. id
   local project, user, status, bundle = unpack(redis.call('HMGET', key, 'project', 'user', 'status', 'bundle'))
   if not project then
@@ -115,21 +136,24 @@ function write.deleted(at)
   end
 end
 
-function write.node(at)
-  redis.call('HSET', NODES, ARGV[at + 1], ARGV[at + 2])
+function write.node(words, at)
+  redis.call('HSET', NODES, words[at + 1], words[at + 2])
 end
 
-function write.node_removed(at)
-  redis.call('HDEL', NODES, ARGV[at + 1])
+function write.node_removed(words, at)
+  redis.call('HDEL', NODES, words[at + 1])
 end
 
-function write.granted(at)
-  redis.call('SET', GRANTED, ARGV[at + 1])
+function write.granted(words, at)
+  redis.call('SET', GRANTED, words[at + 1])
 end
 
-each_record(function(word, at)
-  write[word](at)
+each_record(function(words, at)
+  write[words[at]](words, at)
 end)
+if staged then
+  redis.call('DEL', staged)
+end
 redis.call('SET', REVISION, ARGV[3])
 if tonumber(ARGV[4]) > tonumber(redis.call('GET', NEXT_POSITION) or '1') then
   redis.call('SET', NEXT_POSITION, ARGV[4])

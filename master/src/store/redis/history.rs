@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use atlas_core::Revision;
+use atlas_core::{Record, Revision};
 
 use crate::store::Batch;
 
@@ -33,8 +33,12 @@ impl History {
         self.commits.back().map_or(self.base, |(_, last)| last.revision)
     }
 
-    /// Takes a commit that is tried now, maybe again. One that does not follow the last one is not taken.
+    /// Takes a commit that is tried now, maybe again. One that does not follow the last one is not taken; one that writes all at once
+    /// begins anew, because those before it no longer say all.
     pub fn tried(&mut self, now: Instant, batch: &Batch) {
+        if batch.after.next() != batch.revision {
+            *self = Self::since(batch.revision);
+        }
         if batch.revision != self.last().next() {
             return;
         }
@@ -53,6 +57,11 @@ impl History {
             || oldest.is_some_and(|(at, _)| now.saturating_duration_since(*at) > KEPT_FOR)
     }
 
+    /// Everything that is remembered.
+    pub fn records(&self) -> Vec<Record> {
+        self.commits.iter().flat_map(|(_, batch)| batch.records.iter().cloned()).collect()
+    }
+
     /// Every commit after `from` and before `to`; `None` = `from` is older than what is remembered.
     pub fn between(&self, from: Revision, to: Revision) -> Option<Vec<Batch>> {
         let missing = self.commits.iter().map(|it| &it.1);
@@ -66,11 +75,13 @@ mod tests {
     use atlas_core::Epoch;
 
     use super::*;
+    use crate::store::Mark;
     use crate::store::contract::queued;
 
     fn batch(revision: u64, records: usize) -> Batch {
         let records = (0..records).map(|it| queued(it as u64 + 1)).collect();
-        Batch { epoch: Epoch(1), revision: Revision(revision), records }
+        let last = Mark { epoch: Epoch(1), revision: Revision(revision - 1) };
+        Batch::next(last, records)
     }
 
     fn between(history: &History, from: u64, to: u64) -> Option<Vec<u64>> {

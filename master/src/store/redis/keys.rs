@@ -47,6 +47,8 @@ keys! {
     JOBS = "atlas:jobs";
     /// Sorted set without scores: all ids, to be found by prefix.
     IDS = "atlas:ids";
+    /// + epoch: list, the records of one commit that is larger than a call, until it is made.
+    STAGED = "atlas:staged:";
     /// Hash, name → node.
     NODES = "atlas:nodes";
     /// + id: hash of one job, `spec` and `state` in JSON beside what it is found by.

@@ -73,15 +73,20 @@ impl Redis {
         loop {
             match self.scripts.commit(&self.link, batch).await {
                 Err(CommitError::Overtaken { found, tried })
-                    if self.write_back(found, tried).await? => {}
+                    if self.write_back(batch, found, tried).await? => {}
                 done => return done,
             }
         }
     }
 
     /// True when the server was older than what it had acknowledged, and is not any more.
-    async fn write_back(&self, found: Mark, tried: Mark) -> Result<bool, CommitError> {
-        let Some((cluster, missing)) = self.missing(found, tried)? else { return Ok(false) };
+    async fn write_back(
+        &self,
+        batch: &Batch,
+        found: Mark,
+        tried: Mark,
+    ) -> Result<bool, CommitError> {
+        let Some((cluster, missing)) = self.missing(batch, found)? else { return Ok(false) };
         tracing::error!(
             "Redis at {} came back at revision {}, older than what it had acknowledged: writing {} commits again",
             self.link.place(),
@@ -97,23 +102,32 @@ impl Redis {
         Ok(true)
     }
 
-    /// What a server at this mark lacks; `None` = nothing, it is another leader's.
+    /// What a server at this mark lacks before this batch; `None` = nothing, it is another leader's.
     fn missing(
         &self,
+        batch: &Batch,
         found: Mark,
-        tried: Mark,
     ) -> Result<Option<(ClusterId, Vec<Batch>)>, CommitError> {
         let leading = self.leading();
-        let Some(leading) = leading.as_ref().filter(|it| it.epoch == tried.epoch) else {
+        let Some(leading) = leading.as_ref().filter(|it| it.epoch == batch.epoch) else {
             return Ok(None);
         };
-        let is_older = found.epoch < tried.epoch || found.revision.next() < tried.revision;
-        if found.epoch > tried.epoch || !is_older || leading.history.last() != tried.revision {
+        let history = &leading.history;
+        let is_older = found.epoch < batch.epoch || found.revision < batch.after;
+        if found.epoch > batch.epoch || !is_older || history.last() != batch.revision {
             return Ok(None);
         }
-        match leading.history.between(found.revision, tried.revision) {
+        let missing = if found.revision == batch.after {
+            Some(Vec::new())
+        } else {
+            history.between(found.revision, batch.revision)
+        };
+        match missing {
             Some(missing) => Ok(Some((leading.cluster.clone(), missing))),
-            None => Err(CommitError::Refused(self.link.too_old(found.revision, tried.revision))),
+            None => {
+                let error = self.link.too_old(found.revision, batch.revision);
+                Err(CommitError::Older { found, recent: history.records(), error })
+            }
         }
     }
 

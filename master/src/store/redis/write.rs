@@ -1,8 +1,8 @@
 //! What a commit sends: words and values for `commit.lua`.
 
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, Epoch, JobId, JobStatus, Record, Revision};
-use redis::{RedisError, RedisResult, Script, ScriptInvocation};
+use atlas_core::{ClusterId, Epoch, JobStatus, Record, Revision};
+use redis::{AsyncCommands as _, RedisError, RedisResult, Script, ScriptInvocation};
 
 use super::keys;
 use super::link::{Link, is_refusal};
@@ -14,6 +14,12 @@ use crate::store::{Batch, CommitError, Error, Lead, Mark, is_live};
 pub fn script(body: &str) -> Script {
     Script::new(&format!("#!lua\n{}{body}", keys::for_scripts()))
 }
+
+/// Redis takes about a million words in a call, and a record has up to eleven.
+const IN_ONE_CALL: usize = 20_000;
+const STAGED_AT_ONCE: usize = 1000;
+/// What a leader left behind that died just then.
+const STAGED_FOR_S: i64 = 3600;
 
 /// What the leader runs.
 pub struct Scripts {
@@ -59,16 +65,20 @@ impl Scripts {
 
     /// All of the batch or nothing.
     pub async fn commit(&self, link: &Link, batch: &Batch) -> Result<(), CommitError> {
-        let order = self.order(batch);
-        let replied = order.invoke_async(&mut link.connection()).await;
         let failed = |error| link.failed("write a commit", error);
+        let is_large = batch.records.len() > IN_ONE_CALL;
+        if is_large {
+            stage(link, batch).await.map_err(|error| CommitError::Refused(failed(error)))?;
+        }
+        let order = self.order(batch, is_large);
+        let replied = order.invoke_async(&mut link.connection()).await;
         match answer(replied) {
             Ok(Answer::Done) => Ok(()),
             Ok(Answer::Overtaken(found)) => {
-                let tried = Mark { epoch: batch.epoch, revision: batch.revision };
-                Err(CommitError::Overtaken { found, tried })
+                Err(CommitError::Overtaken { found, tried: batch.mark() })
             }
             Ok(Answer::Contradiction(what)) => Err(CommitError::Contradiction(what)),
+            Ok(Answer::NotStaged) => Err(CommitError::Refused(failed(strange(&["not staged"])))),
             Err(error) if is_refusal(&error) => Err(CommitError::Refused(failed(error))),
             Err(error) => Err(CommitError::Unknown(failed(error))),
         }
@@ -89,21 +99,39 @@ impl Scripts {
         Ok(replied.map_err(failed)? == 1)
     }
 
-    fn order(&self, batch: &Batch) -> ScriptInvocation<'_> {
-        let Batch { epoch, revision, records } = batch;
+    fn order(&self, batch: &Batch, is_staged: bool) -> ScriptInvocation<'_> {
+        let Batch { epoch, after, revision, records } = batch;
         let mut order = self.commit.arg(epoch.0);
-        order.arg(revision.0.wrapping_sub(1)).arg(revision.0).arg(batch.next_position().0);
-        for record in records {
-            append(&mut order, record);
+        order.arg(after.0).arg(revision.0).arg(batch.next_position().0);
+        if is_staged {
+            order.arg("staged").arg(records.len());
+        } else {
+            for record in records {
+                order.arg(words(record));
+            }
         }
         order
     }
+}
+
+/// Puts the records where the script finds them, a call at a time.
+async fn stage(link: &Link, batch: &Batch) -> RedisResult<()> {
+    let key = format!("{}{}", keys::STAGED, batch.epoch);
+    let mut to = link.connection();
+    let () = to.del(&key).await?;
+    for records in batch.records.chunks(STAGED_AT_ONCE) {
+        let json = |record| serde_json::to_string(&words(record)).expect("texts have a JSON form");
+        let json: Vec<String> = records.iter().map(json).collect();
+        let () = to.rpush(&key, json).await?;
+    }
+    to.expire(&key, STAGED_FOR_S).await
 }
 
 enum Answer {
     Done,
     Overtaken(Mark),
     Contradiction(String),
+    NotStaged,
 }
 
 fn answer(replied: RedisResult<Vec<String>>) -> RedisResult<Answer> {
@@ -111,6 +139,7 @@ fn answer(replied: RedisResult<Vec<String>>) -> RedisResult<Answer> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["done"] => Ok(Answer::Done),
+        ["not staged"] => Ok(Answer::NotStaged),
         ["contradiction", what] => Ok(Answer::Contradiction((*what).to_owned())),
         ["overtaken", epoch, revision] => {
             let found = read_mark(epoch, revision).ok_or_else(|| strange(&words))?;
@@ -129,45 +158,41 @@ fn strange(words: &[&str]) -> RedisError {
     (kind, "a script answered", words.join(" ")).into()
 }
 
-fn append(order: &mut ScriptInvocation<'_>, record: &Record) {
+/// What the script reads of a record.
+fn words(record: &Record) -> Vec<String> {
+    let live = |status| u8::from(is_live(status)).to_string();
     match record {
-        Record::JobQueued { id, spec, status } => {
-            order.arg("queued").arg(text(*id)).arg(status.position.0).arg(spec.project.as_str());
-            order.arg(&spec.user).arg(status.status().word()).arg(u8::from(is_live(status)));
-            order
-                .arg(host(status))
-                .arg(spec.bundle.id.to_string())
-                .arg(encode(spec))
-                .arg(encode(status));
-        }
-        Record::JobChanged { id, event: _, status } => {
-            order
-                .arg("changed")
-                .arg(text(*id))
-                .arg(status.status().word())
-                .arg(u8::from(is_live(status)));
-            order.arg(host(status)).arg(encode(status));
-        }
-        Record::JobDeleted { id } => {
-            order.arg("deleted").arg(text(*id));
-        }
+        Record::JobQueued { id, spec, status } => vec![
+            "queued".into(),
+            id.to_string(),
+            status.position.to_string(),
+            spec.project.to_string(),
+            spec.user.clone(),
+            status.status().word().into(),
+            live(status),
+            host(status).into(),
+            spec.bundle.id.to_string(),
+            encode(spec),
+            encode(status),
+        ],
+        Record::JobChanged { id, event: _, status } => vec![
+            "changed".into(),
+            id.to_string(),
+            status.status().word().into(),
+            live(status),
+            host(status).into(),
+            encode(status),
+        ],
+        Record::JobDeleted { id } => vec!["deleted".into(), id.to_string()],
         Record::NodeChanged(node) => {
-            order.arg("node").arg(node.spec.name.as_str()).arg(encode(node));
+            vec!["node".into(), node.spec.name.to_string(), encode(node)]
         }
-        Record::NodeRemoved(name) => {
-            order.arg("node_removed").arg(name.as_str());
-        }
-        Record::LeaseGranted(Millis(span)) => {
-            order.arg("granted").arg(*span);
-        }
+        Record::NodeRemoved(name) => vec!["node_removed".into(), name.to_string()],
+        Record::LeaseGranted(Millis(span)) => vec!["granted".into(), span.to_string()],
     }
 }
 
 /// The node that holds the job.
 fn host(status: &JobStatus) -> &str {
     status.state.placement().map_or("", |it| it.node.as_str())
-}
-
-fn text(id: JobId) -> String {
-    id.to_string()
 }

@@ -7,12 +7,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use atlas_core::cluster::Live;
 use rustix::process::{Pid, Signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::*;
 use crate::migrate::tests as migrate;
-use crate::reactor::until_known;
+use crate::reactor::{Held, until_known};
 use crate::store::contract::{self, Leader, Place};
 use crate::store::{Embedded, Movable};
 use certificates::Certificates;
@@ -100,9 +101,11 @@ async fn commit_at_last(
     records: Vec<atlas_core::Record>,
     refusing: watch::Sender<Option<String>>,
 ) {
-    let next = Mark { revision: leader.mark.revision.next(), ..leader.mark };
-    let batch = Batch { epoch: next.epoch, revision: next.revision, records };
-    until_known(leader.store.clone(), Arc::new(batch), refusing).await.unwrap();
+    let batch = Batch::next(leader.mark, records);
+    let next = batch.mark();
+    // What these tests lose is less than a minute old: nobody is asked.
+    let (ask, _) = mpsc::channel(1);
+    until_known(leader.store.clone(), Arc::new(batch), refusing, ask).await.unwrap();
     leader.mark = next;
 }
 
@@ -169,18 +172,60 @@ async fn what_a_server_forgot_is_written_back_by_the_leader_that_remembers() {
 }
 
 #[tokio::test]
-async fn what_nobody_remembers_is_no_longer_led() {
+async fn what_no_commit_remembers_the_leader_writes_back_whole() {
     let mut server = Server::start(&["--appendonly", "no"]);
     let mut before = leader(&server).await;
-    before.commit([contract::queued(1)]).await;
+    before.commit((1..=3).map(contract::queued)).await;
     let mut leader = leader(&server).await;
+    leader.commit([contract::changed(2, contract::running("a"))]).await;
+    let live = leader.store.restore().await.unwrap();
     server.kill();
     server.start_again();
     // The connection of before is dead, which the first one finds out.
-    let _ = leader.try_commit(vec![contract::queued(2)]).await;
-    let refused = leader.try_commit(vec![contract::queued(2)]).await;
-    let Err(CommitError::Refused(error)) = refused else { panic!("{refused:?}") };
-    assert!(matches!(error, Error::TooOld { .. }), "{error}");
+    let _ = leader.try_commit(vec![contract::queued(4)]).await;
+    let older = leader.try_commit(vec![contract::queued(4)]).await;
+    let Err(CommitError::Older { found, .. }) = older else { panic!("{older:?}") };
+    assert_eq!(found, Mark::default());
+
+    let (ask, mut asked) = mpsc::channel::<oneshot::Sender<Held>>(1);
+    let batch = Batch::next(leader.mark, vec![contract::queued(4)]);
+    let decided = [batch.records.clone(), vec![contract::queued(5)]].concat();
+    let of = |record: &atlas_core::Record| match record {
+        atlas_core::Record::JobQueued { id, spec, status } => (*id, spec.clone(), status.clone()),
+        other => panic!("{other:?}"),
+    };
+    let mut jobs = live.jobs.clone();
+    jobs.extend(decided.iter().map(of));
+    let held = Live { jobs: jobs.clone(), ..Live::default() };
+    let answer = async {
+        asked.recv().await.unwrap().send(Held { live: held, decided }).unwrap();
+    };
+    let (kept, ()) = futures::future::join(
+        until_known(leader.store.clone(), Arc::new(batch.clone()), watch::channel(None).0, ask),
+        answer,
+    )
+    .await;
+    kept.unwrap();
+    leader.mark = batch.mark();
+    let restored = leader.store.restore().await.unwrap();
+    assert_eq!((restored.jobs, restored.next_position.0), (jobs, 6));
+    leader.commit([contract::queued(6)]).await;
+    assert_eq!(self::leader(&server).await.mark.epoch, leader.mark.epoch.next());
+}
+
+#[tokio::test]
+async fn a_commit_that_is_larger_than_a_call_is_one_commit() {
+    const MANY: u64 = 21_000;
+    let server = Server::start(&["--appendonly", "no"]);
+    let mut leader = leader(&server).await;
+    let many = (1..=MANY).map(contract::queued).collect();
+    commit_at_last(&mut leader, many, watch::channel(None).0).await;
+    assert_eq!(redis_count(&server, "ZCARD", keys::QUEUE).await, 21_000);
+    let again = (MANY + 1..=2 * MANY).chain([7]).map(contract::queued).collect();
+    let refused = leader.try_commit(again).await;
+    assert!(refused.is_err(), "job 7 is there");
+    assert_eq!(redis_count(&server, "ZCARD", keys::QUEUE).await, 21_000);
+    assert!(redis_count(&server, "TTL", "atlas:staged:1").await > 0, "it goes by itself");
 }
 
 #[tokio::test]
