@@ -199,7 +199,7 @@ pub enum CommitError {
     /// The store came back at `found`, older than what this leader had kept there, and it does not remember all commits in
     /// between; `recent` are the records of those that it does remember. Nothing was written.
     #[error("{error}")]
-    Older { found: Mark, recent: Vec<Record>, error: Error },
+    Older { found: Mark, recent: Vec<Record>, error: Box<Error> },
     /// Another master leads, or this batch does not follow the last one.
     #[error("the store stands at epoch {}, revision {}; this commit was for epoch {}, revision {}", found.epoch, found.revision, tried.epoch, tried.revision)]
     Overtaken { found: Mark, tried: Mark },

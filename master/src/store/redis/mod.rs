@@ -126,7 +126,7 @@ impl Redis {
             Some(missing) => Ok(Some((leading.cluster.clone(), missing))),
             None => {
                 let error = self.link.too_old(found.revision, batch.revision);
-                Err(CommitError::Older { found, recent: history.records(), error })
+                Err(CommitError::Older { found, recent: history.records(), error: Box::new(error) })
             }
         }
     }
