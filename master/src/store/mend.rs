@@ -151,11 +151,11 @@ mod tests {
     }
 
     fn check(
-        old: Snapshot,
+        old: &Snapshot,
         live: Live,
         recent: &[Record],
     ) -> (Vec<String>, Vec<JobId>, Vec<JobId>) {
-        let Mend { records, ends_lost, jobs_lost } = mend(Timestamp(9), &old, live, recent);
+        let Mend { records, ends_lost, jobs_lost } = mend(Timestamp(9), old, live, recent);
         let number = |id: &JobId| (1..99).find(|it| self::id(*it) == *id).unwrap();
         let word = |record: &Record| match record {
             Record::JobQueued { id, status, .. } => {
@@ -188,7 +188,7 @@ mod tests {
         };
         let expected =
             ["2: running", "3 new: queued", "no node gone", "node a", "node b", "granted 0"];
-        assert_eq!(check(old, live, &[]), (expected.map(str::to_owned).into(), vec![], vec![]));
+        assert_eq!(check(&old, live, &[]), (expected.map(str::to_owned).into(), vec![], vec![]));
     }
 
     #[test]
@@ -205,12 +205,12 @@ mod tests {
             Record::JobDeleted { id: id(2) },
             queued(5),
             to(5, done.clone()),
-            to(4, done.clone()),
+            to(4, done),
             queued(6),
             Record::JobDeleted { id: id(6) },
         ];
         let expected = ["1: done", "2 deleted", "3: done", "5 new: done", "6 deleted"];
-        let found = check(old, Live::default(), &recent);
+        let found = check(&old, Live::default(), &recent);
         assert_eq!(found, (expected.map(str::to_owned).into(), vec![id(3)], vec![id(4)]));
     }
 
@@ -220,7 +220,7 @@ mod tests {
             states().into_iter().find(|it| matches!(it, JobState::Deleting { .. })).unwrap();
         let old = Snapshot { next_position: Position(2), ..Snapshot::default() };
         let deleting = [1, 2].map(|it| (id(it), job(it, &deleting).2)).into();
-        let found = check(old, Live { deleting, ..Live::default() }, &[]);
+        let found = check(&old, Live { deleting, ..Live::default() }, &[]);
         assert_eq!(found, (vec!["1: done".to_owned()], vec![], vec![id(2)]));
     }
 }
