@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
-use super::{cluster, figure, peers, percentile, submit};
+use super::{client, cluster, figure, peers, percentile};
 
 const JOBS: u32 = 100;
 const SECONDS: u32 = 20;
@@ -35,7 +35,7 @@ fn script(go: &str) -> String {
 
 pub fn measure() {
     let cluster = cluster("process", JOBS);
-    let client = submit::Client::new(&cluster, "follow");
+    let client = client(&cluster, "follow");
     let go = cluster.path("go");
     let script = script(go.to_str().unwrap());
     let jobs: Vec<String> =

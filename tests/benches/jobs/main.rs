@@ -6,6 +6,7 @@
 mod agents;
 mod docker;
 mod follow;
+mod hosts;
 mod peers;
 mod redis;
 mod submit;
@@ -20,6 +21,7 @@ const ALL: &[(&str, fn())] = &[
     ("latency-process", latency_process),
     ("latency-redis-everysec", || redis::latency(Sync::EverySecond)),
     ("latency-redis-always", || redis::latency(Sync::Always)),
+    ("latency-hosts", hosts::latency),
     ("latency-docker", latency_docker),
     ("submissions", submissions),
     ("submissions-redis-everysec", || redis::submissions(Sync::EverySecond)),
@@ -50,6 +52,10 @@ fn cluster(executor: &'static str, workers: u32) -> Cluster {
     Cluster::start(Settings { executor, workers, log: "warn", ..Settings::default() })
 }
 
+fn client(cluster: &Cluster, name: &str) -> submit::Client {
+    submit::Client::new(cluster, &cluster.grpc(), name)
+}
+
 /// Milliseconds.
 fn print_latencies(name: &str, mut samples: Vec<f64>) {
     samples.sort_by(f64::total_cmp);
@@ -68,8 +74,7 @@ fn pause(span: Duration) {
 }
 
 /// From the call to the first instruction of the job, which prints the time. The next round begins on an idle node.
-fn latencies(name: &str, cluster: &Cluster, rounds: usize, until_idle: &dyn Fn(&str)) {
-    let client = submit::Client::new(cluster, "date");
+fn latencies(name: &str, client: &submit::Client, rounds: usize, until_idle: &dyn Fn(&str)) {
     let round = |_| {
         let (job, took) = client.submit_to_first_instruction(&["date", "+%s%N"]);
         until_idle(&job);
@@ -79,13 +84,15 @@ fn latencies(name: &str, cluster: &Cluster, rounds: usize, until_idle: &dyn Fn(&
 }
 
 fn latency_process() {
-    latencies("submit to running, process", &cluster("process", 1), 50, &|_| ());
+    let cluster = cluster("process", 1);
+    latencies("submit to running, process", &client(&cluster, "date"), 50, &|_| ());
     print_latencies("bare spawn", (0..50).map(|_| peers::spawn_to_first_instruction()).collect());
 }
 
 fn latency_docker() {
     let removed = |job: &str| docker::until_removed(&format!("atlas-{job}.1"));
-    latencies("submit to running, docker", &cluster("docker", 1), 50, &removed);
+    let cluster = cluster("docker", 1);
+    latencies("submit to running, docker", &client(&cluster, "date"), 50, &removed);
     let engine = docker::Engine::new();
     print_latencies(
         "bare docker create + start",
@@ -96,7 +103,7 @@ fn latency_docker() {
 /// One connection, at most 256 in flight, each acknowledged: it survives the death of any process and, where the store syncs
 /// before it answers, of the machine.
 fn submissions_to(name: &str, cluster: &Cluster) {
-    let client = submit::Client::new(cluster, "submissions");
+    let client = client(cluster, "submissions");
     client.submit_one(&["sleep", "600"]);
     let took = client.submit_many(10_000, 256, &["true"]);
     figure(name, rate(10_000, took), "jobs/s");
@@ -108,7 +115,7 @@ fn submissions() {
 }
 
 fn to_the_end(name: &str, cluster: &Cluster, jobs: usize) {
-    let client = submit::Client::new(cluster, "throughput");
+    let client = client(cluster, "throughput");
     let began = Instant::now();
     client.submit_many(jobs, 256, &["/bin/true"]);
     eventually_all_ended(cluster);
@@ -153,7 +160,7 @@ fn throughput_docker() {
 
 fn idle() {
     let cluster = cluster("process", 1);
-    let client = submit::Client::new(&cluster, "idle");
+    let client = client(&cluster, "idle");
     client.submit_to_first_instruction(&["date", "+%s%N"]);
     let [master, node] = cluster.pids();
     let before = [peers::cpu(master), peers::cpu(node)];

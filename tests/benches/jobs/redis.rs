@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use atlas_tests::harness::{Cluster, Server, Settings, binary, cli, multiply_jobs};
 
-use super::{figure, latencies, peers, submissions_to, submit, to_the_end};
+use super::{client, figure, latencies, peers, submissions_to, to_the_end};
 
 /// Jobs in Redis when its master starts anew, unless `ATLAS_BENCH_RESTART_JOBS` says otherwise.
 const RESTART_JOBS: u32 = 1_000_000;
@@ -44,7 +44,7 @@ fn with_cluster(sync: Sync, workers: u32, measure: impl FnOnce(&Cluster)) {
 
 pub fn latency(sync: Sync) {
     let name = format!("submit to running, process, Redis {}", sync.word());
-    with_cluster(sync, 1, |cluster| latencies(&name, cluster, 50, &|_| ()));
+    with_cluster(sync, 1, |cluster| latencies(&name, &client(cluster, "date"), 50, &|_| ()));
 }
 
 pub fn submissions(sync: Sync) {
@@ -62,7 +62,7 @@ pub fn restart() {
     let jobs = std::env::var("ATLAS_BENCH_RESTART_JOBS");
     let jobs = jobs.map_or(RESTART_JOBS, |it| it.parse().expect("a number of jobs"));
     let mut cluster = super::cluster("process", 1);
-    let client = submit::Client::new(&cluster, "restart");
+    let client = client(&cluster, "restart");
     let first = client.submit_one(&["sleep", "36000"]);
     cluster.wait_status(&first, "running");
     client.submit_one(&["true"]);

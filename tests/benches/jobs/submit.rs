@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use atlas_proto::USER_HEADER;
 use atlas_proto::wire::jobs_client::JobsClient;
 use atlas_proto::wire::{Bundle, JobOverrides, JobRef, ReadLogRequest, SubmitRequest};
-use atlas_tests::harness::Cluster;
+use atlas_tests::harness::Atlas;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tonic::Request;
@@ -23,13 +23,13 @@ pub struct Client {
 
 impl Client {
     /// A client whose bundle is there already: an almost empty folder, sent by a first job.
-    pub fn new(cluster: &Cluster, name: &str) -> Self {
-        let dir = cluster.project(name, &[("main.py", "")]);
-        let first = cluster.submit(Path::new(&dir), &["true"]);
-        cluster.atlas(&["wait", &first]).exits(0);
+    pub fn new(user: &Atlas, grpc: &str, name: &str) -> Self {
+        let dir = user.project(name, &[("main.py", "")]);
+        let first = user.submit(Path::new(&dir), &["true"]);
+        user.atlas(&["wait", &first]).exits(0);
         let runtime = Runtime::new().unwrap();
         let channel = runtime
-            .block_on(Channel::from_shared(cluster.grpc()).unwrap().tcp_nodelay(true).connect())
+            .block_on(Channel::from_shared(grpc.to_owned()).unwrap().tcp_nodelay(true).connect())
             .unwrap();
         let mut jobs = JobsClient::new(channel);
         let job = runtime.block_on(jobs.get_job(JobRef { job: first })).unwrap().into_inner();

@@ -33,6 +33,7 @@ pub(super) struct Surroundings {
     /// As control groups are named.
     pub site: String,
     pub master: String,
+    pub log: &'static str,
     pub token: PathBuf,
     /// Where the share really lies, and where every host mounts it.
     pub exports: PathBuf,
@@ -89,7 +90,7 @@ impl Machine {
             .arg("--data")
             .arg(self.host.path("node"))
             .args(&self.node.options)
-            .env("ATLAS_LOG", "debug");
+            .env("ATLAS_LOG", self.surroundings.log);
         if self.node.shared {
             command.arg("--shared").arg(share);
         }

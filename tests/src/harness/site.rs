@@ -21,13 +21,15 @@ use super::{binary, eventually};
 /// How a site is made.
 pub struct Plan {
     pub lease: &'static str,
+    /// Of master and agents.
+    pub log: &'static str,
     /// They are called node-a, node-b, …
     pub nodes: Vec<Node>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { lease: "5m", nodes: vec![Node::default(); 3] }
+        Self { lease: "5m", log: "debug", nodes: vec![Node::default(); 3] }
     }
 }
 
@@ -44,8 +46,7 @@ pub struct Site {
     master: Option<Process>,
     pub master_host: Host,
     pub redis_host: Host,
-    /// It has to be there, and nothing is done with it.
-    _user_host: Host,
+    pub user_host: Host,
     lease: &'static str,
     surroundings: Surroundings,
     switch: Switch,
@@ -73,6 +74,7 @@ impl Site {
         let surroundings = Surroundings {
             site: folder.file_name().unwrap().to_str().unwrap().to_owned(),
             master: format!("http://{GRPC}"),
+            log: plan.log,
             token: folder.join("master/data/join-token"),
             exports: folder.join("exports"),
             share: folder.join("share"),
@@ -104,7 +106,7 @@ impl Site {
             master: None,
             master_host,
             redis_host,
-            _user_host: user_host,
+            user_host,
             lease: plan.lease,
             surroundings,
             switch,
@@ -117,6 +119,11 @@ impl Site {
     /// In the site's folder, which is the same on every host.
     pub fn path(&self, below: &str) -> PathBuf {
         self.folder.join(below)
+    }
+
+    /// Where every host reaches the master.
+    pub fn master_url(&self) -> &str {
+        &self.surroundings.master
     }
 
     /// A file of the share, as it is wherever it is mounted.
@@ -136,7 +143,7 @@ impl Site {
             .arg(&data)
             .arg("--shared")
             .arg(&self.surroundings.share)
-            .env("ATLAS_LOG", "debug");
+            .env("ATLAS_LOG", self.surroundings.log);
         self.master = Some(self.master_host.spawn(command, "master.log"));
         eventually("the master serves", || data.join("endpoints.json").exists().then_some(()));
     }

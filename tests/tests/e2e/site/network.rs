@@ -55,7 +55,7 @@ fn node(site: &Site, name: &str) -> Value {
 #[test]
 fn a_cable_pulled_for_less_than_the_lease_touches_no_job_and_a_log_goes_on_where_it_was() {
     let nodes = vec![Node { workers: 2, ..Node::default() }; 2];
-    let site = Site::start(Plan { lease: "1m", nodes });
+    let site = Site::start(Plan { lease: "1m", nodes, ..Plan::default() });
     let (ledger, until) = (site.path("ledger"), site.path("until"));
     let job = leaves_signs(&site, &ledger, &until);
     let counting = counting(&site, 2);
@@ -81,7 +81,7 @@ fn a_cable_pulled_for_less_than_the_lease_touches_no_job_and_a_log_goes_on_where
 #[test]
 fn a_cable_pulled_for_longer_ends_jobs_there_before_they_start_elsewhere() {
     let nodes = vec![Node::default(); 2];
-    let site = Site::start(Plan { lease: "40s", nodes });
+    let site = Site::start(Plan { lease: "40s", nodes, ..Plan::default() });
     let (ledger, until) = (site.path("ledger"), site.path("until"));
     let job = leaves_signs(&site, &ledger, &until);
     let before = node(&site, "node-a");

@@ -18,12 +18,12 @@ fn who_follows_a_log_is_told_of_a_pulled_cable_and_reads_on_where_it_was() {
         .spawn();
     let text = |of| fs::read_to_string(of).unwrap();
     eventually("lines are shown", || text(&shown).contains("line 2\n").then_some(()));
-    site.pull_cable(0);
+    site.pull_cable(&site.nodes[0].host);
     eventually("it is told", || text(&said).contains("node-a").then_some(()));
     let now = site.atlas(&["get", "logs", "scheduler", &ids[0]]).exits(126);
     now.says("node node-a at ").says("does not answer");
     let lines = text(&shown).lines().count();
-    site.plug_cable(0);
+    site.plug_cable(&site.nodes[0].host);
     eventually("it goes on", || (text(&shown).lines().count() > lines).then_some(()));
     end_well(&site, &ids);
     assert!(follower.unwrap().wait().unwrap().success(), "{}", text(&said));
