@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    clear_queue, completion, delete, get_job, get_logs, info, init, jobs, ls, node, queue, show,
-    stop, submit, up, wait,
+    clear_queue, completion, delete, get_job, get_logs, info, init, jobs, join_token, ls, node,
+    queue, show, stop, submit, up, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -56,6 +56,7 @@ enum Command {
     /// The same as `atlas node list`
     Nodes(node::ListArgs),
     Info(info::Args),
+    JoinToken(join_token::Args),
     Completion(completion::Args),
     /// Print the version
     Version,
@@ -103,6 +104,7 @@ impl Cli {
             Command::Queue(args) => queue::run(args, say).await,
             Command::Node(args) => node::run(args, say).await,
             Command::Nodes(args) => node::list(args, say).await,
+            Command::JoinToken(args) => join_token::run(&args, say),
             Command::Info(args) => info::run(args, say).await,
             Command::Completion(args) => completion::run(&args),
             Command::Version => version(),

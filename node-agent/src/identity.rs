@@ -46,6 +46,14 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// The node's own name, if it has one yet.
+    pub fn try_node(data: &Data) -> Option<String> {
+        let text = read(&data.identity()).ok().flatten()?;
+        Some(text.trim().to_owned()).filter(|it| !it.is_empty())
+    }
+}
+
 /// The cluster that this node joined before, if it ever did.
 pub fn cluster(data: &Data) -> Result<Option<ClusterId>, Error> {
     let path = data.cluster();

@@ -2,6 +2,8 @@
 
 mod api;
 mod archive;
+mod check;
+pub mod cli;
 mod conditions;
 mod driver;
 mod durable;

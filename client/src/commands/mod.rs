@@ -8,6 +8,7 @@ pub mod get_logs;
 pub mod info;
 pub mod init;
 pub mod jobs;
+pub mod join_token;
 pub mod ls;
 pub mod node;
 pub mod queue;

@@ -65,11 +65,14 @@ pub async fn run(settings: Settings, say: Say) -> Result<Exit, Error> {
     let mut signal = pin!(signals().map_err(Error::Signals)?);
     let programs = Programs::beside_this_one()?;
     let data = Data::claim(&settings.data)?;
-    let node = settings.workers.map(|_| ("--node", settings.node));
-    ports::check([("--http", settings.http), ("--grpc", settings.grpc)].into_iter().chain(node))?;
-    let executor = engine::choose(settings.executor, say).await?;
+    let port = settings.workers.map(|_| ("--node", settings.node));
+    ports::check([("--http", settings.http), ("--grpc", settings.grpc)].into_iter().chain(port))?;
+    let node = match settings.workers {
+        Some(workers) => Some((workers, engine::choose(settings.executor, say).await?)),
+        None => None,
+    };
     let mut up = tokio::select! {
-        up = start(&settings, &programs, data, executor, say) => up?,
+        up = start(&settings, &programs, data, node, say) => up?,
         signal = &mut signal => return Ok(signal.into()),
     };
     let ended = tokio::select! {
@@ -89,7 +92,7 @@ async fn start(
     settings: &Settings,
     programs: &Programs,
     data: Data,
-    executor: Executor,
+    workers: Option<(Workers, Executor)>,
     say: Say,
 ) -> Result<Up, Error> {
     ready::forget_endpoints(&data.master())?;
@@ -99,13 +102,13 @@ async fn start(
     let client = Master::connect(&config, say).await.map_err(Error::Connect)?;
     let mut node = None;
     let mut joined = None;
-    if let Some(workers) = settings.workers {
+    if let Some((workers, executor)) = workers {
         let args = node_args(settings, &data, &endpoints, workers, executor);
         let child = node.insert(Child::start(&programs.node, &args, &data)?);
-        joined = Some(child.or_ended(ready::node(&client)).await??);
+        joined = Some((child.or_ended(ready::node(&client)).await??, executor));
     }
-    data.write_endpoints(&endpoints, joined.as_ref().map(|it| it.address.as_str()))?;
-    announce(&endpoints, joined.as_ref().map(|it| (it, executor)), &data, say);
+    data.write_endpoints(&endpoints, joined.as_ref().map(|it| it.0.address.as_str()))?;
+    announce(&endpoints, joined.as_ref().map(|it| (&it.0, it.1)), &data, say);
     Ok(Up { master, node, client, data })
 }
 
@@ -116,10 +119,12 @@ fn master_args(settings: &Settings, data: &Data) -> Vec<String> {
         format!("--token-file={}", data.token().display()),
         format!("--http={}", SocketAddr::from(settings.http)),
         format!("--grpc={}", SocketAddr::from(settings.grpc)),
-        // One machine: what runs ends with its boot, and never because of a slow moment.
-        "--lease=until-reboot".into(),
         "--log-format=text".into(),
     ];
+    // One machine: what runs ends with its boot, and never because of a slow moment. Nodes elsewhere may be away for ever.
+    if settings.workers.is_some() {
+        args.push("--lease=until-reboot".into());
+    }
     if settings.insecure_no_accounts {
         args.push("--insecure-no-accounts".into());
     }
@@ -159,7 +164,7 @@ fn announce(endpoints: &Endpoints, node: Option<(&wire::Node, Executor)>, data: 
             node.name,
             executor.in_words()
         )),
-        None => say.info("Atlas is up, without workers of its own."),
+        None => say.info("Atlas is up, without workers of its own: `atlas join-token` says how a machine becomes a node."),
     }
     say.info(format_args!("Dashboard: {}", endpoints.http));
     let default = endpoints.grpc == crate::config::DEFAULT_URL;

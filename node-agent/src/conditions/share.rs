@@ -138,6 +138,16 @@ fn write(place: &Place) -> Result<Rights, Problem> {
     }
 }
 
+/// The same from a thread of its own, and without waiting for ever. The thread may go on.
+pub async fn look_once(place: Place, expected: Expected) -> Result<Rights, Problem> {
+    let path = place.shared.root().to_owned();
+    let look = tokio::task::spawn_blocking(move || look(&place, &expected));
+    match tokio::time::timeout(PATIENCE, look).await {
+        Ok(looked) => looked.expect("it does not panic"),
+        Err(_) => Err(Problem::Hangs { path }),
+    }
+}
+
 /// What a session needs of the watcher.
 #[derive(Debug)]
 pub struct Share {

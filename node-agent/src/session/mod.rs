@@ -3,6 +3,7 @@
 //! **Invariant:** the first thing said is everything that is held here, the first thing heard is everything that should be. A
 //! master of another cluster is not obeyed, and nothing is touched on its account.
 
+mod greet;
 mod stream;
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ use crate::driver;
 use crate::leases::{Deadline, Leases};
 use crate::master::Token;
 use crate::paths::Data;
+
+pub use greet::{Greeted, greet};
 
 /// Waits between attempts to reach the master.
 const RETRY: Policy =

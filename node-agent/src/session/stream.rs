@@ -18,10 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream as Words, StreamExt};
 use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
 use tonic::transport::Channel;
-use tonic::{Code, Streaming};
 
-use super::{Error, Session, deadline, now};
+use super::{Error, Session, deadline, greet, now};
 use crate::conditions::clock;
 use crate::conditions::share::Expected;
 use crate::driver::Up;
@@ -50,13 +50,12 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Connects and says everything that is held here.
-    pub(super) async fn open(session: &mut Session, clock: &mut LeaseClock) -> Result<Self, Error> {
-        let url = session.master.clone();
-        let master = || url.clone();
+    pub(super) async fn open(session: &Session, clock: &mut LeaseClock) -> Result<Self, Error> {
+        let master = || session.master.clone();
         let mut client = master::connect(&session.master)
             .await
             .map_err(|source| Error::Connect { master: master(), source })?;
-        greet(session, &mut client).await?;
+        prepare(session, &mut client).await?;
         let (messages, outbox) = mpsc::channel(OUTBOX);
         let up = Up { messages, overrun: CancellationToken::new() };
         let held = session.driver.open(up.clone()).await.ok_or(Error::Shutdown)?;
@@ -220,23 +219,13 @@ impl Stream {
 }
 
 /// Hears whom this node is about to join, and looks at its own share and clock by that before it does.
-async fn greet(session: &mut Session, client: &mut NodesClient<Channel>) -> Result<(), Error> {
-    let cluster_id = session.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
-    let greeting = wire::Greeting { version: session.node.version.clone(), cluster_id };
-    let sent = Wall::now();
-    let reply = client.greet(session.token.with(greeting));
-    let reply = tokio::time::timeout(WELCOME_TIMEOUT, reply)
-        .await
-        .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?;
-    let facts = reply.map_err(|source| match source.code() {
-        Code::Unimplemented => Error::OtherMaster { master: session.master.clone() },
-        _ => Error::Refused { master: session.master.clone(), source },
-    })?;
-    let facts = MasterFacts::try_from(facts.into_inner()).map_err(Error::Invalid)?;
-    admit(session, facts.cluster.clone())?;
-    compare_clocks(session, sent, facts.wall_ms);
+async fn prepare(session: &Session, client: &mut NodesClient<Channel>) -> Result<(), Error> {
+    let cluster = session.cluster.as_ref();
+    let greeted = greet::greet(client, &session.master, &session.token, cluster).await?;
+    session.conditions.set(Condition::Clock, clock::trouble(greeted.ahead));
     if let Some(share) = &session.share {
-        share.expect(Expected { mark: facts.share_mark, cluster: facts.cluster }).await;
+        let MasterFacts { cluster, share_mark: mark, .. } = greeted.facts;
+        share.expect(Expected { mark, cluster }).await;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod logs;
 mod lost_replies;
 mod many_held;
 mod migrate;
+mod nodes;
 mod redis;
 mod rpc;
 mod secrets;

@@ -9,9 +9,10 @@ use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
 use tokio::sync::SetOnce;
 
-use super::{Docker, Error};
+use super::{Docker, Error, error};
 use crate::conditions::Conditions;
 use crate::insist::Insist;
+use crate::options::Settings;
 
 /// An engine that answers does so in this time.
 const ANSWERS: Duration = Duration::from_secs(10);
@@ -54,7 +55,28 @@ impl Engine {
     }
 }
 
+/// What an engine says of itself.
+pub struct Survey {
+    pub version: String,
+    /// The image of jobs that name none is here.
+    pub has_image: bool,
+}
+
 impl Docker {
+    /// Asks the engine once.
+    pub async fn survey(settings: &Settings) -> Result<Survey, Error> {
+        let engine = Engine::at(settings.docker_host.as_deref())?.ask().await?;
+        let version = engine.version().await.map_err(Error::Absent)?.version.unwrap_or_default();
+        let image = &settings.worker_image;
+        match engine.inspect_image(image).await {
+            Ok(_) => Ok(Survey { version, has_image: true }),
+            Err(source) if error::status(&source) == Some(404) => {
+                Ok(Survey { version, has_image: false })
+            }
+            Err(source) => Err(Error::of("look at image", image, source)),
+        }
+    }
+
     /// Waits for the engine, removes what nobody here knows of, and from then on notices when it goes and comes.
     pub(in crate::executor) async fn attend(&self, conditions: &Conditions) {
         let mut insist = Insist::new();
