@@ -30,8 +30,8 @@ async fn the_help_teaches_the_first_steps() {
           queue        Show what waits, in order, and why
           node         List the machines of the cluster, or remove one
           nodes        The same as `atlas node list`
-          join-token   Print the token that a machine must show to become a node, and how
           info         Show the master of a configuration, or with --env all configurations
+          join-token   Print the token that a machine must show to become a node, and how
           completion   Print a script that completes commands and options in a shell
           version      Print the version
           help         Print this message or the help of the given subcommand(s)
