@@ -17,6 +17,9 @@ pub struct JobStatus {
     /// Attempts that ended without the job's doing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: u32,
+    /// The digest of the image that the last attempt was started in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Of every secret that the spec names, until the job ends.
     #[serde(default, skip_serializing_if = "Sealed::is_empty")]
     pub sealed: Sealed,

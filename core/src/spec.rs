@@ -91,7 +91,7 @@ pub struct Digest(pub String);
 pub struct Sealed(pub BTreeMap<String, String>);
 
 /// When an image is pulled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pull {
     #[default]

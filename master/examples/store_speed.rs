@@ -197,6 +197,7 @@ fn status(number: u64, state: JobState) -> JobStatus {
         position: Position(number),
         attempt: Attempt(1),
         lost: 0,
+        image: None,
         sealed: Sealed::default(),
         state,
     }

@@ -109,6 +109,11 @@ impl JobDir {
         &self.0
     }
 
+    /// The digest of the image that it is started in.
+    pub fn image(&self) -> PathBuf {
+        self.0.join("image")
+    }
+
     /// What was asked for; there from before the start on.
     pub fn assignment(&self) -> PathBuf {
         self.0.join("assignment.json")

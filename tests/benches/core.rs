@@ -134,7 +134,7 @@ fn decisions(mix: &str, gpus: &[u32]) {
     while placed < DECISIONS {
         let pick = (bench.random() % bench.running.len() as u64) as usize;
         let (node, job, attempt) = bench.running.swap_remove(pick);
-        bench.report(&node, job, attempt, Report::Started { at: Timestamp(1) });
+        bench.report(&node, job, attempt, Report::Started { at: Timestamp(1), image: None });
         let running = bench.running.len();
         deciding += bench.report(&node, job, attempt, Report::Exited(exit()));
         placed += bench.running.len() - running;

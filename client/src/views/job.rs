@@ -41,6 +41,8 @@ pub struct JobView {
     pub ram_bytes: Option<u64>,
     pub shm_bytes: Option<u64>,
     pub image: Option<String>,
+    /// What of that name was true when the job started.
+    pub image_digest: Option<String>,
     pub env: BTreeMap<String, String>,
     /// Names.
     pub secrets: Vec<String>,
@@ -113,6 +115,7 @@ impl From<wire::Job> for JobView {
             ram_bytes: some(demand.memory_bytes),
             shm_bytes: spec.shm_bytes,
             image: worker.image,
+            image_digest: job.image_digest,
             env: worker.env,
             secrets: worker.secrets.into_keys().collect(),
             volumes: worker.volumes.into_iter().map(Into::into).collect(),
@@ -317,6 +320,7 @@ mod tests {
               "ram_bytes": null,
               "shm_bytes": null,
               "image": null,
+              "image_digest": null,
               "env": {},
               "secrets": [],
               "volumes": [],

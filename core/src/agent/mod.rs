@@ -51,6 +51,8 @@ pub enum Report {
     /// The first instruction of the job itself.
     Started {
         at: Timestamp,
+        /// What of the image's name was true then: by which it can be had again.
+        image: Option<String>,
     },
     /// The node could not start it.
     NotStarted {

@@ -32,6 +32,7 @@ impl Cluster {
             position: self.next_position,
             attempt: Default::default(),
             lost: 0,
+            image: None,
             sealed,
             state: JobState::Queued { excluded: Vec::new(), lost_on: None },
         };

@@ -48,7 +48,7 @@ impl Cluster {
     ) {
         match report {
             Report::Starting => {}
-            Report::Started { at } => self.started(id, at, step),
+            Report::Started { at, image } => self.started(id, at, image, step),
             Report::NotStarted { cause, message, strike } => {
                 if self.jobs[&id].status.state.holds_resources() {
                     let node = placement.node;
@@ -95,7 +95,7 @@ impl Cluster {
         self.lost(now, id, why, step);
     }
 
-    fn started(&mut self, id: JobId, at: crate::Timestamp, step: &mut Step) {
+    fn started(&mut self, id: JobId, at: crate::Timestamp, image: Option<String>, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
         let node = match &mut job.status.state {
             JobState::Placed { placement, .. } => {
@@ -110,6 +110,7 @@ impl Cluster {
             }
             _ => return,
         };
+        job.status.image = image;
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Started,
@@ -163,9 +164,10 @@ fn cut(report: &mut Report) {
         Report::NotStarted { message, .. } | Report::Lost { message } => message,
         Report::Exited(exit) => &mut exit.detail,
         Report::Archived { left_behind: Some(text) } => text,
-        Report::Archived { left_behind: None } | Report::Starting | Report::Started { .. } => {
-            return;
-        }
+        Report::Started { image: Some(digest), .. } => digest,
+        Report::Archived { left_behind: None }
+        | Report::Starting
+        | Report::Started { image: None, .. } => return,
     };
     *text = clip(std::mem::take(text));
 }

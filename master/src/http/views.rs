@@ -28,6 +28,7 @@ pub struct Job {
     started_ms: Option<u64>,
     ended_ms: Option<u64>,
     bundle: String,
+    image_digest: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -95,6 +96,7 @@ impl From<&StoredJob> for Job {
             gpus: view.gpus,
             attempt: view.attempt,
             submitted_ms: view.submitted_ms,
+            image_digest: view.image_digest,
             started_ms: view.started_ms,
             ended_ms: view.ended_ms,
             bundle: job.spec.bundle.id.to_string(),

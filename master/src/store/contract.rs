@@ -486,6 +486,7 @@ pub fn status(position: u64, state: JobState) -> JobStatus {
         position: Position(position),
         attempt,
         lost: 0,
+        image: None,
         sealed: Sealed::default(),
         state,
     }

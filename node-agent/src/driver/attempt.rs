@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span};
 
-use super::kept::Kept;
+use super::kept::{self, Kept};
 use super::{ForJob, Handle, Wishes, exit};
 use crate::executor::{Fate, Standing, Supervised};
 use crate::insist::Insist;
@@ -200,8 +200,8 @@ impl Attempt {
             tokio::select! {
                 event = supervised.next() => match event {
                     Event::Started(StartedFile { at_ms, .. }) => {
-                        let at = Timestamp(at_ms);
-                        self.driver.report(self.id, Report::Started { at }).await;
+                        let (at, image) = (Timestamp(at_ms), kept::image(&self.dir));
+                        self.driver.report(self.id, Report::Started { at, image }).await;
                     }
                     Event::LogGrew { length } => self.grow_log(length),
                     Event::Exited(file) => return Heard::End(self.exited(supervised, file).await),

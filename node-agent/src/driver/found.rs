@@ -9,7 +9,7 @@ use atlas_core::agent::Report;
 use atlas_runtime::Chain;
 
 use super::attempt::State;
-use super::{Kept, exit};
+use super::{Kept, exit, kept};
 use crate::executor::Supervised;
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
@@ -75,7 +75,8 @@ async fn held(
     let control = dir.control();
     let started = StartedFile::read(&control).ok().flatten().map(|it| Timestamp(it.at_ms));
     let running = |supervised| {
-        let report = started.map_or(Report::Starting, |at| Report::Started { at });
+        let report =
+            started.map_or(Report::Starting, |at| Report::Started { at, image: kept::image(dir) });
         let venv = fs::read_link(dir.venv()).ok().map(|it| node.venvs.hold(it));
         let running = Running { supervised, lease: node.leases.adopt(&control), venv };
         (report, State::Running { kept: kept.clone(), running: Box::new(running) })

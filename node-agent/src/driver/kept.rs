@@ -10,6 +10,8 @@ use atlas_core::{Epoch, GpuId, JobSpec};
 use atlas_runtime::process::write_atomic;
 use serde::{Deserialize, Serialize};
 
+use crate::paths::JobDir;
+
 /// An assignment and the start of the machine that it was made in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -56,6 +58,11 @@ impl Kept {
             .map(Some)
             .map_err(|source| Error::Decode { path: path.to_owned(), source })
     }
+}
+
+/// The digest of the image that an attempt was started in, where it has one.
+pub fn image(dir: &JobDir) -> Option<String> {
+    fs::read_to_string(dir.image()).ok()
 }
 
 #[cfg(test)]

@@ -46,6 +46,13 @@ pub struct Base {
     image: Option<Arc<Image>>,
 }
 
+impl Base {
+    /// Of the image, where there is one.
+    pub fn digest(&self) -> Option<&str> {
+        self.image.as_deref().map(|it| it.digest.as_str())
+    }
+}
+
 /// A job that a supervisor has, and the connection to it.
 pub struct Supervised {
     /// `None` = it was over before there was one.

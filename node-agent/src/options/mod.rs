@@ -79,6 +79,9 @@ pub struct Options {
     /// The image of jobs that name none
     #[arg(long, value_name = "IMAGE")]
     pub worker_image: Option<String>,
+    /// Logins of registries, as `docker login` writes them [default: config.json in DOCKER_CONFIG, else in ~/.docker]
+    #[arg(long, value_name = "FILE")]
+    pub registry_config: Option<PathBuf>,
     /// The supervisor's program [default: atlas-supervisor beside this one]
     #[arg(long, value_name = "FILE")]
     pub supervisor: Option<PathBuf>,
@@ -106,6 +109,7 @@ pub struct Settings {
     pub max_output: u64,
     pub min_free: u64,
     pub worker_image: String,
+    pub registry_config: Option<PathBuf>,
     pub supervisor: PathBuf,
 }
 
@@ -190,6 +194,12 @@ impl Settings {
             max_output: it.max_output.map_or(u64::MAX, Size::bytes),
             min_free: it.min_free.map_or(0, Size::bytes),
             worker_image: it.worker_image.clone().unwrap_or_default(),
+            registry_config: it
+                .registry_config
+                .as_deref()
+                .map(values::readable)
+                .transpose()
+                .map_err(refuse("registry_config"))?,
             supervisor: values::supervisor(it.supervisor.as_deref())
                 .map_err(refuse("supervisor"))?,
         })
@@ -226,7 +236,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_refused_with_the_name_of_its_flag() {
         type Change = fn(&mut Options);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("--executor", |it| it.executor = Some("podman".into())),
             ("--workers", |it| it.workers = Some(0)),
             ("--listen", |it| it.listen = Some("localhost".into())),
@@ -235,6 +245,7 @@ mod tests {
             ("--default-volume", |it| it.default_volume = Some(vec!["/a:b".into()])),
             ("--job-env", |it| it.job_env = Some(vec!["=x".into()])),
             ("--master", |it| it.master = Some("http://".into())),
+            ("--registry-config", |it| it.registry_config = Some("/nowhere/config.json".into())),
             ("--supervisor", |it| it.supervisor = Some("/nowhere/atlas-supervisor".into())),
         ];
         for (flag, change) in cases {

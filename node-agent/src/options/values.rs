@@ -73,6 +73,13 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// A file that is there now; what is in it is read when it is needed.
+pub(super) fn readable(path: &Path) -> Result<PathBuf, String> {
+    let failed = |error| format!("could not read {}: {error}", path.display());
+    fs::File::open(path).map_err(failed)?;
+    absolute(path)
+}
+
 pub(super) fn allowed_volume(text: &str) -> Result<AllowedVolume, String> {
     let (prefix, read_only) = mode(text)?;
     plain(prefix)?;

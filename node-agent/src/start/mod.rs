@@ -222,7 +222,11 @@ impl Start {
             api: Some(self.node.executor.api(&self.node.data)),
         };
         let (control, leases) = (self.dir.control(), self.node.leases.clone());
+        let (image, path) = (base.digest().map(str::to_owned), self.dir.image());
         blocking(move || {
+            if let Some(digest) = image {
+                std::fs::write(&path, digest).map_err(|source| Error::Disk { path, source })?;
+            }
             let held = leases.begin(&control)?;
             run.write(&control)?;
             Ok(held)

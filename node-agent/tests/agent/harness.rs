@@ -398,6 +398,7 @@ impl Node {
             max_output: 1 << 30,
             min_free: 0,
             worker_image: image(),
+            registry_config: None,
             supervisor: supervisor(),
         };
         if rustix::process::geteuid().as_raw() != 0 {

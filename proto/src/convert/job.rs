@@ -39,6 +39,7 @@ pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
             .unwrap_or_default(),
         log_bytes: end.map(|it| it.log_length),
         left_behind,
+        image_digest: status.image.clone(),
         excluded: status
             .state
             .excluded()

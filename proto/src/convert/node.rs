@@ -148,7 +148,9 @@ impl wire::Held {
     pub fn of(job: JobId, attempt: Attempt, report: &Report) -> Self {
         let report = match report {
             Report::Starting => held::Report::Starting(wire::Starting {}),
-            Report::Started { at } => held::Report::Started(wire::Started { at_ms: at.0 }),
+            Report::Started { at, image } => {
+                held::Report::Started(wire::Started { at_ms: at.0, image: image.clone() })
+            }
             Report::NotStarted { cause, message, strike } => {
                 held::Report::NotStarted(wire::NotStarted {
                     cause: Some(cause.into()),
@@ -172,8 +174,8 @@ impl TryFrom<wire::Held> for Held {
         let wire::Held { job, attempt, report } = held;
         let report = match required("report", report)? {
             held::Report::Starting(wire::Starting {}) => Report::Starting,
-            held::Report::Started(wire::Started { at_ms }) => {
-                Report::Started { at: Timestamp(at_ms) }
+            held::Report::Started(wire::Started { at_ms, image }) => {
+                Report::Started { at: Timestamp(at_ms), image }
             }
             held::Report::NotStarted(wire::NotStarted { cause, message, strike }) => {
                 Report::NotStarted {

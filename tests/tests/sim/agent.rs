@@ -326,7 +326,7 @@ impl World {
         }
         let started = self.machines[node].disk[&key].started;
         if let Some(at) = started {
-            let report = Report::Started { at };
+            let report = Report::Started { at, image: None };
             self.feed(node, Input::Local { job: key.0, attempt: key.1, report });
         }
         let report = self.found(node, key);

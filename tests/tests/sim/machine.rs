@@ -322,7 +322,7 @@ impl World {
             return Report::Lost { message: "its supervisor is gone".into() };
         }
         match entry.started {
-            Some(at) => Report::Started { at },
+            Some(at) => Report::Started { at, image: None },
             None => Report::Starting,
         }
     }

@@ -105,7 +105,7 @@ fn report(word: &str) -> Report {
     };
     match word {
         "starting" => Report::Starting,
-        "started" => Report::Started { at: Timestamp(1) },
+        "started" => Report::Started { at: Timestamp(1), image: None },
         "exited" => exited(ExitKind::Code(0)),
         "lease-ended" => exited(ExitKind::LeaseEnded),
         "not-started" => {

@@ -45,7 +45,7 @@ pub(super) fn held(attempt: &str, report: &str) -> Held {
 fn report(word: &str) -> Report {
     match word {
         "starting" => Report::Starting,
-        "started" => Report::Started { at: Timestamp(1) },
+        "started" => Report::Started { at: Timestamp(1), image: None },
         "not-started" => not_started(false),
         "not-started-strike" => not_started(true),
         "archived" => Report::Archived { left_behind: None },

@@ -247,6 +247,7 @@ mod tests {
     fn with_common(make: impl FnOnce(&Common<'_>) -> ContainerCreateBody) -> ContainerCreateBody {
         let image = Image {
             id: "sha256:1".into(),
+            digest: "sha256:1".into(),
             name: "i:1".into(),
             env: Default::default(),
             entrypoint: Vec::new(),

@@ -2,6 +2,7 @@
 
 use atlas_core::Cause;
 
+use super::login::registry;
 use crate::executor::Verdict;
 
 /// What is asked of the engine first, and then.
@@ -27,6 +28,14 @@ pub enum Error {
     NotHere { image: String },
     #[error("image {image} does not exist, or may not be pulled from here")]
     NoSuch { image: String, source: bollard::errors::Error },
+    #[error(
+        "the registry does not give image {image} to this node: run `docker login {registry}` there as whoever the agent runs as, or name a \
+         file with the login by atlas-node --registry-config"
+    )]
+    Login { image: String, registry: String, source: bollard::errors::Error },
+    /// Several jobs waited for it.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Error>),
     #[error("could not pull image {image}")]
     Pull { image: String, source: bollard::errors::Error },
     #[error("container {name} ended before its supervisor was up: {why}")]
@@ -54,7 +63,9 @@ impl Error {
     /// A failed pull.
     pub(super) fn pull(image: &str, source: bollard::errors::Error) -> Self {
         let image = image.to_owned();
-        if is_unknown(&source) {
+        if says(&source, &NO_LOGIN) {
+            Self::Login { registry: registry(&image).to_owned(), image, source }
+        } else if is_unknown(&source) {
             Self::NoSuch { image, source }
         } else {
             Self::Pull { image, source }
@@ -63,6 +74,9 @@ impl Error {
 
     pub fn verdict(&self) -> Verdict {
         let (cause, strike) = match self {
+            Self::Shared(error) => return error.verdict(),
+            // Other registries may well take this node.
+            Self::Login { .. } => (Cause::Image, false),
             Self::Name(_) | Self::NotHere { .. } | Self::NoSuch { .. } => (Cause::Image, false),
             Self::Pull { .. } => (Cause::Image, true),
             // The engine understood what the job asks for, and will not have it: too little memory, a strange path.
@@ -130,18 +144,23 @@ const NO_PLACE: [&str; 7] = [
 
 /// Whether a registry said that there is no such image: no other node would find it either.
 fn is_unknown(error: &bollard::errors::Error) -> bool {
+    matches!(status(error), Some(400 | 404)) || says(error, &UNKNOWN)
+}
+
+/// What registries call an image that they do not have, or not for everybody.
+const UNKNOWN: [&str; 4] = ["not found", "manifest unknown", "access denied", "does not exist"];
+/// What they call a login that is missing or wrong.
+const NO_LOGIN: [&str; 3] =
+    ["unauthorized", "no basic auth credentials", "authentication required"];
+
+fn says(error: &bollard::errors::Error, signs: &[&str]) -> bool {
     let text = match error {
-        bollard::errors::Error::DockerResponseServerError { status_code: 400 | 404, .. } => {
-            return true;
-        }
         bollard::errors::Error::DockerResponseServerError { message, .. } => message,
         bollard::errors::Error::DockerStreamError { error } => error,
         _ => return false,
     };
     let text = text.to_lowercase();
-    ["not found", "manifest unknown", "access denied", "does not exist", "unauthorized"]
-        .iter()
-        .any(|sign| text.contains(sign))
+    signs.iter().any(|sign| text.contains(sign))
 }
 
 #[cfg(test)]
@@ -166,6 +185,18 @@ mod tests {
         ] {
             let error = Error::pull("x", answer(status, message));
             assert_eq!(verdict(&error), (Cause::Image, false), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_login_that_is_wrong_or_missing_says_what_to_do_and_is_no_strike() {
+        for message in [
+            "Get \"http://r:5000/v2/a/manifests/1\": no basic auth credentials",
+            "Head \"http://r:5000/v2/a/manifests/1\": unauthorized: authentication required",
+        ] {
+            let error = Error::pull("r:5000/a:1", answer(500, message));
+            assert_eq!(verdict(&error), (Cause::Image, false), "{message}");
+            assert!(error.to_string().contains("`docker login r:5000`"), "{error}");
         }
     }
 

@@ -9,10 +9,11 @@ use bollard::models::{ContainerCreateBody, ImageInspect};
 use bollard::query_parameters::{ContainerArchiveInfoOptions, RemoveContainerOptions};
 use tokio_util::sync::CancellationToken;
 
+use super::container;
 use super::engine::Engine;
 use super::error::{self, Error};
-use super::{container, pull};
-use crate::keyed::Keyed;
+use super::login::Logins;
+use super::pull::Pulls;
 use crate::logs::Prelude;
 use crate::start::{DEFAULT_PATH, from_lines};
 
@@ -24,6 +25,8 @@ const REMEMBERED: usize = 256;
 pub struct Image {
     /// Its digest, which stands for what is in it whatever its name comes to mean.
     pub id: String,
+    /// By which it can be had again: what the registry calls it, else its id.
+    pub digest: String,
     pub name: String,
     pub env: BTreeMap<String, String>,
     pub entrypoint: Vec<String>,
@@ -36,14 +39,15 @@ pub(super) struct Images {
     default: String,
     /// The node's identity.
     node: String,
-    pulls: Keyed<String>,
+    pulls: Pulls,
     /// The interpreter of each image, by its digest.
     pythons: Mutex<Vec<(String, Option<String>)>>,
 }
 
 impl Images {
-    pub(super) fn new(engine: Engine, default: String, node: String) -> Self {
-        Self { engine, default, node, pulls: Keyed::default(), pythons: Mutex::default() }
+    pub(super) fn new(engine: Engine, logins: Logins, default: String, node: String) -> Self {
+        let pulls = Pulls::new(engine.clone(), logins);
+        Self { engine, default, node, pulls, pythons: Mutex::default() }
     }
 
     /// The job's image, pulled as the job says.
@@ -77,20 +81,16 @@ impl Images {
         }
     }
 
-    /// Who waited for another's pull of the same image finds it here.
     async fn pull(&self, name: &str, how: Pull, log: &mut Prelude) -> Result<ImageInspect, Error> {
-        let _turn = self.pulls.lock(name.to_owned()).await;
-        if how == Pull::Missing
-            && let Some(found) = self.inspect(name).await?
-        {
-            return Ok(found);
-        }
-        pull::pull(self.engine.get().await, name, log).await?;
+        self.pulls.pull(name, how, log).await?;
         let found = self.inspect(name).await?;
-        found.ok_or_else(|| Error::NotHere { image: name.to_owned() })
+        let found = found.ok_or_else(|| Error::NotHere { image: name.to_owned() })?;
+        log.write(format!("Image {name} is here: {}\n", digest(name, &found)).as_bytes())?;
+        Ok(found)
     }
 
     async fn describe(&self, name: String, found: ImageInspect) -> Result<Arc<Image>, Error> {
+        let digest = digest(&name, &found);
         let config = found.config.unwrap_or_default();
         let id = found.id.unwrap_or_else(|| name.clone());
         let mut env = from_lines(&config.env.unwrap_or_default());
@@ -98,7 +98,7 @@ impl Images {
         let entrypoint = config.entrypoint.unwrap_or_default();
         // One that has an entrypoint needs no interpreter from us.
         let python = if entrypoint.is_empty() { self.python(&id, &path).await? } else { None };
-        Ok(Arc::new(Image { id, name, env, entrypoint, python }))
+        Ok(Arc::new(Image { id, digest, name, env, entrypoint, python }))
     }
 
     /// The interpreter that commands without an entrypoint run under: `python`, else `python3`.
@@ -162,6 +162,17 @@ impl Images {
     }
 }
 
+/// The registry's word for what it gave under this name; what is on this node alone has none.
+fn digest(name: &str, found: &ImageInspect) -> String {
+    let (repository, _) = name.split_once('@').unwrap_or((name, ""));
+    let last = repository.rfind('/').map_or(0, |it| it + 1);
+    let end = repository[last..].find(':').map_or(repository.len(), |it| last + it);
+    let known = found.repo_digests.iter().flatten();
+    let of_it = known.filter_map(|it| it.strip_prefix(&repository[..end]).map(|rest| (it, rest)));
+    let digest = of_it.filter(|(_, rest)| rest.starts_with('@')).map(|it| it.0.clone()).next();
+    digest.or_else(|| found.id.clone()).unwrap_or_default()
+}
+
 /// A full name: without a tag the engine would pull all of them. The name becomes part of an address, so that it must be one.
 fn reference(text: &str) -> Result<String, Error> {
     let plain = |it: char| it.is_ascii_alphanumeric() || "._-/:@".contains(it);
@@ -188,6 +199,18 @@ mod tests {
         assert_eq!(full("registry:5000/worker:1"), "registry:5000/worker:1");
         let digest = format!("worker@sha256:{}", "ab".repeat(32));
         assert_eq!(full(&digest), digest);
+    }
+
+    #[test]
+    fn the_digest_is_the_one_of_the_repository_that_was_asked() {
+        let found = ImageInspect {
+            id: Some("sha256:1".into()),
+            repo_digests: Some(vec!["r:5000/ab@sha256:2".into(), "r:5000/a@sha256:3".into()]),
+            ..Default::default()
+        };
+        assert_eq!(digest("r:5000/a:1", &found), "r:5000/a@sha256:3");
+        assert_eq!(digest("r:5000/ab@sha256:2", &found), "r:5000/ab@sha256:2");
+        assert_eq!(digest("a:1", &found), "sha256:1");
     }
 
     #[test]

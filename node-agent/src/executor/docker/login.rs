@@ -1,4 +1,5 @@
-//! Logins for registries, from where `docker login` keeps them: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+//! Logins for registries, from where `docker login` keeps them: what `--registry-config` names, else `$DOCKER_CONFIG/config.json`,
+//! else `~/.docker/config.json`. Read for every pull, so that a new login counts at once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -41,11 +42,27 @@ struct Answer {
     secret: String,
 }
 
-/// The login for the registry of this image, if there is one. What cannot be read is said and counts as none: many images
-/// need no login.
-pub(super) async fn of(image: &str) -> Option<DockerCredentials> {
-    let path = path()?;
-    let config = match read(&path).await {
+/// Where a node's logins are.
+#[derive(Clone, Debug)]
+pub(super) struct Logins {
+    file: Option<PathBuf>,
+}
+
+impl Logins {
+    /// Those of the file that was named, else those of whoever the agent is.
+    pub(super) fn new(file: Option<PathBuf>) -> Self {
+        Self { file: file.or_else(default_file) }
+    }
+
+    /// The login for the registry of this image, if there is one. What cannot be read is said and counts as none: many images
+    /// need no login.
+    pub(super) async fn of(&self, image: &str) -> Option<DockerCredentials> {
+        of(self.file.as_deref()?, image).await
+    }
+}
+
+async fn of(path: &Path, image: &str) -> Option<DockerCredentials> {
+    let config = match read(path).await {
         Ok(config) => config?,
         Err(why) => {
             tracing::warn!("logins of registries are not used: {}: {why}", path.display());
@@ -63,7 +80,7 @@ pub(super) async fn of(image: &str) -> Option<DockerCredentials> {
     of_config(&config, registry)
 }
 
-fn path() -> Option<PathBuf> {
+fn default_file() -> Option<PathBuf> {
     let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
     let folder =
         folder.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")))?;
@@ -154,7 +171,7 @@ fn login(registry: &str, username: String, password: String) -> DockerCredential
 }
 
 /// The registry in an image's name; without one it is Docker's own.
-fn registry(image: &str) -> &str {
+pub(super) fn registry(image: &str) -> &str {
     match image.split_once('/') {
         Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
         _ => DOCKER_HUB,

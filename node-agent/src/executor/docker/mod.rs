@@ -32,6 +32,7 @@ pub use image::Image;
 use container::{Common, Labels};
 use engine::Engine;
 use image::Images;
+use login::Logins;
 
 /// The engine of this machine.
 pub struct Docker {
@@ -60,6 +61,7 @@ impl Docker {
         Ok(Self {
             images: Images::new(
                 engine.clone(),
+                Logins::new(settings.registry_config.clone()),
                 settings.worker_image.clone(),
                 identity.node.clone(),
             ),

@@ -1,14 +1,19 @@
-//! Pulling an image, with its progress in the log of the job that waits for it.
+//! Pulling images: one pull of an image at a time, with its progress in the log of every job that waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use atlas_core::spec::Pull;
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptions;
-use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use futures::stream::StreamExt;
+use tokio::sync::watch;
 
+use super::engine::Engine;
 use super::error::Error;
-use super::login;
+use super::login::Logins;
 use crate::logs::Prelude;
 
 /// Lines of progress are at least so far apart.
@@ -16,26 +21,90 @@ const PACE: Duration = Duration::from_secs(2);
 /// No image has so many layers.
 const LAYERS: usize = 1000;
 
-/// Pulls an image by its full name.
-pub(super) async fn pull(
-    engine: &bollard::Docker,
-    name: &str,
-    log: &mut Prelude,
+/// What an image is asked for by, and how: who wants what the registry has now does not wait for who would take any.
+type Key = (String, Pull);
+/// Goes on as long as somebody waits for it.
+type Done = Shared<BoxFuture<'static, Result<(), Arc<Error>>>>;
+
+/// The pulls of a node.
+pub(super) struct Pulls {
+    engine: Engine,
+    logins: Logins,
+    running: Mutex<HashMap<Key, Running>>,
+}
+
+/// A pull that goes on, or is over.
+struct Running {
+    done: WeakShared<BoxFuture<'static, Result<(), Arc<Error>>>>,
+    progress: watch::Receiver<String>,
+}
+
+impl Pulls {
+    pub(super) fn new(engine: Engine, logins: Logins) -> Self {
+        Self { engine, logins, running: Mutex::default() }
+    }
+
+    /// Returns when the image of this full name is here: pulled for this job, or for another that asked before.
+    pub(super) async fn pull(&self, name: &str, how: Pull, log: &mut Prelude) -> Result<(), Error> {
+        let (mut done, mut progress) = self.join(name, how);
+        log.write(format!("Pulling image {name} ...\n").as_bytes())?;
+        loop {
+            tokio::select! {
+                done = &mut done => return done.map_err(Error::Shared),
+                Ok(()) = progress.changed() => {
+                    let line = format!("Pulling image {name}: {}\n", *progress.borrow_and_update());
+                    log.write(line.as_bytes())?;
+                }
+            }
+        }
+    }
+
+    /// The pull that goes on, or a new one.
+    fn join(&self, name: &str, how: Pull) -> (Done, watch::Receiver<String>) {
+        // No code of others runs under this lock.
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_on = |it: &Running| it.done.upgrade().filter(|it| it.peek().is_none());
+        running.retain(|_, it| goes_on(it).is_some());
+        let key = (name.to_owned(), how);
+        if let Some(it) = running.get(&key)
+            && let Some(done) = goes_on(it)
+        {
+            return (done, it.progress.clone());
+        }
+        let (say, progress) = watch::channel(String::new());
+        let task = run(self.engine.clone(), self.logins.clone(), name.to_owned(), how, say);
+        let done = task.map(|done| done.map_err(Arc::new)).boxed().shared();
+        if let Some(weak) = done.downgrade() {
+            running.insert(key, Running { done: weak, progress: progress.clone() });
+        }
+        (done, progress)
+    }
+}
+
+async fn run(
+    engine: Engine,
+    logins: Logins,
+    name: String,
+    how: Pull,
+    say: watch::Sender<String>,
 ) -> Result<(), Error> {
-    let login = login::of(name).await;
-    log.write(format!("Pulling image {name} ...\n").as_bytes())?;
-    let options = CreateImageOptions { from_image: Some(name.to_owned()), ..Default::default() };
+    let engine = engine.get().await;
+    // It may have come since it was looked for.
+    if how == Pull::Missing && engine.inspect_image(&name).await.is_ok() {
+        return Ok(());
+    }
+    let login = logins.of(&name).await;
+    let options = CreateImageOptions { from_image: Some(name.clone()), ..Default::default() };
     let mut steps = std::pin::pin!(engine.create_image(Some(options), None, login));
     let mut progress = Progress::default();
     let mut said = Instant::now();
     while let Some(step) = steps.next().await {
-        progress.take(step.map_err(|source| Error::pull(name, source))?);
+        progress.take(step.map_err(|source| Error::pull(&name, source))?);
         if said.elapsed() >= PACE {
-            log.write(format!("Pulling image {name}: {}\n", progress.text()).as_bytes())?;
+            say.send_replace(progress.text());
             said = Instant::now();
         }
     }
-    log.write(format!("Image {name} is here.\n").as_bytes())?;
     Ok(())
 }
 
