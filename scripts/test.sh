@@ -28,7 +28,7 @@ step() {
 # shellcheck disable=SC2317 # called by step
 run_tests() { cargo test --workspace --no-fail-fast 2>&1 | tee "$log"; }
 
-step 'Redis' "$here/ensure-packages.sh" redis-server openssl
+step 'Redis, a registry' "$here/ensure-packages.sh" redis-server openssl docker-registry
 step 'hosts' "$here/ensure-packages.sh" iproute2 iptables util-linux
 step 'Valkey' "$here/ensure-packages.sh" --backports valkey-server
 step 'Docker' "$here/ensure-docker.sh"

@@ -3,12 +3,11 @@
 //! It may be dropped at any moment, when the agent shuts down: everything it knows stands on the disk, and its job is its
 //! supervisor's.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::Timestamp;
-use atlas_core::agent::{Report, Work};
+use atlas_core::agent::{Exit, Report, Work};
 use atlas_core::time::Millis;
 use atlas_runtime::clock::Wall;
 use atlas_runtime::telemetry::TraceParent;
@@ -16,13 +15,13 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span};
 
-use super::kept::{self, Kept};
-use super::{ForJob, Handle, Wishes, exit};
+use super::kept::Kept;
+use super::{ForJob, Handle, Wishes, exit, left};
 use crate::executor::{Fate, Standing, Supervised};
 use crate::insist::Insist;
 use crate::logs::{self, LogState};
 use crate::node::Node;
-use crate::paths::{AttemptId, JobDir, LOG};
+use crate::paths::{AttemptId, JobDir};
 use crate::slot::Event;
 use crate::start::Running;
 use crate::supervisor::{ExitFile, StartedFile};
@@ -88,13 +87,13 @@ impl Attempt {
             }
             Origin::Found(State::Running { kept, running }) => {
                 let copier = self.copy_log();
-                self.grow_log(length(&self.dir));
+                self.grow_log(left::log_length(&self.dir));
                 self.watch(*running).await.then_some((kept, copier))
             }
             Origin::Found(State::Exited { kept }) => {
                 let copier = self.copy_log();
-                let exit = exit_file(&self.dir).await;
-                self.end_log(exit.map_or_else(|| length(&self.dir), |it| it.log_length));
+                let exit = left::exit_file(&self.dir).await;
+                self.end_log(exit.map_or_else(|| left::log_length(&self.dir), |it| it.log_length));
                 Some((kept, copier))
             }
             Origin::Found(State::Over) => None,
@@ -188,6 +187,12 @@ impl Attempt {
         };
         drop((lease, venv));
         let exited = matches!(report, Report::Exited(_) | Report::Lost { .. });
+        if let Report::Exited(Exit { started: Some(at), .. }) = report
+            && let Some(image) = left::image(&self.dir)
+        {
+            // It may have been over before anybody heard of its start; nothing is said twice.
+            self.driver.report(self.id, Report::Started { at, image: Some(image) }).await;
+        }
         self.driver.report(self.id, report).await;
         exited
     }
@@ -200,7 +205,7 @@ impl Attempt {
             tokio::select! {
                 event = supervised.next() => match event {
                     Event::Started(StartedFile { at_ms, .. }) => {
-                        let (at, image) = (Timestamp(at_ms), kept::image(&self.dir));
+                        let (at, image) = (Timestamp(at_ms), left::image(&self.dir));
                         self.driver.report(self.id, Report::Started { at, image }).await;
                     }
                     Event::LogGrew { length } => self.grow_log(length),
@@ -251,19 +256,19 @@ impl Attempt {
     async fn exited(&self, supervised: Supervised, file: ExitFile) -> Report {
         let out_of_memory = self.node.executor.ended(self.id, supervised, &file).await;
         self.end_log(file.log_length);
-        exit::report(&file, started(&self.dir).await, out_of_memory)
+        exit::report(&file, left::started(&self.dir).await, out_of_memory)
     }
 
     /// No process of it is left. If its supervisor finished its work before, that counts.
     async fn gone(&self, fate: Fate) -> Report {
-        if let Some(file) = exit_file(&self.dir).await {
+        if let Some(file) = left::exit_file(&self.dir).await {
             self.end_log(file.log_length);
-            return exit::report(&file, started(&self.dir).await, fate.out_of_memory);
+            return exit::report(&file, left::started(&self.dir).await, fate.out_of_memory);
         }
         if fate.out_of_memory {
-            let length = length(&self.dir);
+            let length = left::log_length(&self.dir);
             self.end_log(length);
-            let started = started(&self.dir).await;
+            let started = left::started(&self.dir).await;
             return exit::out_of_memory(&fate.message, Timestamp(Wall::now()), started, length);
         }
         let length = self.log.borrow().length;
@@ -363,11 +368,6 @@ async fn given_up(cancel: &CancellationToken) {
     tokio::time::sleep(GIVE_UP).await;
 }
 
-/// Bytes in the log of a job that an agent before this one started.
-fn length(dir: &JobDir) -> u64 {
-    dir.open(Path::new(LOG)).and_then(|log| log.metadata()).map_or(0, |it| it.len())
-}
-
 /// Passes on what was wished since.
 async fn follow(supervised: &mut Supervised, followed: &mut Wishes, wishes: Wishes) {
     if let (Some(Millis(grace)), true) = (wishes.stop, followed.stop != wishes.stop) {
@@ -377,20 +377,4 @@ async fn follow(supervised: &mut Supervised, followed: &mut Wishes, wishes: Wish
         supervised.kill().await;
     }
     *followed = wishes;
-}
-
-async fn exit_file(dir: &JobDir) -> Option<ExitFile> {
-    let control = dir.control();
-    blocking(move || ExitFile::read(&control).ok().flatten()).await.flatten()
-}
-
-async fn started(dir: &JobDir) -> Option<Timestamp> {
-    let control = dir.control();
-    let file = blocking(move || StartedFile::read(&control).ok().flatten()).await.flatten()?;
-    Some(Timestamp(file.at_ms))
-}
-
-/// `None` = the agent shuts down.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
 }

@@ -9,7 +9,7 @@ use atlas_core::agent::Report;
 use atlas_runtime::Chain;
 
 use super::attempt::State;
-use super::{Kept, exit, kept};
+use super::{Kept, exit, left};
 use crate::executor::Supervised;
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
@@ -76,7 +76,7 @@ async fn held(
     let started = StartedFile::read(&control).ok().flatten().map(|it| Timestamp(it.at_ms));
     let running = |supervised| {
         let report =
-            started.map_or(Report::Starting, |at| Report::Started { at, image: kept::image(dir) });
+            started.map_or(Report::Starting, |at| Report::Started { at, image: left::image(dir) });
         let venv = fs::read_link(dir.venv()).ok().map(|it| node.venvs.hold(it));
         let running = Running { supervised, lease: node.leases.adopt(&control), venv };
         (report, State::Running { kept: kept.clone(), running: Box::new(running) })

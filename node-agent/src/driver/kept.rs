@@ -10,8 +10,6 @@ use atlas_core::{Epoch, GpuId, JobSpec};
 use atlas_runtime::process::write_atomic;
 use serde::{Deserialize, Serialize};
 
-use crate::paths::JobDir;
-
 /// An assignment and the start of the machine that it was made in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -58,11 +56,6 @@ impl Kept {
             .map(Some)
             .map_err(|source| Error::Decode { path: path.to_owned(), source })
     }
-}
-
-/// The digest of the image that an attempt was started in, where it has one.
-pub fn image(dir: &JobDir) -> Option<String> {
-    fs::read_to_string(dir.image()).ok()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod attempt;
 mod exit;
 mod found;
 mod kept;
+mod left;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

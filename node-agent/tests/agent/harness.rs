@@ -605,7 +605,7 @@ fn bundle(files: &[(&str, &[u8])]) -> (Vec<u8>, Bundle) {
 }
 
 /// What the build left beside this test; it is linked apart from the tests, as a static program.
-fn supervisor() -> PathBuf {
+pub fn supervisor() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).expect("tests lie in <profile>/deps");
     let binary = profile.join("atlas-supervisor");

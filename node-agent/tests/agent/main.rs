@@ -7,6 +7,7 @@ mod harness;
 mod measure;
 mod process;
 mod proxy;
+mod registry;
 #[path = "../../src/small_disk.rs"]
 mod small_disk;
 mod wheel;
