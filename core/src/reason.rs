@@ -17,7 +17,7 @@ pub enum Reason {
     /// Set aside: it would fit only this node, which gets no jobs now.
     NodeUnavailable { node: NodeName, why: String },
     /// Set aside: no node that is known could ever run it, as it was submitted with `--wait-for-capacity` or a node came back smaller.
-    NoCapacity { demand: Demand, largest: String },
+    NoCapacity { needs: String, lack: String },
 }
 
 impl Reason {
@@ -39,8 +39,8 @@ impl fmt::Display for Reason {
             Self::NodeUnavailable { node, why } => {
                 write!(f, "set aside: fits only {node}, which {why}")
             }
-            Self::NoCapacity { demand, largest } => {
-                write!(f, "set aside: no node has {demand}; {largest}")
+            Self::NoCapacity { needs, lack } => {
+                write!(f, "set aside: no node has {needs}; {lack}")
             }
         }
     }

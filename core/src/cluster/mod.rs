@@ -237,9 +237,9 @@ pub enum Rejection {
     #[error("job {0} was submitted before with another content; submit with a new id")]
     SpecDiffers(JobId),
     #[error(
-        "no node could ever run this job: it needs {needs}; {largest}. Add such a node, or submit with --wait-for-capacity"
+        "no node could ever run this job: it needs {needs}; {lack}. Add such a node, or submit with --wait-for-capacity"
     )]
-    FitsNoNode { needs: String, largest: String },
+    FitsNoNode { needs: String, lack: String },
     #[error("job {job} is {} and cannot be stopped", status.word())]
     AlreadyEnded { job: JobId, status: Status },
     #[error("job {job} is {phase} and cannot be deleted")]

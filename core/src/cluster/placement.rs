@@ -9,14 +9,14 @@ use crate::job::{JobState, Placement};
 use crate::outcome::{Cause, Outcome};
 use crate::reason::Reason;
 use crate::record::{JobEvent, Record};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Volume};
 use crate::time::{Mono, Now};
 
 /// What is to be done about a waiting job.
 pub(crate) enum Verdict {
     Place(NodeName),
     Wait(Reason),
-    /// It fits no node that is known, not even the largest, and nobody said that it should wait.
+    /// It fits no node that is known, for this reason, and nobody said that it should wait.
     Impossible(String),
 }
 
@@ -33,9 +33,9 @@ impl Cluster {
                 Verdict::Impossible(_) if !self.node_removed => self.queue.set_aside(&class),
                 // The rest follows with the next input.
                 Verdict::Impossible(_) if ended == ENDED_PER_STEP => return,
-                Verdict::Impossible(largest) => {
+                Verdict::Impossible(lack) => {
                     ended += 1;
-                    let needs = format!("it needs {}; {largest}", needs(&class));
+                    let needs = format!("it needs {}; {lack}", needs(&class));
                     let why = self.jobs[&id].last_exclusion().unwrap_or(needs);
                     self.end_queued(now, id, Outcome::failed(Cause::Rejected, why), step);
                 }
@@ -98,11 +98,11 @@ impl Cluster {
             let why = node.absence(now);
             return Verdict::Wait(Reason::NodeUnavailable { node: name.clone(), why });
         }
-        let largest = self.largest();
+        let lack = self.lack(class);
         if class.wait_for_capacity {
-            return Verdict::Wait(Reason::NoCapacity { demand: class.demand, largest });
+            return Verdict::Wait(Reason::NoCapacity { needs: needs(class), lack });
         }
-        Verdict::Impossible(largest)
+        Verdict::Impossible(lack)
     }
 
     /// Refuses what no known node could ever run. While no node has ever joined, jobs wait.
@@ -111,7 +111,7 @@ impl Cluster {
         if self.nodes.is_empty() || spec.wait_for_capacity || self.could_run(&class) {
             return Ok(());
         }
-        Err(Rejection::FitsNoNode { needs: needs(&class), largest: self.largest() })
+        Err(Rejection::FitsNoNode { needs: needs(&class), lack: self.lack(&class) })
     }
 
     /// Whether some known node could run such a job when it is empty.
@@ -151,9 +151,9 @@ impl Cluster {
             Verdict::Wait(reason) => reason,
             // Placed or refused at the next look.
             Verdict::Place(node) => Reason::Busy { demand: class.demand, node },
-            Verdict::Impossible(largest) => {
-                let largest = job.last_exclusion().unwrap_or(largest);
-                Reason::NoCapacity { demand: class.demand, largest }
+            Verdict::Impossible(lack) => {
+                let lack = job.last_exclusion().unwrap_or(lack);
+                Reason::NoCapacity { needs: needs(&class), lack }
             }
         })
     }
@@ -167,6 +167,25 @@ impl Cluster {
     pub fn ahead_of(&self, id: JobId) -> Option<usize> {
         let job = self.jobs.get(&id)?;
         self.queue.contains(job.status.position).then(|| self.queue.ahead_of(job.status.position))
+    }
+
+    /// What no node has that such a job needs: the leave to mount its volumes, or the size.
+    fn lack(&self, class: &Class) -> String {
+        let bare = Class { volumes: Vec::new(), ..class.clone() };
+        let able: Vec<_> = self.nodes.values().map(|node| &node.record.spec).collect();
+        let able: Vec<_> = able.into_iter().filter(|it| bare.could_run_on(it)).collect();
+        if class.volumes.is_empty() || able.is_empty() {
+            return self.largest();
+        }
+        let allowed_nowhere =
+            |it: &&Volume| !able.iter().any(|node| node.allows(std::slice::from_ref(*it)));
+        match class.volumes.iter().find(allowed_nowhere) {
+            Some(volume) => format!(
+                "no node that is large enough allows volume {} (--allow-volume of its agent)",
+                volume_text(volume)
+            ),
+            None => "no node that is large enough allows all of its volumes".into(),
+        }
     }
 
     fn largest(&self) -> String {
@@ -220,10 +239,13 @@ impl Job {
 fn needs(class: &Class) -> String {
     let mut text = class.demand.to_string();
     for volume in &class.volumes {
-        let mode = if volume.read_only { ":ro" } else { "" };
-        text.push_str(&format!(", volume {}{mode}", volume.host));
+        text.push_str(&format!(", volume {}", volume_text(volume)));
     }
     text
+}
+
+fn volume_text(volume: &Volume) -> String {
+    format!("{}{}", volume.host, if volume.read_only { ":ro" } else { "" })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]

@@ -236,13 +236,15 @@ mod tests {
     #[test]
     fn a_bad_value_is_refused_with_the_name_of_its_flag() {
         type Change = fn(&mut Options);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 12] = [
             ("--executor", |it| it.executor = Some("podman".into())),
             ("--workers", |it| it.workers = Some(0)),
             ("--listen", |it| it.listen = Some("localhost".into())),
             ("--name", |it| it.name = Some("a/b".into())),
             ("--allow-volume", |it| it.allow_volume = Some(vec!["data".into()])),
+            ("--allow-volume", |it| it.allow_volume = Some(vec!["/data/../etc".into()])),
             ("--default-volume", |it| it.default_volume = Some(vec!["/a:b".into()])),
+            ("--default-volume", |it| it.default_volume = Some(vec!["/a/..:/b".into()])),
             ("--job-env", |it| it.job_env = Some(vec!["=x".into()])),
             ("--master", |it| it.master = Some("http://".into())),
             ("--registry-config", |it| it.registry_config = Some("/nowhere/config.json".into())),

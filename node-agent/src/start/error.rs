@@ -60,6 +60,8 @@ impl Error {
             Self::Volume(volumes::Error::Look { source, .. }) => {
                 (Cause::Rejected, is_of_the_node(source))
             }
+            // Every job of the node would meet it.
+            Self::Volume(volumes::Error::Default(_)) => (Cause::Internal, true),
             Self::Volume(_) => (Cause::Rejected, false),
             Self::Fetch(_) | Self::Bundle { .. } => (Cause::Bundle, true),
             Self::Unpack(error) => (Cause::Bundle, !error.is_of_the_bundle()),

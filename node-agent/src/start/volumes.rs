@@ -17,6 +17,8 @@ pub struct Mount {
 /// Why a volume is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("a default volume of this node cannot be mounted")]
+    Default(#[source] Box<Error>),
     #[error("volume {host}: there is no such path on this node; it is not created")]
     Missing { host: String },
     #[error("volume {host}: the path cannot be looked at")]
@@ -47,7 +49,8 @@ const TAKEN: [&str; 4] = ["/", "/job", "/atlas", "/tmp"];
 /// Checks the job's volumes and those that every job of the node gets. Blocks as long as the paths' file systems do.
 pub fn check(rules: &Rules<'_>, asked: &[Volume], default: &[Volume]) -> Result<Vec<Mount>, Error> {
     let asked = asked.iter().map(|volume| one(rules, volume, true));
-    let default = default.iter().map(|volume| one(rules, volume, false));
+    let of_node = |error| Error::Default(Box::new(error));
+    let default = default.iter().map(|volume| one(rules, volume, false).map_err(of_node));
     let mut mounts: Vec<Mount> = Vec::new();
     for mount in asked.chain(default) {
         let mount = mount?;
@@ -174,6 +177,15 @@ mod tests {
         };
         assert!(matches!(check(&rules, &[volume("/usr", "/x")], &[]), Err(Error::Moved { .. })));
         assert_eq!(check(&rules, &[], &[volume("/usr", "/usr")]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_the_node_adds_needs_no_leave_but_has_to_be_there() {
+        let rules = Rules { allowed: &[], ours: &[], executor: ExecutorKind::Docker };
+        let volume = |host: &str| Volume { host: host.into(), bind: "/x".into(), read_only: true };
+        assert_eq!(check(&rules, &[], &[volume("/usr")]).unwrap().len(), 1);
+        let missing = check(&rules, &[], &[volume("/no/where")]).unwrap_err();
+        assert!(matches!(missing, Error::Default(why) if matches!(*why, Error::Missing { .. })));
     }
 
     #[test]

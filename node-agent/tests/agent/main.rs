@@ -4,6 +4,7 @@
 mod docker;
 mod engine;
 mod harness;
+mod identity;
 mod measure;
 mod process;
 mod proxy;

@@ -8,6 +8,7 @@ use atlas_core::agent::{Assignment, Report};
 use atlas_core::node::ExecutorKind;
 use atlas_core::spec::Pull;
 use atlas_core::{Cause, JobId};
+use atlas_runtime::tasks::Tasks;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::copy_bidirectional;
@@ -58,7 +59,8 @@ impl Registry {
         let (open, is_open) = watch::channel(true);
         let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = door.local_addr().unwrap().to_string();
-        tokio::spawn(serve(door, address, is_open));
+        let tasks = Tasks::new();
+        tasks.spawn("door", serve(door, address, is_open, tasks.clone()));
         Self { folder, server, host, open }
     }
 
@@ -117,11 +119,11 @@ impl Drop for Registry {
 }
 
 /// Lets nobody through while the door is closed.
-async fn serve(door: TcpListener, registry: String, open: watch::Receiver<bool>) {
+async fn serve(door: TcpListener, registry: String, open: watch::Receiver<bool>, tasks: Tasks) {
     loop {
         let (mut client, _) = door.accept().await.unwrap();
         let (registry, mut open) = (registry.clone(), open.clone());
-        tokio::spawn(async move {
+        tasks.spawn("through", async move {
             if open.wait_for(|it| *it).await.is_ok()
                 && let Ok(mut server) = TcpStream::connect(registry).await
             {

@@ -304,6 +304,22 @@ fn a_volume_goes_only_where_its_prefix_is_allowed() {
 }
 
 #[test]
+fn a_job_whose_volumes_nobody_allows_hears_that_and_not_how_large_the_nodes_are() {
+    let script = "
+        join a volume=/scratch gpus=2
+        join b volume=/data
+        submit 1 volume=/home
+        submit 2 volume=/data gpus=1
+        submit 3 volume=/data volume=/scratch
+        submit 4 volume=/home wait
+        submit 5 volume=/data gpus=3
+        submit 6
+        jobs
+    ";
+    check(script, expect![[r#""#]]);
+}
+
+#[test]
 fn removing_the_only_node_that_could_run_a_job_ends_it_with_the_reason() {
     let script = "
         join a slots=1

@@ -179,23 +179,37 @@ fn a_taken_port_or_folder_names_who_holds_it() {
 }
 
 #[test]
-fn a_volume_that_may_not_be_ends_its_job_and_makes_no_folder() {
+fn a_volume_that_may_not_be_ends_its_process_and_makes_no_folder() {
+    refuses_volumes("process");
+}
+
+#[test]
+fn a_volume_that_may_not_be_ends_its_container_and_makes_no_folder() {
+    refuses_volumes("docker");
+}
+
+fn refuses_volumes(executor: &'static str) {
     let place = tempfile::tempdir().unwrap();
     let (allowed, missing) = (place.path().join("allowed"), place.path().join("allowed/missing"));
     fs::create_dir(&allowed).unwrap();
     symlink("/etc", allowed.join("out")).unwrap();
     let volumes = allowed.to_str().unwrap().to_owned();
-    let cluster = Cluster::start(Settings { volumes, ..Settings::default() });
-    let dir = cluster.project("volumes", &[("main.py", "")]);
+    let cluster = Cluster::start(Settings { executor, volumes, ..Settings::default() });
+    let read = "import os, sys; print(sorted(os.listdir(sys.argv[1])))";
+    let dir = cluster.project("volumes", &[("main.py", read)]);
     let out = allowed.join("out");
-    for (volume, words) in [
+    let mut refused = vec![
         (
             format!("{0}:{0}", missing.display()),
             "there is no such path on this node; it is not created",
         ),
         (format!("{0}:{0}", out.display()), "is not allowed on this node"),
-        (format!("{}:/data", allowed.display()), "without a container a path is where it is"),
-    ] {
+    ];
+    if executor == "process" {
+        let moved = format!("{}:/data", allowed.display());
+        refused.push((moved, "without a container a path is where it is"));
+    }
+    for (volume, words) in refused {
         let args = [
             "submit",
             "--quiet",
@@ -211,9 +225,16 @@ fn a_volume_that_may_not_be_ends_its_job_and_makes_no_folder() {
         assert!(job["detail"].as_str().unwrap().contains(words), "{words}: {job:#}");
         assert!(!missing.exists());
     }
+    // Nobody has to try what no node allows.
+    let elsewhere = format!("{0}:{0}", place.path().display());
+    let args = ["submit", "--volume", &elsewhere, "scheduler", dir.to_str().unwrap(), "main.py"];
+    let words = format!("no node that is large enough allows volume {}", place.path().display());
+    cluster.atlas(&args).exits(126).says(&words);
     let fine = format!("{0}:{0}", allowed.display());
-    let args = ["submit", "--volume", &fine, "scheduler", dir.to_str().unwrap(), "main.py"];
-    cluster.atlas(&args).exits(0);
+    let path = allowed.to_str().unwrap();
+    let args = ["submit", "--volume", &fine, "scheduler", dir.to_str().unwrap(), "main.py", path];
+    assert!(cluster.atlas(&args).exits(0).stdout.ends_with("['out']\n"));
+    assert_eq!(cluster.json(&["node", "list"])[0]["state"], "ready");
 }
 
 #[test]
