@@ -59,6 +59,9 @@ pub struct Options {
     /// Listen on addresses that other machines reach, although anyone there may then do anything
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_no_accounts: Option<bool>,
+    /// Lead once from a store that lost what nodes of the cluster have seen acknowledged
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub accept_older_store: Option<bool>,
     /// What to log, as in `debug` or `atlas_master=debug`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -84,6 +87,7 @@ pub struct Config {
     pub policy: Policy,
     pub token_file: PathBuf,
     pub max_bundle: u64,
+    pub accept_older_store: bool,
 }
 
 /// Below it a node would stop its jobs before anybody counts it as away, and an outage of seconds would end them: the grace of a
@@ -159,6 +163,7 @@ impl Config {
             shared: options.shared.as_deref().map_or_else(|| data.clone(), absolute),
             token_file: options.token_file.unwrap_or_else(|| data.join("join-token")),
             max_bundle: options.max_bundle.expect("it has a default").bytes(),
+            accept_older_store: options.accept_older_store.unwrap_or_default(),
             data,
         })
     }

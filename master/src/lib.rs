@@ -2,6 +2,7 @@
 //!
 //! Start at [`start::start`] for how the parts are put together, and at [`reactor::Reactor`] for the one task that owns the state.
 
+pub mod age;
 pub mod archive;
 mod belongs;
 pub mod bundles;

@@ -17,6 +17,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::age::{self, Age};
 use crate::archive::Archive;
 use crate::bundles::{self, Bundles};
 use crate::config::Config;
@@ -56,6 +57,8 @@ pub enum Error {
     #[error("could not open the bundles in {}", path.display())]
     Bundles { path: PathBuf, source: bundles::Error },
     #[error(transparent)]
+    Age(#[from] age::Error),
+    #[error(transparent)]
     Belongs(#[from] belongs::Error),
     #[error(transparent)]
     Share(#[from] share::Error),
@@ -84,6 +87,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let Some(store) = opened else { return Ok(()) };
     // Before the lead, which another cluster's master would lose.
     belongs::check(&config.data, store.cluster().await?)?;
+    Age::check(&config.data, config.accept_older_store)?;
     let lead = store.lead().await?;
     belongs::remember(&config.data, &lead.cluster)?;
     let snapshot = store.restore().await?;
@@ -132,6 +136,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         keys,
         share_mark: share::mark(&config.shared, &lead.cluster)?,
         cluster: lead.cluster,
+        age: Age::new(lead.mark, config.data.clone(), config.accept_older_store),
         max_bundle: config.max_bundle,
         storage: Storage::default(),
         tasks: tasks.clone(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use atlas_core::ClusterId;
+use atlas_core::{ClusterId, Epoch, Revision};
 use atlas_runtime::process::write_atomic;
 
 use crate::paths::Data;
@@ -63,6 +63,26 @@ pub fn cluster(data: &Data) -> Result<Option<ClusterId>, Error> {
         .map_err(|why: atlas_core::id::Invalid| Error::Cluster { path, why: why.to_string() })
 }
 
+/// The last commit of the cluster that this node heard of; no commit at all where nothing of it can be read.
+pub fn seen(data: &Data) -> (Epoch, Revision) {
+    let text = read(&data.seen()).ok().flatten().unwrap_or_default();
+    let numbers = text.trim().split_once(' ').and_then(|(epoch, revision)| {
+        Some((Epoch(epoch.parse().ok()?), Revision(revision.parse().ok()?)))
+    });
+    numbers.unwrap_or_default()
+}
+
+/// Remembers it. Not synced: what a machine's death takes away makes an older store harder to find out, and nothing else.
+pub fn see(data: &Data, epoch: Epoch, revision: Revision) -> Result<(), Error> {
+    let path = data.seen();
+    let text = format!("{epoch} {revision}\n");
+    write_atomic(&path, text.as_bytes(), 0o600, false).map_err(|source| Error::File {
+        what: "write",
+        path,
+        source,
+    })
+}
+
 /// Remembers the cluster for ever: from now on nothing of another one is obeyed.
 pub fn join(data: &Data, cluster: &ClusterId) -> Result<(), Error> {
     let path = data.cluster();
@@ -102,6 +122,11 @@ mod tests {
         assert_eq!(cluster(&data).unwrap(), None);
         join(&data, &"c-1".parse().unwrap()).unwrap();
         assert_eq!(cluster(&data).unwrap(), Some("c-1".parse().unwrap()));
+        assert_eq!(seen(&data), (Epoch(0), Revision(0)));
+        see(&data, Epoch(3), Revision(14)).unwrap();
+        assert_eq!(seen(&data), (Epoch(3), Revision(14)));
+        fs::write(data.seen(), "3").unwrap();
+        assert_eq!(seen(&data), (Epoch(0), Revision(0)));
         fs::write(data.cluster(), "a b\n").unwrap();
         assert!(cluster(&data).is_err());
     }

@@ -64,6 +64,11 @@ impl Data {
         self.0.join("cluster")
     }
 
+    /// The last commit of its cluster that this node heard of.
+    pub fn seen(&self) -> PathBuf {
+        self.0.join("seen")
+    }
+
     pub fn slots(&self) -> PathBuf {
         self.0.join("slots")
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas_core::cluster::{NodeView, Session, UNREACHABLE_AFTER};
-use atlas_proto::convert::gpu_view;
+use atlas_core::{Epoch, NodeName, Revision};
+use atlas_proto::convert::{gpu_view, parse};
 use atlas_proto::wire::{self, nodes_server};
 use atlas_proto::{CHUNK, JOIN_TOKEN_HEADER};
 use atlas_runtime::clock::Wall;
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::session;
 use super::status::status;
 use crate::service::{Error, Service};
+use crate::store::Mark;
 
 /// What a machine must show to be a node of this cluster.
 #[derive(Clone)]
@@ -73,8 +75,19 @@ impl nodes_server::Nodes for Nodes {
         request: Request<wire::Greeting>,
     ) -> Result<Response<wire::MasterFacts>, Status> {
         self.admit(&request)?;
-        let wire::Greeting { version, cluster_id } = request.into_inner();
+        let wire::Greeting { version, cluster_id, name, seen_epoch, seen_revision } =
+            request.into_inner();
         session::admit(&self.service, &cluster_id, &version)?;
+        let seen = Mark { epoch: Epoch(seen_epoch), revision: Revision(seen_revision) };
+        let name: NodeName = parse("name", &name).map_err(|it| session::invalid(&it))?;
+        if let Err(error) = self.service.age.compare(&name, seen, self.service.reactor.kept()) {
+            let text = error.to_string();
+            // A master that must not lead ends.
+            self.service
+                .tasks
+                .spawn_essential("age of the store", async move { Err::<(), _>(error) });
+            return Err(Status::failed_precondition(text));
+        }
         Ok(Response::new(wire::MasterFacts {
             cluster_id: self.service.cluster.to_string(),
             version: crate::VERSION.into(),

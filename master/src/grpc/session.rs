@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_core::NodeName;
 use atlas_core::agent::Assignment;
 use atlas_core::cluster::{Held, Input, Session};
 use atlas_core::node::{NodeSpec, Troubles};
+use atlas_core::{NodeName, Revision};
 use atlas_proto::convert::master;
 use atlas_proto::list::{Gathering, pieces};
 use atlas_proto::wire::{self, master_message, node_message::Message};
@@ -49,10 +49,13 @@ pub async fn open(
     tracing::info!(node.name = %name, "node {name} joined");
     let (to, down) = mpsc::channel(16);
     let keys = service.keys.clone();
+    let reactor = service.reactor.clone();
     service.tasks.spawn("session-down", async move {
         while let Some(what) = from_reactor.recv().await {
             let sent = match what {
-                Down::Welcome(facts, list) => welcome(facts, list, &keys, &to).await,
+                Down::Welcome(facts, list) => {
+                    welcome(facts, reactor.kept(), list, &keys, &to).await
+                }
                 Down::Message(message) => to.send(Ok(master(*message))).await,
             };
             if sent.is_err() {
@@ -91,13 +94,19 @@ async fn held(up: &mut Streaming<wire::NodeMessage>) -> Result<Vec<Held>, Status
 /// Everything that the node should hold, no faster than it is taken.
 async fn welcome(
     facts: WelcomeFacts,
+    kept: Revision,
     list: Vec<Assignment>,
     keys: &Keys,
     to: &Sender,
 ) -> Result<(), mpsc::error::SendError<Result<wire::MasterMessage, Status>>> {
     let WelcomeFacts { cluster, epoch, lease_ms, heartbeat_ms } = facts;
-    let welcome =
-        wire::Welcome { cluster_id: cluster.to_string(), epoch: epoch.0, lease_ms, heartbeat_ms };
+    let welcome = wire::Welcome {
+        cluster_id: cluster.to_string(),
+        epoch: epoch.0,
+        lease_ms,
+        heartbeat_ms,
+        revision: kept.0,
+    };
     to.send(Ok(master(master_message::Message::Welcome(welcome)))).await?;
     for (assignments, last) in pieces(list.into_iter().map(|it| keys.assignment(&it))) {
         let piece = wire::AssignmentList { assignments, last };
@@ -106,7 +115,7 @@ async fn welcome(
     Ok(())
 }
 
-fn invalid(why: &atlas_proto::Invalid) -> Status {
+pub(super) fn invalid(why: &atlas_proto::Invalid) -> Status {
     Status::invalid_argument(why.to_string())
 }
 
@@ -145,7 +154,11 @@ async fn handle(
     match message {
         Message::Heartbeat(wire::Heartbeat { number }) => {
             service.reactor.heartbeat(name.clone(), session).await?;
-            let ack = wire::HeartbeatAck { number, wall_ms: Wall::now() };
+            let ack = wire::HeartbeatAck {
+                number,
+                wall_ms: Wall::now(),
+                revision: service.reactor.kept().0,
+            };
             let ack = master_message::Message::Heartbeat(ack);
             // Cut or not: the next turn of the session sees it.
             link.send(Down::Message(Box::new(ack)));

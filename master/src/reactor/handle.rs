@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use atlas_core::cluster::{Held, Input, NodeView, Rejection, Session};
 use atlas_core::node::{NodeSpec, Troubles};
-use atlas_core::{JobId, JobSpec, NodeName, Reason, Record};
+use atlas_core::{JobId, JobSpec, NodeName, Reason, Record, Revision};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::links::Link;
@@ -19,6 +19,7 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     beats: mpsc::Sender<Beat>,
     refusing: watch::Receiver<Option<String>>,
+    kept: watch::Receiver<Revision>,
 }
 
 pub(super) enum Request {
@@ -83,8 +84,9 @@ impl Handle {
         requests: mpsc::Sender<Request>,
         beats: mpsc::Sender<Beat>,
         refusing: watch::Receiver<Option<String>>,
+        kept: watch::Receiver<Revision>,
     ) -> Self {
-        Self { requests, beats, refusing }
+        Self { requests, beats, refusing, kept }
     }
 
     /// What a user asks for: answered with its records once they are kept; refused while the store refuses.
@@ -171,6 +173,11 @@ impl Handle {
     /// Refuses a job that no known node could ever run, before anybody goes to any trouble for it.
     pub async fn could_run(&self, spec: Arc<JobSpec>) -> Result<(), Error> {
         Ok(self.ask(|to| Ask::CouldRun { spec, to }).await??)
+    }
+
+    /// The last commit that is kept for certain.
+    pub fn kept(&self) -> Revision {
+        *self.kept.borrow()
     }
 
     /// Why nothing can be changed at the moment.

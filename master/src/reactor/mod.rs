@@ -67,6 +67,7 @@ pub struct Reactor {
     requests: mpsc::Receiver<Request>,
     beats: mpsc::Receiver<Beat>,
     refusing: watch::Sender<Option<String>>,
+    kept: watch::Sender<Revision>,
     /// A commit that has to know all that lives, and how it asks.
     asked: mpsc::Receiver<oneshot::Sender<commit::Held>>,
     ask: commit::Ask,
@@ -100,6 +101,7 @@ impl Reactor {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (beat_sender, beats) = mpsc::channel(REQUESTS);
         let (refusing, is_refusing) = watch::channel(None);
+        let (kept, is_kept) = watch::channel(mark.revision);
         let (ask, asked) = mpsc::channel(1);
         let gathering = Pending { effects, ..Pending::default() };
         let (epoch, revision) = (mark.epoch, mark.revision);
@@ -116,11 +118,12 @@ impl Reactor {
             requests,
             beats,
             refusing,
+            kept,
             asked,
             ask,
             tasks,
         };
-        (reactor, Handle::new(sender, beat_sender, is_refusing))
+        (reactor, Handle::new(sender, beat_sender, is_refusing, is_kept))
     }
 
     /// Runs until it is closed, or another master leads.
@@ -186,6 +189,7 @@ impl Reactor {
     fn landed(&mut self, landed: (Result<(), CommitError>, Pending)) -> Result<(), CommitError> {
         let (result, pending) = landed;
         result?;
+        self.kept.send_replace(self.revision);
         self.perform(pending);
         Ok(())
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use atlas_core::{ClusterId, JobId, JobStatus};
 use atlas_runtime::tasks::Tasks;
 
+use crate::age::Age;
 use crate::archive::Archive;
 use crate::bundles::Bundles;
 use crate::edge::keys::Keys;
@@ -50,6 +51,7 @@ pub struct Service {
     /// What a node finds in the shared storage, if it is ours.
     pub share_mark: String,
     pub cluster: ClusterId,
+    pub age: Age,
     pub max_bundle: u64,
     /// Whose turn it is to touch the shared storage.
     pub storage: Storage,

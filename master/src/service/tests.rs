@@ -126,6 +126,7 @@ impl World {
             keys,
             share_mark: String::new(),
             cluster: lead.cluster,
+            age: Age::new(lead.mark, dir.path().to_owned(), false),
             max_bundle: 1 << 20,
             storage: Storage::default(),
             tasks: tasks.clone(),

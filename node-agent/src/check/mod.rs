@@ -12,7 +12,7 @@ use crate::identity::{self, Identity};
 use crate::master::{self, Token};
 use crate::options::{JobUser, Settings};
 use crate::paths::{Data, Shared};
-use crate::session::{Greeted, greet};
+use crate::session::{Greeted, Known, greet};
 
 pub use print::{Output, print};
 
@@ -84,7 +84,9 @@ async fn master(settings: &Settings) -> (Finding, Option<Greeted>) {
             return failed(Chain(&error).to_string());
         }
     };
-    match greet(&mut client, &settings.master, &token, cluster.as_ref()).await {
+    // A look changes nothing: what was heard of is said by the agent.
+    let known = Known { name: &settings.name, cluster: cluster.as_ref(), seen: Default::default() };
+    match greet(&mut client, &settings.master, &token, known).await {
         Ok(greeted) => {
             let detail = format!(
                 "{} answers, takes the token and is version {}; cluster {}",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas_core::ClusterId;
+use atlas_core::{ClusterId, Epoch, NodeName, Revision};
 use atlas_proto::convert::MasterFacts;
 use atlas_proto::wire;
 use atlas_proto::wire::nodes_client::NodesClient;
@@ -23,17 +23,31 @@ pub struct Greeted {
     pub ahead: i64,
 }
 
+/// What a node says of itself and of the past.
+pub struct Known<'a> {
+    pub name: &'a NodeName,
+    pub cluster: Option<&'a ClusterId>,
+    /// The last commit that it heard of.
+    pub seen: (Epoch, Revision),
+}
+
 /// Hears whom this node is about to join, and whether it may.
 pub async fn greet(
     client: &mut NodesClient<Channel>,
     master: &Uri,
     token: &Token,
-    cluster: Option<&ClusterId>,
+    known: Known<'_>,
 ) -> Result<Greeted, Error> {
-    let cluster_id = cluster.map(ToString::to_string).unwrap_or_default();
-    let version = env!("CARGO_PKG_VERSION").into();
+    let Known { name, cluster, seen } = known;
+    let greeting = wire::Greeting {
+        version: env!("CARGO_PKG_VERSION").into(),
+        cluster_id: cluster.map(ToString::to_string).unwrap_or_default(),
+        name: name.to_string(),
+        seen_epoch: seen.0.0,
+        seen_revision: seen.1.0,
+    };
     let sent = Wall::now();
-    let reply = client.greet(token.with(wire::Greeting { version, cluster_id }));
+    let reply = client.greet(token.with(greeting));
     let reply = tokio::time::timeout(PATIENCE, reply).await.map_err(|_| Error::Silent(PATIENCE))?;
     let facts = reply.map_err(|source| match source.code() {
         Code::Unimplemented => Error::OtherMaster { master: master.clone() },

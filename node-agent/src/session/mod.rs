@@ -25,7 +25,7 @@ use crate::leases::{Deadline, Leases};
 use crate::master::Token;
 use crate::paths::Data;
 
-pub use greet::{Greeted, greet};
+pub use greet::{Greeted, Known, greet};
 
 /// Waits between attempts to reach the master.
 const RETRY: Policy =

@@ -6,12 +6,13 @@ use atlas_core::agent::{Input, LeaseClock};
 use atlas_core::cluster::Held;
 use atlas_core::node::{Condition, Troubles};
 use atlas_core::time::Millis;
-use atlas_core::{Attempt, ClusterId, Epoch};
+use atlas_core::{Attempt, ClusterId, Epoch, Revision};
 use atlas_proto::Invalid;
 use atlas_proto::convert::{Assigned, MasterFacts, parse, required};
 use atlas_proto::list::{Gathering, pieces};
 use atlas_proto::wire::nodes_client::NodesClient;
 use atlas_proto::wire::{self, master_message, node_message};
+use atlas_runtime::Chain;
 use atlas_runtime::clock::Wall;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -40,6 +41,8 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 pub(super) struct Stream {
     up: Up,
     down: Streaming<wire::MasterMessage>,
+    /// Of the master, and its last commit that this node heard of.
+    heard: (Epoch, Revision),
     /// Heartbeats are numbered within a session.
     beats: u64,
     /// By the wall clock, when the last of them was sent.
@@ -74,7 +77,8 @@ impl Stream {
             .await
             .map_err(|_| Error::Silent(patience))?
             .map_err(|source| Error::Refused { master: master(), source })?;
-        Ok(Self { up, down: reply.into_inner(), beats: 0, beat_at: 0, troubles })
+        let heard = Default::default();
+        Ok(Self { up, down: reply.into_inner(), heard, beats: 0, beat_at: 0, troubles })
     }
 
     /// Listens and sends heartbeats until the stream ends; returns why it did.
@@ -133,7 +137,7 @@ impl Stream {
         let master_message::Message::Welcome(welcome) = first else {
             return Err(Error::OutOfOrder { what: "another message", instead: "a welcome" });
         };
-        let wire::Welcome { cluster_id, epoch, lease_ms, heartbeat_ms } = welcome;
+        let wire::Welcome { cluster_id, epoch, lease_ms, heartbeat_ms, revision } = welcome;
         admit(session, parse("cluster_id", &cluster_id).map_err(Error::Invalid)?)?;
         let list = self.list(session).await?;
         // What is started now must begin with the new lease; what the list does not name must not get it. Only then it is written
@@ -142,6 +146,7 @@ impl Stream {
         session.leases.announce(deadline(clock));
         session.driver.assignments(Epoch(epoch), list).await.ok_or(Error::Shutdown)??;
         session.publish(clock).await;
+        self.heard_of(session, Epoch(epoch), revision).await;
         Ok(Duration::from_millis(heartbeat_ms.clamp(100, 60_000)))
     }
 
@@ -184,12 +189,17 @@ impl Stream {
             master_message::Message::Welcome(_) | master_message::Message::Assignments(_) => {
                 return Err(Error::OutOfOrder { what: "a second welcome", instead: "an order" });
             }
-            master_message::Message::Heartbeat(wire::HeartbeatAck { number, wall_ms }) => {
+            master_message::Message::Heartbeat(wire::HeartbeatAck {
+                number,
+                wall_ms,
+                revision,
+            }) => {
                 clock.answered(number);
                 if number == self.beats {
                     compare_clocks(session, self.beat_at, wall_ms);
                 }
                 session.publish(clock).await;
+                self.heard_of(session, self.heard.0, revision).await;
                 return Ok(());
             }
             master_message::Message::Grant(wire::Grant { span_ms }) => {
@@ -206,6 +216,20 @@ impl Stream {
         session.driver.obey(input).await.ok_or(Error::Shutdown)
     }
 
+    /// Writes down which commit this is, so that no master takes an older store for the present one.
+    async fn heard_of(&mut self, session: &Session, epoch: Epoch, revision: u64) {
+        let heard = (epoch, Revision(revision));
+        if self.heard == heard {
+            return;
+        }
+        self.heard = heard;
+        let data = session.data.clone();
+        let written = tokio::task::spawn_blocking(move || identity::see(&data, heard.0, heard.1));
+        if let Ok(Err(error)) = written.await {
+            tracing::warn!("{}", Chain(&error));
+        }
+    }
+
     fn beat(&mut self, clock: &mut LeaseClock) -> Result<(), Error> {
         self.beats += 1;
         clock.sent(self.beats, now());
@@ -220,8 +244,12 @@ impl Stream {
 
 /// Hears whom this node is about to join, and looks at its own share and clock by that before it does.
 async fn prepare(session: &Session, client: &mut NodesClient<Channel>) -> Result<(), Error> {
-    let cluster = session.cluster.as_ref();
-    let greeted = greet::greet(client, &session.master, &session.token, cluster).await?;
+    let known = greet::Known {
+        name: &session.node.name,
+        cluster: session.cluster.as_ref(),
+        seen: identity::seen(&session.data),
+    };
+    let greeted = greet::greet(client, &session.master, &session.token, known).await?;
     session.conditions.set(Condition::Clock, clock::trouble(greeted.ahead));
     if let Some(share) = &session.share {
         let MasterFacts { cluster, share_mark: mark, .. } = greeted.facts;

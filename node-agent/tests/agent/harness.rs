@@ -226,6 +226,7 @@ impl Master {
                 let join = state.joining.take().expect("a list follows a join");
                 state.joins.push(Joined { join, held: held.clone() });
                 let mut replies = vec![master_message::Message::Welcome(wire::Welcome {
+                    revision: 0,
                     cluster_id: state.cluster.clone(),
                     epoch: 1,
                     lease_ms: state.lease_ms,
@@ -244,6 +245,7 @@ impl Master {
             }
             node_message::Message::Heartbeat(wire::Heartbeat { number }) if state.answers => {
                 vec![master_message::Message::Heartbeat(wire::HeartbeatAck {
+                    revision: 0,
                     number,
                     wall_ms: atlas_runtime::clock::Wall::now(),
                 })]

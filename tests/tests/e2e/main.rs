@@ -16,6 +16,7 @@ mod lost_replies;
 mod many_held;
 mod migrate;
 mod nodes;
+mod older_store;
 mod redis;
 mod rpc;
 mod secrets;
