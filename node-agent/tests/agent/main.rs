@@ -11,4 +11,5 @@ mod proxy;
 mod registry;
 #[path = "../../src/small_disk.rs"]
 mod small_disk;
+mod volumes;
 mod wheel;
