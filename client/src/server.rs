@@ -74,15 +74,17 @@ impl Start {
                 ));
             }
         }
+        let workers = workers(self.enable_gpu, variable("NUM_WORKERS").as_deref())?;
         Ok(Settings {
             data: self.data.unwrap_or_else(up::default_data),
-            workers: workers(self.enable_gpu, variable("NUM_WORKERS").as_deref())?,
+            workers,
             executor: None,
             stop_jobs: false,
             http: self.dashboard_port,
             grpc: Listen::local(5558),
             node: Listen::local(5000),
-            job_user: up::job_user(say),
+            // Without workers no job runs here.
+            job_user: workers.and_then(|_| up::job_user(say)),
             insecure_no_accounts: false,
         })
     }

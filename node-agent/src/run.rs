@@ -152,7 +152,9 @@ async fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<S
     watch("disk-condition", Box::pin(disk::watch(data, least, conditions.clone())));
     let (docker, attended) = (node.clone(), conditions.clone());
     let mut changes = conditions.subscribe();
-    conditions.set(Condition::Docker, (!node.executor.answers()).then(|| NOT_ASKED.to_owned()));
+    if !node.executor.answers() {
+        conditions.unknown(Condition::Docker, NOT_ASKED);
+    }
     watch("executor-condition", Box::pin(async move { docker.executor.attend(&attended).await }));
     // What it says first decides whether this node joins with a trouble.
     let said = changes.wait_for(|it| it.reason(Condition::Docker) != Some(NOT_ASKED));

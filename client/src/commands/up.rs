@@ -68,7 +68,8 @@ impl Args {
             http: self.http,
             grpc: self.grpc,
             node: self.node,
-            job_user: self.job_user.or_else(|| up::job_user(say)),
+            // Without workers no job runs here.
+            job_user: self.job_user.or_else(|| workers.and_then(|_| up::job_user(say))),
             insecure_no_accounts: self.insecure_no_accounts,
         }
     }

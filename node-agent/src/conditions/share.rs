@@ -58,8 +58,6 @@ pub enum Problem {
     Write { path: PathBuf, source: io::Error },
     #[error("{} has not answered for {} s: is its file server away?", path.display(), PATIENCE.as_secs())]
     Hangs { path: PathBuf },
-    #[error("the master has not said yet what is in it")]
-    NotTold,
 }
 
 /// Whom a storage lets give files away.
@@ -158,7 +156,7 @@ pub struct Share {
 impl Share {
     /// The handle, and the watcher that works until it is dropped.
     pub fn watch(place: Place, conditions: Conditions) -> (Self, impl Future<Output = ()>) {
-        conditions.set(Condition::Share, Some(Problem::NotTold.to_string()));
+        conditions.unknown(Condition::Share, "the master has not said yet what is in --shared");
         let (expected, told) = watch::channel(None);
         let (done, looked) = watch::channel(None);
         (Self { expected, looked }, keep_looking(place, told, done, conditions))
@@ -223,6 +221,8 @@ async fn keep_looking(
 
 #[cfg(test)]
 mod tests {
+    use atlas_core::node::Troubles;
+
     use super::*;
 
     fn place(root: &Path) -> Place {
@@ -260,6 +260,31 @@ mod tests {
         assert_eq!(look(&place(&root), &expected()).unwrap(), Rights::Full);
         let left: Vec<_> = fs::read_dir(root.join("jobs")).unwrap().collect();
         assert!(left.is_empty(), "the probe is left: {left:?}");
+    }
+
+    /// A pipe that nobody writes to keeps whoever opens it, as a file server does that is away.
+    #[tokio::test]
+    async fn a_share_that_does_not_answer_is_trouble_and_no_more_than_one_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let marks = folder.path().join(SHARE_MARKS);
+        fs::create_dir(&marks).unwrap();
+        let pipe = marks.join("m");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        let conditions = Conditions::default();
+        let (share, watcher) = Share::watch(place(folder.path()), conditions.clone());
+        let told = async {
+            share.expect(expected()).await;
+            let mut seen = conditions.subscribe();
+            let hangs = |it: &Troubles| it.to_string().contains("has not answered for 10 s");
+            seen.wait_for(hangs).await.unwrap();
+            let answer = tokio::task::spawn_blocking(move || fs::write(pipe, "c-1"));
+            answer.await.unwrap().unwrap();
+            seen.wait_for(Troubles::is_empty).await.unwrap();
+        };
+        tokio::select! {
+            () = watcher => panic!("the watcher ended"),
+            () = told => {}
+        }
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use atlas_proto::JOIN_TOKEN_HEADER;
 use atlas_proto::convert::Entrusted;
 use atlas_proto::wire::nodes_server::{Nodes, NodesServer};
 use atlas_proto::wire::{self, master_message, node_message};
+use atlas_runtime::clock::Wall;
 use atlas_runtime::config::Secret;
 use atlas_runtime::tasks::Tasks;
 use rustix::process::{Signal, kill_process};
@@ -51,6 +52,8 @@ struct State {
     reports: Vec<Held>,
     /// What the node last found wrong with itself.
     troubles: Troubles,
+    /// How far the master's clock is ahead of this machine's.
+    ahead_ms: u64,
     down: Option<mpsc::Sender<Result<wire::MasterMessage, Status>>>,
 }
 
@@ -76,6 +79,7 @@ impl Master {
                 joins: Vec::new(),
                 reports: Vec::new(),
                 troubles: Troubles::default(),
+                ahead_ms: 0,
                 down: None,
             })),
             changed: watch::Sender::new(0),
@@ -124,6 +128,11 @@ impl Master {
         let down = self.state.lock().unwrap().down.clone();
         let stop = wire::StopAttempt { job: job.to_string(), attempt: 1, grace_ms };
         send(down, master_message::Message::Stop(stop)).await;
+    }
+
+    /// From now on its clock is ahead of this machine's.
+    pub fn clock_ahead(&self, by: Duration) {
+        self.state.lock().unwrap().ahead_ms = u64::try_from(by.as_millis()).unwrap();
     }
 
     /// Waits until a node has asked so often whom it is about to join.
@@ -247,7 +256,7 @@ impl Master {
                 vec![master_message::Message::Heartbeat(wire::HeartbeatAck {
                     revision: 0,
                     number,
-                    wall_ms: atlas_runtime::clock::Wall::now(),
+                    wall_ms: Wall::now() + state.ahead_ms,
                 })]
             }
             node_message::Message::Heartbeat(_) => Vec::new(),
@@ -318,12 +327,12 @@ impl Nodes for Master {
         }
         let mut state = self.state.lock().unwrap();
         state.greeted += 1;
-        let cluster_id = state.cluster.clone();
+        let (cluster_id, ahead_ms) = (state.cluster.clone(), state.ahead_ms);
         drop(state);
         self.tick();
         let version = env!("CARGO_PKG_VERSION").into();
         let share_mark = "mark".into();
-        let wall_ms = atlas_runtime::clock::Wall::now();
+        let wall_ms = Wall::now() + ahead_ms;
         Ok(Response::new(wire::MasterFacts { cluster_id, version, share_mark, wall_ms }))
     }
 

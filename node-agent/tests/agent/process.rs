@@ -1,10 +1,11 @@
 //! Jobs of the process executor, from their assignment to their release.
 
 use std::fs;
+use std::time::Duration;
 
 use atlas_core::Cause;
 use atlas_core::agent::{ExitKind, Report};
-use atlas_core::node::ExecutorKind;
+use atlas_core::node::{Condition, ExecutorKind};
 
 use rustix::process::Signal;
 
@@ -84,6 +85,18 @@ async fn a_job_that_ends_while_no_agent_watches_is_told_when_one_starts() {
     assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(5));
     node.master.archived(job).await;
     assert_eq!(node.said(job), "end\n");
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_wrong_says_so_until_it_is_right() {
+    let node = Node::start_process().await;
+    // The share of this cluster was never marked by its master.
+    node.master.troubled(&[Condition::Share]).await;
+    node.master.clock_ahead(Duration::from_secs(90));
+    let troubles = node.master.troubled(&[Condition::Share, Condition::Clock]).await;
+    assert!(troubles.reason(Condition::Clock).unwrap().contains("behind the master's"));
+    node.master.clock_ahead(Duration::ZERO);
+    node.master.troubled(&[Condition::Share]).await;
 }
 
 #[tokio::test]
