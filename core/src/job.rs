@@ -23,7 +23,20 @@ pub struct JobStatus {
     /// Of every secret that the spec names, until the job ends.
     #[serde(default, skip_serializing_if = "Sealed::is_empty")]
     pub sealed: Sealed,
+    /// Who had the attempts that were given up, the last [`PAST`] of them: what they still have to say of them is theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
     pub state: JobState,
+}
+
+/// Attempts whose nodes are remembered; a job has few, but for one that is tried on every node of a large cluster.
+pub const PAST: usize = 16;
+
+/// An attempt that was given up, and its node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    pub attempt: Attempt,
+    pub node: NodeName,
 }
 
 fn is_zero(value: &u32) -> bool {
@@ -146,6 +159,26 @@ impl JobStatus {
     pub fn end(&mut self, state: JobState) {
         self.sealed = Sealed::default();
         self.state = state;
+    }
+
+    /// Remembers who had the attempt that is given up now.
+    pub(crate) fn give_up(&mut self, placement: &Placement) {
+        if self.past.len() == PAST {
+            self.past.remove(0);
+        }
+        let Placement { node, attempt, .. } = placement;
+        self.past.push(Past { attempt: *attempt, node: node.clone() });
+    }
+
+    /// Whether this node has this attempt or had it.
+    pub fn had(&self, attempt: Attempt, node: &NodeName) -> bool {
+        let now = self.state.placement().map(|it| (it.attempt, &it.node));
+        let done = match &self.state {
+            JobState::Done { node, .. } => node.as_ref().map(|it| (self.attempt, it)),
+            _ => None,
+        };
+        let past = self.past.iter().map(|it| (it.attempt, &it.node));
+        past.chain(now).chain(done).any(|it| it == (attempt, node))
     }
 
     pub fn status(&self) -> Status {

@@ -198,6 +198,7 @@ fn status(number: u64, state: JobState) -> JobStatus {
         attempt: Attempt(1),
         lost: 0,
         image: None,
+        past: Vec::new(),
         sealed: Sealed::default(),
         state,
     }

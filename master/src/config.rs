@@ -56,6 +56,9 @@ pub struct Options {
     /// The largest compressed bundle that is taken [default: 20GB]
     #[arg(long, value_name = "SIZE")]
     pub max_bundle: Option<Size>,
+    /// The most that a node without the shared storage may send of one job's outputs, and of its checkpoints [default: 1TB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_output: Option<Size>,
     /// Listen on addresses that other machines reach, although anyone there may then do anything
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_no_accounts: Option<bool>,
@@ -88,6 +91,7 @@ pub struct Config {
     pub token_file: PathBuf,
     pub max_bundle: u64,
     pub accept_older_store: bool,
+    pub max_output: u64,
 }
 
 /// Below it a node would stop its jobs before anybody counts it as away, and an outage of seconds would end them: the grace of a
@@ -116,6 +120,7 @@ impl Options {
             grpc: Some("127.0.0.1:5558".into()),
             lease: Some("5m".parse().expect("it is a duration")),
             max_bundle: Some("20GB".parse().expect("it is a size")),
+            max_output: Some("1TB".parse().expect("it is a size")),
             insecure_no_accounts: Some(false),
             log_format: Some(LogFormat::Auto),
             ..Self::default()
@@ -164,6 +169,7 @@ impl Config {
             token_file: options.token_file.unwrap_or_else(|| data.join("join-token")),
             max_bundle: options.max_bundle.expect("it has a default").bytes(),
             accept_older_store: options.accept_older_store.unwrap_or_default(),
+            max_output: options.max_output.expect("it has a default").bytes(),
             data,
         })
     }

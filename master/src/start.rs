@@ -138,6 +138,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         cluster: lead.cluster,
         age: Age::new(lead.mark, config.data.clone(), config.accept_older_store),
         max_bundle: config.max_bundle,
+        max_output: config.max_output,
         storage: Storage::default(),
         tasks: tasks.clone(),
     });

@@ -46,8 +46,12 @@ pub struct Storage {
     pub uploads: Turns,
     /// Uploads being verified: each holds a core and some megabytes.
     pub verifications: Turns,
-    /// Bundles on their way to nodes.
+    /// Pieces of bundles and checkpoints on their way to nodes; nobody keeps a turn between two pieces.
     pub fetches: Turns,
+    /// Pieces of logs from nodes.
+    pub appends: Turns,
+    /// Pieces of files from nodes.
+    pub shipments: Turns,
     pub sweeps: Turns,
 }
 
@@ -61,7 +65,9 @@ impl Default for Storage {
             bundles: Turns::new(32),
             uploads: Turns::new(32),
             verifications: Turns::new(4),
-            fetches: Turns::new(64),
+            fetches: Turns::new(32),
+            appends: Turns::new(32),
+            shipments: Turns::new(32),
             sweeps: Turns::new(1),
         }
     }

@@ -6,7 +6,6 @@ mod check;
 pub mod cli;
 mod conditions;
 mod driver;
-mod durable;
 mod executor;
 mod identity;
 mod insist;
@@ -27,6 +26,7 @@ pub mod slot;
 mod small_disk;
 mod spare;
 mod start;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trash;

@@ -48,13 +48,18 @@ impl Token {
 
 /// A connection of its own to the master's node service.
 pub async fn connect(master: &Uri) -> Result<NodesClient<Channel>, Error> {
-    let endpoint = Endpoint::from(master.clone())
+    let channel = endpoint(master).connect().await?;
+    Ok(NodesClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
+}
+
+/// How every connection there is made.
+pub fn endpoint(master: &Uri) -> Endpoint {
+    Endpoint::from(master.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(40))
-        .keep_alive_while_idle(true);
-    Ok(NodesClient::new(endpoint.connect().await?).max_decoding_message_size(MAX_MESSAGE))
+        .keep_alive_while_idle(true)
 }
 
 /// This machine's address on the way to the master; nothing is sent.

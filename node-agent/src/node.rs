@@ -8,9 +8,10 @@ use crate::executor::Executor;
 use crate::identity::Identity;
 use crate::leases::Leases;
 use crate::options::Settings;
-use crate::paths::{Data, Shared};
+use crate::paths::Data;
 use crate::spare::Spares;
 use crate::start::Bundles;
+use crate::storage::Storage;
 use crate::venv::Venvs;
 
 /// A node's settings, folders and means.
@@ -18,7 +19,7 @@ pub struct Node {
     pub settings: Settings,
     pub identity: Identity,
     pub data: Data,
-    pub shared: Option<Shared>,
+    pub storage: Storage,
     pub executor: Executor,
     pub bundles: Bundles,
     pub venvs: Venvs,

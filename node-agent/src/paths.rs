@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use atlas_core::{Attempt, BundleId, JobId};
-
-use crate::unpack;
+use atlas_runtime::storage;
 
 /// A job's log and its index, below its directory.
 pub const LOG: &str = "control/log";
@@ -154,9 +153,14 @@ impl JobDir {
         self.0.join("tmp")
     }
 
-    /// Checkpoints where there is no shared storage.
+    /// Checkpoints where there is no shared storage. It is there when all that was to be given back is in it.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
+    }
+
+    /// Checkpoints that are being given back.
+    pub fn checkpoints_part(&self) -> PathBuf {
+        self.0.join("checkpoints.part")
     }
 
     /// A link to the folder of the virtual environment that the job uses.
@@ -166,7 +170,7 @@ impl JobDir {
 
     /// Opens a regular file below, through no link: the job may have put one there.
     pub fn open(&self, path: &Path) -> io::Result<File> {
-        unpack::open(File::open(&self.0)?.as_fd(), path)
+        storage::open(File::open(&self.0)?.as_fd(), path)
     }
 
     /// What the work directory held after unpacking.

@@ -32,6 +32,7 @@ use crate::reach::Reach;
 use crate::session::Session;
 use crate::spare::{self, Spares};
 use crate::start::Bundles;
+use crate::storage::{Remote, Storage};
 use crate::trash;
 use crate::venv::Venvs;
 
@@ -85,7 +86,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     };
     let Reach { listener, listens, address } = reach?;
     let api = api::listen(&data).map_err(|source| Error::Api { path: data.api(), source })?;
-    let shared = settings.shared.clone().map(Shared::new);
+    let storage = storage(&settings, &token, &identity, &tasks);
     let executor = executor(&settings, &data, &identity, &capacity)?;
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
@@ -93,10 +94,10 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let conditions = Conditions::default();
     let node = Arc::new(Node {
         venvs: Venvs::new(&data),
-        bundles: Bundles::new(shared.as_ref(), &data, &settings.master, &token),
+        bundles: Bundles::new(&storage, &data),
         identity,
         data: data.clone(),
-        shared,
+        storage,
         executor,
         tasks: tasks.clone(),
         leases: leases.clone(),
@@ -159,12 +160,26 @@ async fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<S
     // What it says first decides whether this node joins with a trouble.
     let said = changes.wait_for(|it| it.reason(Condition::Docker) != Some(NOT_ASKED));
     let _ = tokio::time::timeout(FIRST_WORD, said).await;
-    let shared = node.shared.clone()?;
+    let shared = node.storage.mount()?.clone();
     let (identity, job_user) = (node.identity.node.clone(), node.settings.job_user.clone());
     let place = Place { shared, node: identity, job_user };
     let (share, watcher) = Share::watch(place, conditions.clone());
     watch("share-condition", Box::pin(watcher));
     Some(share)
+}
+
+/// Mounted here, or through the master.
+fn storage(settings: &Settings, token: &Token, identity: &Identity, tasks: &Tasks) -> Storage {
+    match &settings.shared {
+        Some(shared) => Storage::Mounted(Shared::new(shared.clone())),
+        None => Storage::Master(Remote::new(
+            &settings.master,
+            token,
+            settings.name.clone(),
+            identity.node.clone(),
+            tasks.token().clone(),
+        )),
+    }
 }
 
 /// This node as the master knows it.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod names;
 pub mod process;
 pub mod service;
+pub mod storage;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

@@ -73,6 +73,7 @@ impl Cluster {
             _ => None,
         };
         job.status.lost += 1;
+        job.status.give_up(&placement);
         let outcome = match stopped_by {
             Some(by) => Some(Outcome::failed(Cause::StoppedBy(by), why)),
             None if job.status.lost >= self.policy.max_lost => Some(Outcome::failed(
@@ -130,6 +131,7 @@ impl Cluster {
         }
         let mut excluded = job.status.state.excluded().to_vec();
         excluded.push(Exclusion { node: placement.node.clone(), reason: why.clone() });
+        job.status.give_up(&placement);
         job.status.state = JobState::Queued { excluded, lost_on: None };
         let class = job.class();
         if !self.could_run(&class) {

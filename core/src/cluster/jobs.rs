@@ -34,6 +34,7 @@ impl Cluster {
             lost: 0,
             image: None,
             sealed,
+            past: Vec::new(),
             state: JobState::Queued { excluded: Vec::new(), lost_on: None },
         };
         self.next_position = self.next_position.next();

@@ -12,6 +12,11 @@ use crate::time::Now;
 const LONGEST_MESSAGE: usize = 4096;
 
 impl Cluster {
+    /// Whether the node of this name joined with this identity.
+    pub fn knows(&self, name: &NodeName, identity: &str) -> bool {
+        self.nodes.get(name).is_some_and(|it| it.record.spec.identity == identity)
+    }
+
     pub(super) fn report(&mut self, now: Now, name: &NodeName, held: Held, step: &mut Step) {
         let Held { job: id, attempt, mut report } = held;
         cut(&mut report);

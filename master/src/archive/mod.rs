@@ -27,9 +27,13 @@ impl Archive {
         Self { root }
     }
 
+    pub fn jobs(&self) -> PathBuf {
+        self.root.join("jobs")
+    }
+
     /// Everything that is kept of this job.
     pub fn job(&self, id: JobId) -> PathBuf {
-        self.root.join("jobs").join(id.shard()).join(id.to_string())
+        self.jobs().join(id.shard()).join(id.to_string())
     }
 
     /// The log of one attempt, as bytes.

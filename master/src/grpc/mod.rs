@@ -4,6 +4,7 @@ mod bundles;
 mod jobs;
 mod nodes;
 mod session;
+mod shipping;
 mod status;
 
 use std::sync::Arc;

@@ -1,24 +1,19 @@
 //! The service `Nodes`, for agents alone: they show the cluster's join token.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas_core::cluster::{NodeView, Session, UNREACHABLE_AFTER};
 use atlas_core::{Epoch, NodeName, Revision};
+use atlas_proto::JOIN_TOKEN_HEADER;
 use atlas_proto::convert::{gpu_view, parse};
 use atlas_proto::wire::{self, nodes_server};
-use atlas_proto::{CHUNK, JOIN_TOKEN_HEADER};
 use atlas_runtime::clock::Wall;
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::session;
-use super::status::status;
-use crate::service::{Error, Service};
+use super::{session, shipping};
+use crate::service::Service;
 use crate::store::Mark;
 
 /// What a machine must show to be a node of this cluster.
@@ -68,7 +63,9 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 #[tonic::async_trait]
 impl nodes_server::Nodes for Nodes {
     type SessionStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
-    type FetchBundleStream = BoxStream<'static, Result<wire::FilesChunk, Status>>;
+    type FetchBundleStream = ReceiverStream<Result<wire::FilesChunk, Status>>;
+    type FetchCheckpointsStream = ReceiverStream<Result<wire::CheckpointPart, Status>>;
+    type ShipStream = ReceiverStream<Result<wire::ShipReply, Status>>;
 
     async fn greet(
         &self,
@@ -111,38 +108,50 @@ impl nodes_server::Nodes for Nodes {
         request: Request<wire::FetchBundleRequest>,
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         self.admit(&request)?;
-        let id = request.get_ref().bundle.parse();
-        let id = id.map_err(|why: atlas_core::id::Invalid| {
-            status(&Error::invalid("bundle", why.to_string()))
-        })?;
-        let mut file = self.service.open_bundle(id).await.map_err(|it| status(&it))?;
-        let (to, chunks) = mpsc::channel(4);
-        let turns = self.service.storage.fetches.clone();
-        let mut work = move |to: &mpsc::Sender<_>| {
-            let mut buffer = vec![0; CHUNK];
-            loop {
-                let chunk = match file.read(&mut buffer) {
-                    Ok(0) => return,
-                    Ok(read) => Ok(wire::FilesChunk {
-                        data: bytes::Bytes::copy_from_slice(&buffer[..read]),
-                    }),
-                    Err(source) => {
-                        Err(status(&Error::Io { what: "read the bundle".into(), source }))
-                    }
-                };
-                if to.blocking_send(chunk).is_err() {
-                    return;
-                }
-            }
-        };
-        self.service.tasks.spawn("fetch-bundle", async move {
-            let reader = to.clone();
-            tokio::select! {
-                sent = turns.run(move || work(&to)) => drop(sent),
-                () = reader.closed() => {}
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(chunks).boxed()))
+        let chunks = shipping::fetch_bundle(self.service.clone(), request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(chunks)))
+    }
+
+    async fn begin_attempt(
+        &self,
+        request: Request<wire::Holder>,
+    ) -> Result<Response<wire::BeginAttemptReply>, Status> {
+        self.admit(&request)?;
+        shipping::begin_attempt(&self.service, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn fetch_checkpoints(
+        &self,
+        request: Request<wire::FetchCheckpointsRequest>,
+    ) -> Result<Response<Self::FetchCheckpointsStream>, Status> {
+        self.admit(&request)?;
+        let parts = shipping::fetch_checkpoints(self.service.clone(), request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(parts)))
+    }
+
+    async fn append_log(
+        &self,
+        request: Request<wire::AppendLogRequest>,
+    ) -> Result<Response<wire::AppendLogReply>, Status> {
+        self.admit(&request)?;
+        shipping::append_log(&self.service, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn sync_log(
+        &self,
+        request: Request<wire::Holder>,
+    ) -> Result<Response<wire::SyncLogReply>, Status> {
+        self.admit(&request)?;
+        shipping::sync_log(&self.service, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn ship(
+        &self,
+        request: Request<Streaming<wire::ShipRequest>>,
+    ) -> Result<Response<Self::ShipStream>, Status> {
+        self.admit(&request)?;
+        let replies = shipping::ship(self.service.clone(), request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(replies)))
     }
 }
 

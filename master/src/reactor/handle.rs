@@ -49,6 +49,7 @@ pub(super) enum Ask {
     Waiting { limit: usize, to: oneshot::Sender<(Vec<(JobId, Reason)>, usize)> },
     Reason { job: JobId, to: oneshot::Sender<Option<(Reason, usize)>> },
     Counts(oneshot::Sender<Counts>),
+    Knows { node: NodeName, identity: String, to: oneshot::Sender<bool> },
     CouldRun { spec: Arc<JobSpec>, to: oneshot::Sender<Result<(), Rejection>> },
 }
 
@@ -168,6 +169,11 @@ impl Handle {
 
     pub async fn counts(&self) -> Result<Counts, Error> {
         self.ask(Ask::Counts).await
+    }
+
+    /// Whether the node of this name joined with this identity.
+    pub async fn knows(&self, node: NodeName, identity: String) -> Result<bool, Error> {
+        self.ask(|to| Ask::Knows { node, identity, to }).await
     }
 
     /// Refuses a job that no known node could ever run, before anybody goes to any trouble for it.

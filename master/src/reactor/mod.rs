@@ -281,6 +281,9 @@ impl Reactor {
                     Counts { queued: self.cluster.queued_jobs(), live: self.cluster.live_jobs() };
                 drop(to.send(counts));
             }
+            Ask::Knows { node, identity, to } => {
+                let _ = to.send(self.cluster.knows(&node, &identity));
+            }
             Ask::CouldRun { spec, to } => drop(to.send(self.cluster.refuse_impossible(&spec))),
         }
     }

@@ -1,7 +1,7 @@
 //! Why a request was not done; one table per protocol turns it into a status.
 
 use atlas_core::cluster::Rejection;
-use atlas_core::{JobId, NodeName};
+use atlas_core::{Attempt, JobId, NodeName};
 
 use atlas_runtime::Chain;
 
@@ -32,6 +32,12 @@ pub enum Error {
     SecretsWanted(Vec<String>),
     #[error("bundle {0} is not there; upload it first")]
     NoBundle(atlas_core::BundleId),
+    #[error("attempt {attempt} of job {job} is not for node {node} to speak of now")]
+    NotHeld { node: NodeName, job: JobId, attempt: Attempt },
+    #[error(
+        "the checkpoint folder of job {job} holds more than {most} files and folders: a node without the shared storage cannot be given them; let the job remove old ones"
+    )]
+    TooManyCheckpoints { job: JobId, most: usize },
     #[error("node {0}, which held it, was removed")]
     NodeGone(NodeName),
     #[error(transparent)]

@@ -9,6 +9,7 @@ mod jobs;
 mod logs;
 mod nodes;
 mod queue;
+mod shipping;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use error::Error;
 pub use files::Files;
 pub use jobs::JobPage;
 pub use queue::Waiting;
+pub use shipping::{Folder, LogFile, Source};
 pub use submit::Submitted;
 pub use tokens::Unauthenticated;
 
@@ -53,6 +55,8 @@ pub struct Service {
     pub cluster: ClusterId,
     pub age: Age,
     pub max_bundle: u64,
+    /// What a node without the shared storage may ship of a job.
+    pub max_output: u64,
     /// Whose turn it is to touch the shared storage.
     pub storage: Storage,
     pub tasks: Tasks,

@@ -128,6 +128,7 @@ impl World {
             cluster: lead.cluster,
             age: Age::new(lead.mark, dir.path().to_owned(), false),
             max_bundle: 1 << 20,
+            max_output: 1 << 30,
             storage: Storage::default(),
             tasks: tasks.clone(),
         });

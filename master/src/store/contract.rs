@@ -487,6 +487,7 @@ pub fn status(position: u64, state: JobState) -> JobStatus {
         attempt,
         lost: 0,
         image: None,
+        past: Vec::new(),
         sealed: Sealed::default(),
         state,
     }

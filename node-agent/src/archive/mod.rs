@@ -3,24 +3,29 @@
 //! Safe to begin again at any point: a file that is there with the same length and time is not copied twice, and none has its
 //! name before it is whole.
 
+mod checkpoints;
 mod copy;
-mod tree;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
+use atlas_runtime::storage::shipment::Left;
+use atlas_runtime::storage::{Found, Meta, Owner, What};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::Kept;
 use crate::node::Node;
-use crate::paths::{AttemptId, JobDir, Shared};
-use crate::unpack::{self, Exclude, LeftBehind, Limits, Outputs, Snapshot};
+use crate::paths::{AttemptId, JobDir};
+use crate::storage::{self, Destination};
+use crate::unpack::{self, Exclude, LeftBehind, Limits, Output, OutputKind, Outputs, Snapshot};
 
 /// The most files that are kept of one job.
 const MOST_FILES: usize = 100_000;
@@ -48,57 +53,77 @@ pub enum Error {
     Look(#[source] unpack::Error),
     #[error("could not open {}", path.display())]
     Work { path: PathBuf, source: io::Error },
-    #[error("could not write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("{} has {found} bytes where {written} were written", path.display())]
-    Length { path: PathBuf, written: u64, found: u64 },
+    #[error("could not keep the files of the job")]
+    Keep(#[from] storage::Error),
     #[error("it was ended")]
     Cancelled,
+}
+
+impl Error {
+    /// Another try would end the same.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Snapshot { .. } | Self::Look(_) | Self::Work { .. } => true,
+            Self::Keep(error) => error.is_final(),
+            Self::Cancelled => false,
+        }
+    }
 }
 
 impl Archive {
     /// Returns what stayed behind, in words, when all that can be kept is kept.
     pub async fn run(self, log: oneshot::Receiver<()>) -> Option<String> {
-        let Some(shared) = self.node.shared.clone() else {
-            return Some("its node has no shared storage (--shared), so nothing was kept".into());
-        };
-        let files = self.outputs(&shared).await;
+        let checkpoints = self.checkpoints().await;
+        let outputs = self.outputs().await;
         let _ = log.await; // an agent that shuts down archives again
-        files
+        let both: Vec<String> = [outputs, checkpoints].into_iter().flatten().collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
+
+    /// Checkpoints that are not on the shared storage already: the next attempt finds what this one leaves there.
+    pub async fn checkpoints(&self) -> Option<String> {
+        let owner = &self.node.settings.job_user;
+        let owner = Owner { uid: owner.uid, gid: owner.gid };
+        let (storage, id) = (self.node.storage.clone(), self.id);
+        let (from, most) = (self.dir.checkpoints(), self.node.settings.max_output);
+        self.insist(move |cancel| {
+            let Some(to) = storage.checkpoints(id, owner, cancel) else { return Ok(None) };
+            checkpoints::keep(&from, to, most, cancel)
+        })
+        .await
+    }
+
+    async fn outputs(&self) -> Option<String> {
+        let settings = &self.node.settings;
+        let asked = &self.kept.spec.outputs;
+        let job = Job {
+            work: self.dir.work(),
+            snapshot: self.dir.snapshot(),
+            checkpoints: self.node.storage.mount().map(|it| it.checkpoints(self.id.job)),
+            exclude: asked.exclude.clone(),
+            limits: Limits {
+                bytes: asked.max_bytes.unwrap_or(u64::MAX).min(settings.max_output),
+                files: MOST_FILES,
+            },
+        };
+        let (storage, id) = (self.node.storage.clone(), self.id);
+        self.insist(move |cancel| job.keep(storage.outputs(id, cancel), cancel)).await
     }
 
     /// Tries until the storage takes it. The master lets two jobs of a node archive at a time, and this keeps its place while the
     /// storage is away: all of them wait for the same one, so that none could go on in its stead.
-    async fn outputs(&self, shared: &Shared) -> Option<String> {
+    async fn insist(
+        &self,
+        work: impl Fn(&CancellationToken) -> Result<Option<String>, Error> + Send + Sync + 'static,
+    ) -> Option<String> {
         let mut backoff = Backoff::new(RETRY);
         let mut said = false;
-        let job = Arc::new(Job {
-            work: self.dir.work(),
-            snapshot: self.dir.snapshot(),
-            to: shared.outputs(self.id.job),
-            shared: shared.jobs(),
-            checkpoints: shared.checkpoints(self.id.job),
-            exclude: self.kept.spec.outputs.exclude.clone(),
-            limits: Limits {
-                bytes: self
-                    .kept
-                    .spec
-                    .outputs
-                    .max_bytes
-                    .map_or(self.node.settings.max_output, |it| {
-                        it.min(self.node.settings.max_output)
-                    }),
-                files: MOST_FILES,
-            },
-            cancel: self.cancel.clone(),
-        });
+        let work = Arc::new(work);
         loop {
-            let job = job.clone();
-            match tokio::task::spawn_blocking(move || job.keep()).await {
+            let (work, cancel) = (work.clone(), self.cancel.clone());
+            match tokio::task::spawn_blocking(move || work(&cancel)).await {
                 Ok(Ok(left_behind)) => return left_behind,
-                Ok(Err(error @ (Error::Snapshot { .. } | Error::Look(_) | Error::Work { .. }))) => {
-                    return Some(Chain(&error).to_string());
-                }
+                Ok(Err(error)) if error.is_final() => return Some(Chain(&error).to_string()),
                 Ok(Err(error)) if !std::mem::replace(&mut said, true) => {
                     let error = Chain(&error);
                     tracing::warn!(job = %self.id, "not archived yet: {error}; trying again until it is");
@@ -115,24 +140,28 @@ impl Archive {
 struct Job {
     work: PathBuf,
     snapshot: PathBuf,
-    to: PathBuf,
-    shared: PathBuf,
-    checkpoints: PathBuf,
+    /// Where they are on the shared storage.
+    checkpoints: Option<PathBuf>,
     exclude: Vec<String>,
     limits: Limits,
-    cancel: CancellationToken,
 }
 
 impl Job {
-    fn keep(&self) -> Result<Option<String>, Error> {
-        // Made for every job, kept only where one used it.
-        let _ = fs::remove_dir(&self.checkpoints);
+    fn keep(&self, to: Destination, cancel: &CancellationToken) -> Result<Option<String>, Error> {
+        if let Some(checkpoints) = &self.checkpoints {
+            // Made for every job, kept only where one used it.
+            let _ = fs::remove_dir(checkpoints);
+        }
         let Some(snapshot) = self.snapshot()? else { return Ok(None) };
         let exclude = Exclude::new(&self.exclude).map_err(Error::Look)?;
         let Outputs { files, left_behind, .. } =
             unpack::changed(&self.work, &snapshot, &exclude, self.limits).map_err(Error::Look)?;
-        let not_copied = copy::all(&self.work, &files, &self.to, &self.shared, &self.cancel)?;
-        Ok(summary(&left_behind, &not_copied))
+        let (found, mut left) = known(&self.work, files)?;
+        if !found.is_empty() {
+            left.extend(copy::all(&self.work, found, to, cancel)?);
+        }
+        left.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(summary(&left_behind, &left))
     }
 
     /// A job that never came to its own files has none to keep.
@@ -148,20 +177,49 @@ impl Job {
     }
 }
 
-/// What stayed behind, for people.
-fn summary(left_behind: &LeftBehind, not_copied: &[(PathBuf, String)]) -> Option<String> {
-    let refused = left_behind.named.iter().map(|(path, why)| (path.as_path(), why.to_string()));
-    let failed = not_copied.iter().map(|(path, why)| (path.as_path(), why.clone()));
-    let all: Vec<(&std::path::Path, String)> = refused.chain(failed).collect();
-    if all.is_empty() {
-        return None;
+/// What is announced of each: length and time, and whether it is a program. And those that cannot be read.
+fn known(work: &Path, files: Vec<Output>) -> Result<(Vec<Found>, Vec<Left>), Error> {
+    let root = File::open(work).map_err(|source| Error::Work { path: work.to_owned(), source })?;
+    let (mut found, mut left) = (Vec::with_capacity(files.len()), Vec::new());
+    for Output { path, kind } in files {
+        let what = match kind {
+            OutputKind::Link { target } => Ok(What::Link(target)),
+            OutputKind::File { .. } => atlas_runtime::storage::open(root.as_fd(), &path)
+                .and_then(|it| it.metadata())
+                .map(|it| What::File(meta(&it))),
+        };
+        match what {
+            Ok(what) => found.push(Found { path, what }),
+            Err(error) => left.push(Left { path, why: copy::unreadable(&error) }),
+        }
     }
+    Ok((found, left))
+}
+
+fn meta(of: &fs::Metadata) -> Meta {
+    Meta {
+        bytes: of.len(),
+        modified: (of.mtime(), u32::try_from(of.mtime_nsec()).unwrap_or_default()),
+        mode: if of.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 },
+    }
+}
+
+/// What stayed behind, for people.
+fn summary(left_behind: &LeftBehind, not_copied: &[Left]) -> Option<String> {
+    let refused = left_behind.named.iter().map(|(path, why)| (path.as_path(), why.to_string()));
+    let failed = not_copied.iter().map(|it| (it.path.as_path(), it.why.clone()));
+    let all: Vec<(&Path, String)> = refused.chain(failed).collect();
     let total = all.len() as u64 + left_behind.more;
+    (total > 0).then(|| format!("{total} changed file(s) stayed behind: {}", some_of(&all, total)))
+}
+
+/// The first of them by name.
+fn some_of(all: &[(&Path, String)], total: u64) -> String {
     let names: Vec<String> =
         all.iter().take(NAMED).map(|(path, why)| format!("{} ({why})", path.display())).collect();
     let more = total - names.len() as u64;
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    Some(format!("{total} changed file(s) stayed behind: {}{more}", names.join(", ")))
+    format!("{}{more}", names.join(", "))
 }
 
 #[cfg(test)]

@@ -2,11 +2,17 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::paths::Shared;
+use crate::storage::Storage;
 use crate::tests::bundle;
 
 struct World {
     _folder: tempfile::TempDir,
     job: Job,
+    shared: Shared,
+    id: AttemptId,
+    to: PathBuf,
+    cancel: CancellationToken,
 }
 
 impl World {
@@ -17,19 +23,27 @@ impl World {
         let (bytes, expected) = bundle(&[("main.py", b"print(1)")]);
         let snapshot = unpack::unpack(&bytes[..], &expected, &work, None).unwrap();
         let file = folder.path().join("snapshot");
-        fs::create_dir(folder.path().join("shared")).unwrap();
         fs::write(&file, serde_json::to_vec(&snapshot).unwrap()).unwrap();
+        let shared = Shared::new(folder.path().join("shared"));
+        let id: AttemptId = "45540b52-ffe2-44ab-9838-db467d3499c0.1".parse().unwrap();
+        fs::create_dir_all(shared.job(id.job)).unwrap();
         let job = Job {
             work,
             snapshot: file,
-            to: folder.path().join("shared/outputs"),
-            shared: folder.path().join("shared"),
-            checkpoints: folder.path().join("shared/checkpoints"),
+            checkpoints: Some(shared.checkpoints(id.job)),
             exclude: Vec::new(),
             limits: Limits { bytes: 1 << 20, files: 100 },
-            cancel: CancellationToken::new(),
         };
-        Self { _folder: folder, job }
+        let to = shared.outputs(id.job);
+        Self { _folder: folder, job, shared, id, to, cancel: CancellationToken::new() }
+    }
+
+    fn keep(&self) -> Result<Option<String>, Error> {
+        self.job.keep(self.destination(), &self.cancel)
+    }
+
+    fn destination(&self) -> Destination {
+        Storage::Mounted(self.shared.clone()).outputs(self.id, &self.cancel)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
@@ -39,7 +53,7 @@ impl World {
     }
 
     fn kept(&self, name: &str) -> String {
-        fs::read_to_string(self.job.to.join(name)).unwrap()
+        fs::read_to_string(self.to.join(name)).unwrap()
     }
 }
 
@@ -48,11 +62,11 @@ fn changed_files_are_kept_and_unchanged_ones_not() {
     let world = World::new();
     world.write("model/weights.bin", b"weights");
     symlink("weights.bin", world.job.work.join("model/latest")).unwrap();
-    assert_eq!(world.job.keep().unwrap(), None);
+    assert_eq!(world.keep().unwrap(), None);
     assert_eq!(world.kept("model/weights.bin"), "weights");
-    assert_eq!(fs::read_link(world.job.to.join("model/latest")).unwrap(), Path::new("weights.bin"));
-    assert!(!world.job.to.join("main.py").exists());
-    let parts = fs::read_dir(world.job.to.join("model")).unwrap().count();
+    assert_eq!(fs::read_link(world.to.join("model/latest")).unwrap(), Path::new("weights.bin"));
+    assert!(!world.to.join("main.py").exists());
+    let parts = fs::read_dir(world.to.join("model")).unwrap().count();
     assert_eq!(parts, 2, "something half done was left");
 }
 
@@ -60,9 +74,9 @@ fn changed_files_are_kept_and_unchanged_ones_not() {
 fn the_folder_of_a_job_that_was_deleted_does_not_come_back() {
     let world = World::new();
     world.write("late", b"late");
-    let folder = world.job.to.parent().unwrap();
-    fs::remove_dir(folder).unwrap();
-    assert!(matches!(world.job.keep(), Err(Error::Write { .. })));
+    let folder = world.to.parent().unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    assert!(matches!(world.keep(), Err(Error::Keep(storage::Error::Write { .. }))));
     assert!(!folder.exists(), "it is there again");
 }
 
@@ -71,13 +85,13 @@ fn a_second_try_copies_only_what_is_missing() {
     let world = World::new();
     world.write("a", b"aaa");
     world.write("b", b"bbb");
-    world.job.keep().unwrap();
-    let before = fs::metadata(world.job.to.join("a")).unwrap();
-    fs::write(world.job.to.join("b"), "bb").unwrap(); // cut off
-    world.job.keep().unwrap();
+    world.keep().unwrap();
+    let before = fs::metadata(world.to.join("a")).unwrap();
+    fs::write(world.to.join("b"), "bb").unwrap(); // cut off
+    world.keep().unwrap();
     assert_eq!(world.kept("b"), "bbb");
     use std::os::unix::fs::MetadataExt;
-    let after = fs::metadata(world.job.to.join("a")).unwrap();
+    let after = fs::metadata(world.to.join("a")).unwrap();
     assert_eq!(before.ino(), after.ino(), "a whole file was copied again");
 }
 
@@ -87,7 +101,7 @@ fn what_stays_behind_is_named() {
     world.job.limits.bytes = 10;
     world.write("small", b"12345");
     world.write("large", &[0; 100]);
-    let said = world.job.keep().unwrap().unwrap();
+    let said = world.keep().unwrap().unwrap();
     assert!(said.starts_with("1 changed file(s) stayed behind: large ("), "{said}");
     assert_eq!(world.kept("small"), "12345");
 }
@@ -97,9 +111,9 @@ fn a_link_that_an_earlier_attempt_left_is_not_written_through() {
     let world = World::new();
     world.write("out/file", b"new");
     let elsewhere = tempfile::tempdir().unwrap();
-    fs::create_dir_all(&world.job.to).unwrap();
-    symlink(elsewhere.path(), world.job.to.join("out")).unwrap();
-    world.job.keep().unwrap();
+    fs::create_dir_all(&world.to).unwrap();
+    symlink(elsewhere.path(), world.to.join("out")).unwrap();
+    world.keep().unwrap();
     assert_eq!(world.kept("out/file"), "new");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
@@ -107,17 +121,18 @@ fn a_link_that_an_earlier_attempt_left_is_not_written_through() {
 #[test]
 fn a_job_without_outputs_makes_no_folder_and_an_unused_checkpoint_folder_goes() {
     let world = World::new();
-    fs::create_dir_all(&world.job.checkpoints).unwrap();
-    assert_eq!(world.job.keep().unwrap(), None);
-    assert!(!world.job.to.exists() && !world.job.checkpoints.exists());
+    let checkpoints = world.shared.checkpoints(world.id.job);
+    fs::create_dir_all(&checkpoints).unwrap();
+    assert_eq!(world.keep().unwrap(), None);
+    assert!(!world.to.exists() && !checkpoints.exists());
 }
 
 #[test]
 fn an_archive_that_is_ended_stops_between_files() {
     let world = World::new();
     world.write("a", b"aaa");
-    world.job.cancel.cancel();
-    assert!(matches!(world.job.keep(), Err(Error::Cancelled)));
+    world.cancel.cancel();
+    assert!(matches!(world.keep(), Err(Error::Cancelled)));
 }
 
 #[test]
@@ -125,13 +140,19 @@ fn what_cannot_be_read_stays_behind_with_the_reason_and_the_others_are_kept() {
     let world = World::new();
     world.write("a", b"aaa");
     world.write("c", b"ccc");
-    let gone = unpack::Output { path: "b".into(), kind: unpack::OutputKind::File { size: 1 } };
-    let file = |name: &str| unpack::Output { path: name.into(), ..gone.clone() };
-    let files = [file("a"), gone.clone(), file("c")];
-    let Job { work, to, cancel, .. } = &world.job;
-    let left = copy::all(work, &files, to, to, cancel).unwrap();
+    let file = |name: &str| unpack::Output {
+        path: name.into(),
+        kind: unpack::OutputKind::File { size: 3 },
+    };
+    let (found, left) = known(&world.job.work, ["a", "b", "c"].map(file).into()).unwrap();
+    assert!(left[0].path == Path::new("b") && left[0].why.contains("cannot be read"), "{left:?}");
+    world.write("d", b"d");
+    let mut some = found;
+    some.push(known(&world.job.work, vec![file("d")]).unwrap().0.remove(0));
+    fs::remove_file(world.job.work.join("d")).unwrap(); // gone since
+    let left = copy::all(&world.job.work, some, world.destination(), &world.cancel).unwrap();
     assert_eq!(left.len(), 1);
-    assert!(left[0].0 == Path::new("b") && left[0].1.contains("cannot be read"), "{left:?}");
+    assert!(left[0].path == Path::new("d") && left[0].why.contains("cannot be read"), "{left:?}");
     assert_eq!((world.kept("a"), world.kept("c")), ("aaa".into(), "ccc".into()));
 }
 
@@ -139,7 +160,7 @@ fn what_cannot_be_read_stays_behind_with_the_reason_and_the_others_are_kept() {
 fn a_folder_of_an_earlier_attempt_makes_room_for_a_file() {
     let world = World::new();
     world.write("model", b"weights");
-    fs::create_dir_all(world.job.to.join("model/old")).unwrap();
-    assert_eq!(world.job.keep().unwrap(), None);
+    fs::create_dir_all(world.to.join("model/old")).unwrap();
+    assert_eq!(world.keep().unwrap(), None);
     assert_eq!(world.kept("model"), "weights");
 }

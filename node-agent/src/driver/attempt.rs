@@ -23,16 +23,14 @@ use crate::logs::{self, LogState};
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
 use crate::slot::Event;
+use crate::start;
 use crate::start::Running;
 use crate::supervisor::{ExitFile, StartedFile};
-use crate::{archive, start};
 
 /// A start that was asked to end, or a job that was killed, is not waited for any longer than this.
 const GIVE_UP: Duration = Duration::from_secs(20);
 /// A supervisor that ends every connection must not keep its agent busy.
 const AGAIN: Duration = Duration::from_millis(100);
-/// A storage that takes a log takes the end of it in this time.
-const LAST_LOG: Duration = Duration::from_secs(10);
 
 pub(super) struct Attempt {
     pub node: Arc<Node>,
@@ -82,13 +80,13 @@ impl Attempt {
                 let kept = self.kept(&work);
                 let copier = self.copy_log();
                 let span = span(self.id, &kept);
-                let watched = self.start_and_watch(kept.clone(), entrusted).instrument(span).await;
+                let watched = self.start_and_watch(&kept, entrusted).instrument(span).await;
                 watched.then_some((kept, copier))
             }
             Origin::Found(State::Running { kept, running }) => {
                 let copier = self.copy_log();
                 self.grow_log(left::log_length(&self.dir));
-                self.watch(*running).await.then_some((kept, copier))
+                self.watch(*running, &kept).await.then_some((kept, copier))
             }
             Origin::Found(State::Exited { kept }) => {
                 let copier = self.copy_log();
@@ -108,9 +106,9 @@ impl Attempt {
     }
 
     /// True when there is a log to keep.
-    async fn start_and_watch(&mut self, kept: Kept, entrusted: ForJob) -> bool {
-        match self.start(kept, entrusted).await {
-            Ok(running) => self.watch(running).await,
+    async fn start_and_watch(&mut self, kept: &Kept, entrusted: ForJob) -> bool {
+        match self.start(kept.clone(), entrusted).await {
+            Ok(running) => self.watch(running, kept).await,
             Err(error) => {
                 let length = self.log.borrow().length;
                 self.end_log(length);
@@ -164,7 +162,7 @@ impl Attempt {
     }
 
     /// Watches a job to its end. True when there is a log to keep.
-    async fn watch(&mut self, running: Running) -> bool {
+    async fn watch(&mut self, running: Running, kept: &Kept) -> bool {
         let Running { mut supervised, lease, venv } = running;
         self.wishes.mark_changed(); // some may have come during the start
         let report = loop {
@@ -193,6 +191,7 @@ impl Attempt {
             // It may have been over before anybody heard of its start; nothing is said twice.
             self.driver.report(self.id, Report::Started { at, image: Some(image) }).await;
         }
+        self.hand_over(&report, kept).await;
         self.driver.report(self.id, report).await;
         exited
     }
@@ -288,50 +287,6 @@ impl Attempt {
         logs::copy(&self.node, self.id, &self.dir, self.log.subscribe())
     }
 
-    /// Archives when that is wished, and waits for the release.
-    async fn keep_until_released(&mut self, ended: Option<(Kept, oneshot::Receiver<()>)>) {
-        let mut ended = ended;
-        let mut archived = false;
-        self.wishes.mark_changed();
-        loop {
-            let wishes = next(&mut self.wishes).await;
-            if wishes.remove {
-                // An attempt that was lost is not archived, but its log is worth having.
-                if let Some((_, log)) = ended {
-                    let _ = tokio::time::timeout(LAST_LOG, log).await;
-                }
-                return;
-            }
-            if wishes.archive && !std::mem::replace(&mut archived, true) {
-                tokio::select! {
-                    left_behind = self.archive(ended.take()) => {
-                        let report = Report::Archived { left_behind };
-                        self.driver.report(self.id, report).await;
-                    }
-                    () = removal(self.wishes.clone()) => {}
-                }
-                self.wishes.mark_changed();
-            }
-        }
-    }
-
-    /// Returns what stayed behind.
-    async fn archive(&self, ended: Option<(Kept, oneshot::Receiver<()>)>) -> Option<String> {
-        let Some((kept, log)) = ended else {
-            return Some("the node no longer has anything of this job".into());
-        };
-        let cancel = CancellationToken::new();
-        let archive = archive::Archive {
-            node: self.node.clone(),
-            id: self.id,
-            dir: self.dir.clone(),
-            kept,
-            cancel: cancel.clone(),
-        };
-        let _stop = cancel.drop_guard();
-        archive.run(log).await
-    }
-
     /// Nothing of it is needed any more.
     async fn remove(&self) {
         self.node.executor.forget(self.id).await;
@@ -340,16 +295,10 @@ impl Attempt {
 }
 
 /// The next change of what is wished. Without a driver, when the agent shuts down, none comes any more.
-async fn next(wishes: &mut watch::Receiver<Wishes>) -> Wishes {
+pub(super) async fn next(wishes: &mut watch::Receiver<Wishes>) -> Wishes {
     match wishes.changed().await {
         Ok(()) => *wishes.borrow_and_update(),
         Err(_) => std::future::pending().await,
-    }
-}
-
-async fn removal(mut wishes: watch::Receiver<Wishes>) {
-    if wishes.wait_for(|it| it.remove).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

@@ -4,6 +4,7 @@
 mod attempt;
 mod exit;
 mod found;
+mod keeping;
 mod kept;
 mod left;
 

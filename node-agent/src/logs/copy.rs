@@ -1,10 +1,10 @@
-//! The copier: appends what a log grows by to the shared file, whose length says how far it has come.
+//! The copier: appends what a log grows by to what is kept of it, whose length says how far it has come.
 //!
-//! **Invariant:** the shared file is always a beginning of the local one, and one task alone appends to it; so a copier that
-//! dies anywhere is continued by the next without a byte lost or doubled.
+//! **Invariant:** what is kept is always a beginning of the local file, and one task alone appends to it; so a copier that dies
+//! anywhere is continued by the next without a byte lost or doubled.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use atlas_runtime::backoff::{Backoff, Policy};
 use tokio::sync::{oneshot, watch};
 
 use super::LogState;
-use crate::durable;
 use crate::node::Node;
-use crate::paths::{AttemptId, JobDir, LOG, LOG_INDEX, Shared};
+use crate::paths::{AttemptId, JobDir, LOG, LOG_INDEX};
+use crate::storage::{self, Log, LogFile};
 
 /// A log that still grows is copied at most this often. Readers of a running job are served from the local file.
 const BATCH: Duration = Duration::from_secs(1);
@@ -30,12 +30,12 @@ const RETRY: Policy =
 pub enum Error {
     #[error("could not read the log {}", path.display())]
     Local { path: PathBuf, source: io::Error },
-    #[error("could not append to {}", path.display())]
-    Shared { path: PathBuf, source: io::Error },
-    #[error("could not sync {}", path.display())]
-    Sync { path: PathBuf, source: io::Error },
-    #[error("{} holds {there} bytes, more than the {here} of the log it copies: somebody else wrote to it", path.display())]
-    NotOurs { path: PathBuf, here: u64, there: u64 },
+    #[error("could not keep the log of {id}")]
+    Keep { id: AttemptId, source: storage::Error },
+    #[error(
+        "what is kept of the log of {id} has {there} bytes, more than the {here} of the log itself: somebody else wrote to it"
+    )]
+    NotOurs { id: AttemptId, here: u64, there: u64 },
 }
 
 /// Starts copying. The receiver hears when the log has ended and all of it is there; who drops it ends the copying.
@@ -45,15 +45,11 @@ pub fn copy(
     dir: &JobDir,
     state: watch::Receiver<LogState>,
 ) -> oneshot::Receiver<()> {
-    let (done, is_done) = oneshot::channel();
-    let Some(shared) = node.shared.clone() else {
-        let _ = done.send(()); // there is nothing to wait for
-        return is_done;
-    };
-    let mut copier = Copier { shared, id, dir: dir.clone(), state };
+    let (mut done, is_done) = oneshot::channel();
+    let to = node.storage.log(id);
+    let mut copier = Copier { source: Source { id, dir: dir.clone(), to }, state };
     let tasks = node.tasks.clone();
     node.tasks.spawn(&format!("log {id}"), async move {
-        let mut done = done;
         tokio::select! {
             () = tasks.cancelled() => return,
             () = done.closed() => return,
@@ -65,10 +61,15 @@ pub fn copy(
 }
 
 struct Copier {
-    shared: Shared,
-    id: AttemptId,
-    dir: JobDir,
+    source: Source,
     state: watch::Receiver<LogState>,
+}
+
+/// How a try ended.
+enum Tried {
+    Done,
+    /// The log is nobody's any more.
+    NotWanted,
 }
 
 impl Copier {
@@ -77,7 +78,9 @@ impl Copier {
         loop {
             let LogState { length, ended } = *self.state.borrow_and_update();
             if length > copied || (ended && length > 0) {
-                self.copy_up_to(length, ended).await;
+                if let Tried::NotWanted = self.copy_up_to(length, ended).await {
+                    return;
+                }
                 copied = length;
             }
             if ended || self.state.changed().await.is_err() {
@@ -89,96 +92,104 @@ impl Copier {
     }
 
     /// Tries until it is done. A storage that hangs holds one thread of the blocking pool and nothing else.
-    async fn copy_up_to(&self, length: u64, ended: bool) {
+    async fn copy_up_to(&self, length: u64, ended: bool) -> Tried {
         let mut backoff = Backoff::new(RETRY);
         let mut said = false;
+        let id = self.source.id;
         loop {
-            let (shared, id, dir) = (self.shared.clone(), self.id, self.dir.clone());
+            let source = self.source.clone();
             let copied = tokio::task::spawn_blocking(move || {
-                append(&shared, id, &dir, length)?;
-                if ended { sync(&shared, id) } else { Ok(()) }
+                source.append(length)?;
+                if ended { source.sync() } else { Ok(()) }
             });
-            let copied = copied.await;
-            let error = match copied {
+            let error = match copied.await {
                 Ok(Ok(())) if said => {
-                    tracing::info!(job = %self.id, "its log is being copied again");
-                    return;
+                    tracing::info!(job = %id, "its log is being copied again");
+                    return Tried::Done;
                 }
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => Chain(&error).to_string(),
-                Err(_) => return, // the agent shuts down
+                Ok(Ok(())) => return Tried::Done,
+                Ok(Err(error)) => error,
+                Err(_) => return Tried::NotWanted, // the agent shuts down
             };
+            let refused = matches!(&error, Error::Keep { source, .. } if source.is_final());
+            let error = Chain(&error).to_string();
+            if refused {
+                tracing::warn!(job = %id, "{error}; the rest of it is not kept");
+                return Tried::NotWanted;
+            }
             if !std::mem::replace(&mut said, true) {
-                tracing::warn!(job = %self.id, "{error}; trying again until it works, the job goes on");
+                tracing::warn!(job = %id, "{error}; trying again until it works, the job goes on");
             }
             tokio::time::sleep(backoff.next().expect("it never gives up")).await;
         }
     }
 }
 
-/// Appends to log and index what they lack.
-fn append(shared: &Shared, id: AttemptId, dir: &JobDir, length: u64) -> Result<(), Error> {
-    append_file(dir, LOG, &shared.log(id), Some(length))?;
-    append_file(dir, LOG_INDEX, &shared.log_index(id), None)
+/// A log on the node's own disk, and where it goes.
+#[derive(Clone)]
+struct Source {
+    id: AttemptId,
+    dir: JobDir,
+    to: Log,
 }
 
-/// The node's own copy goes when the log has ended and all of it is there.
-fn sync(shared: &Shared, id: AttemptId) -> Result<(), Error> {
-    let (log, index) = (shared.log(id), shared.log_index(id));
-    let files = if index.exists() { vec![log.clone(), index] } else { vec![log.clone()] };
-    durable::sync_below(&shared.jobs(), &files).map_err(|source| Error::Sync { path: log, source })
-}
-
-/// Without a length: all that there is, and nothing if there is no file.
-fn append_file(dir: &JobDir, name: &str, to: &Path, length: Option<u64>) -> Result<(), Error> {
-    let local = |source| Error::Local { path: dir.path().join(name), source };
-    let away = |source| Error::Shared { path: to.to_owned(), source };
-    let mut from = match dir.open(Path::new(name)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && length.is_none() => return Ok(()),
-        Err(error) => return Err(local(error)),
-    };
-    let here = from.metadata().map_err(local)?.len();
-    let length = length.unwrap_or(here);
-    let mut file = create(to).map_err(away)?;
-    let there = file.metadata().map_err(away)?.len();
-    if there > here {
-        return Err(Error::NotOurs { path: to.to_owned(), here, there });
+impl Source {
+    /// Appends to log and index what they lack.
+    fn append(&self, length: u64) -> Result<(), Error> {
+        self.append_file(LogFile::Text, Some(length))?;
+        self.append_file(LogFile::Index, None)
     }
-    from.seek(SeekFrom::Start(there)).map_err(local)?;
-    let mut left = length.saturating_sub(there);
-    let mut buffer = vec![0; BUFFER.min(usize::try_from(left).unwrap_or(BUFFER))];
-    while left > 0 {
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count = from.read(&mut buffer[..most]).map_err(local)?;
-        if count == 0 {
-            let short = io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than it was");
-            return Err(local(short));
-        }
-        file.write_all(&buffer[..count]).map_err(away)?;
-        left -= count as u64;
-    }
-    Ok(())
-}
 
-/// Makes the folder of the logs, but not the job's: where that is gone, the job was deleted or the storage is away.
-fn create(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().append(true).create(true).open(path);
-    match (open(), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            match fs::create_dir(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => open(),
+    fn sync(&self) -> Result<(), Error> {
+        self.to.sync().map_err(|source| Error::Keep { id: self.id, source })
+    }
+
+    /// Without a length: all that there is, and nothing if there is no file.
+    fn append_file(&self, which: LogFile, length: Option<u64>) -> Result<(), Error> {
+        let id = self.id;
+        let name = match which {
+            LogFile::Text => LOG,
+            LogFile::Index => LOG_INDEX,
+        };
+        let local = |source| Error::Local { path: self.dir.path().join(name), source };
+        let keep = |source| Error::Keep { id, source };
+        let file = match self.dir.open(Path::new(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && length.is_none() => {
+                return Ok(());
             }
+            Err(error) => return Err(local(error)),
+        };
+        let here = file.metadata().map_err(local)?.len();
+        let length = length.unwrap_or(here);
+        let mut there = self.to.length(which).map_err(keep)?;
+        if there > here {
+            return Err(Error::NotOurs { id, here, there });
         }
-        (opened, _) => opened,
+        while there < length {
+            let most = usize::try_from(length - there).unwrap_or(BUFFER).min(BUFFER);
+            let mut data = vec![0; most];
+            let count = file.read_at(&mut data, there).map_err(local)?;
+            if count == 0 {
+                let short =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than it was");
+                return Err(local(short));
+            }
+            data.truncate(count);
+            there = self.to.append(which, there, data).map_err(keep)?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
     use super::*;
-    use crate::paths::Data;
+    use crate::paths::{Data, Shared};
+    use crate::storage::Storage;
 
     struct World {
         folder: tempfile::TempDir,
@@ -199,8 +210,13 @@ mod tests {
             Self { folder, id, dir, shared }
         }
 
+        fn source(&self) -> Source {
+            let to = Storage::Mounted(self.shared.clone()).log(self.id);
+            Source { id: self.id, dir: self.dir.clone(), to }
+        }
+
         fn copy(&self, length: u64) -> Result<String, Error> {
-            append(&self.shared, self.id, &self.dir, length)?;
+            self.source().append(length)?;
             Ok(fs::read_to_string(self.shared.log(self.id)).unwrap())
         }
     }
@@ -225,7 +241,7 @@ mod tests {
         let world = World::new(b"late words");
         let folder = world.shared.job(world.id.job);
         fs::remove_dir_all(&folder).unwrap();
-        assert!(matches!(world.copy(10), Err(Error::Shared { .. })));
+        assert!(matches!(world.copy(10), Err(Error::Keep { .. })));
         assert!(!folder.exists(), "it is there again");
     }
 
@@ -241,12 +257,12 @@ mod tests {
     fn a_log_is_synced_with_its_index_and_without() {
         let world = World::new(b"x");
         world.copy(1).unwrap();
-        sync(&world.shared, world.id).unwrap();
+        world.source().sync().unwrap();
         fs::write(world.dir.log_index(), [7; 16]).unwrap();
         world.copy(1).unwrap();
-        sync(&world.shared, world.id).unwrap();
+        world.source().sync().unwrap();
         fs::remove_file(world.shared.log(world.id)).unwrap();
-        assert!(matches!(sync(&world.shared, world.id), Err(Error::Sync { .. })));
+        assert!(matches!(world.source().sync(), Err(Error::Keep { .. })));
     }
 
     #[test]

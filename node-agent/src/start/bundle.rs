@@ -3,40 +3,45 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use atlas_core::BundleId;
 use atlas_proto::wire;
+use atlas_runtime::backoff::{Backoff, Policy};
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Uri;
+use tonic::Code;
 
-use crate::master::{self, Token};
+use crate::keyed::Keyed;
 use crate::paths::{Data, Shared};
+use crate::storage::{Remote, Storage};
 
 /// Bundles fetched at the same time.
 const FETCHES: usize = 4;
+/// A master that is away is waited for: nobody else could say that the job is not to start.
+const RETRY: Policy =
+    Policy { first: Duration::from_millis(200), max: Duration::from_secs(10), attempts: None };
 /// Bytes of fetched bundles that are kept for the next job; the ones used longest ago go first.
 const CACHE: u64 = 20_000_000_000;
 
 /// The way to bundles.
 pub struct Bundles {
     source: Source,
+    /// Jobs that want the same one wait for one fetch.
+    one_each: Keyed<BundleId>,
     fetches: Semaphore,
 }
 
 enum Source {
     Shared(Shared),
-    Master { master: Uri, token: Token, cache: PathBuf },
+    Master { remote: Remote, cache: PathBuf },
 }
 
 /// Why a bundle is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("could not reach the master at {master} for bundle {bundle}")]
-    Connect { bundle: BundleId, master: String, source: tonic::transport::Error },
     #[error("the master did not give bundle {bundle}: {}", source.message())]
     Fetch { bundle: BundleId, source: Box<tonic::Status> },
     #[error("could not keep bundle {bundle} in {}", path.display())]
@@ -46,16 +51,14 @@ pub enum Error {
 }
 
 impl Bundles {
-    pub fn new(shared: Option<&Shared>, data: &Data, master: &Uri, token: &Token) -> Self {
-        let source = match shared {
-            Some(shared) => Source::Shared(shared.clone()),
-            None => Source::Master {
-                master: master.clone(),
-                token: token.clone(),
-                cache: data.bundles(),
-            },
+    pub fn new(storage: &Storage, data: &Data) -> Self {
+        let source = match storage {
+            Storage::Mounted(shared) => Source::Shared(shared.clone()),
+            Storage::Master(remote) => {
+                Source::Master { remote: remote.clone(), cache: data.bundles() }
+            }
         };
-        Self { source, fetches: Semaphore::new(FETCHES) }
+        Self { source, one_each: Keyed::default(), fetches: Semaphore::new(FETCHES) }
     }
 
     /// The bundle's file. Nothing is believed of what it holds.
@@ -66,14 +69,15 @@ impl Bundles {
     ) -> Result<PathBuf, Error> {
         match &self.source {
             Source::Shared(shared) => Ok(shared.bundle(bundle)),
-            Source::Master { master, token, cache } => {
+            Source::Master { remote, cache } => {
                 let path = cache.join(format!("{bundle}.tar.zst"));
-                if touch(&path) {
-                    return Ok(path);
-                }
                 let fetched = cancel.run_until_cancelled(async {
+                    let _alone = self.one_each.lock(bundle).await;
+                    if touch(&path) {
+                        return Ok(());
+                    }
                     let _turn = self.fetches.acquire().await.expect("it is never closed");
-                    fetch(master, token, bundle, &path).await
+                    fetch(remote, bundle, &path).await
                 });
                 fetched.await.unwrap_or(Err(Error::Cancelled(bundle)))?;
                 Ok(path)
@@ -90,33 +94,32 @@ impl Bundles {
     }
 }
 
-async fn fetch(master: &Uri, token: &Token, bundle: BundleId, to: &Path) -> Result<(), Error> {
-    let refused = |source| Error::Fetch { bundle, source: Box::new(source) };
+/// Fetches until it is there or refused. What came stays when the connection is cut or the agent dies, and is gone on with.
+async fn fetch(remote: &Remote, bundle: BundleId, to: &Path) -> Result<(), Error> {
     let keep = |source| Error::Keep { bundle, path: to.to_owned(), source };
-    let mut client = master::connect(master).await.map_err(|source| Error::Connect {
-        bundle,
-        master: master.to_string(),
-        source,
-    })?;
-    let request = token.with(wire::FetchBundleRequest { bundle: bundle.to_string() });
-    let mut chunks = client.fetch_bundle(request).await.map_err(refused)?.into_inner();
-    let part = to.with_extension(format!("{}.part", uuid::Uuid::new_v4()));
-    let written = async {
-        if let Some(folder) = to.parent() {
-            tokio::fs::create_dir_all(folder).await.map_err(keep)?;
-        }
-        let mut file = File::create_new(&part).await.map_err(keep)?;
-        while let Some(wire::FilesChunk { data }) = chunks.message().await.map_err(refused)? {
-            file.write_all(&data).await.map_err(keep)?;
-        }
-        file.flush().await.map_err(keep)?;
-        tokio::fs::rename(&part, to).await.map_err(keep)
-    };
-    let written = written.await;
-    if written.is_err() {
-        let _ = tokio::fs::remove_file(&part).await; // what failed is the news
+    if let Some(folder) = to.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(keep)?;
     }
-    written?;
+    let part = to.with_extension("part");
+    let mut backoff = Backoff::new(RETRY);
+    loop {
+        let before = length(&part).await;
+        let cut = match fetch_rest(remote, bundle, &part, before).await {
+            Ok(()) => break,
+            Err(Error::Fetch { source, .. }) if may_pass(&source) => source,
+            Err(error) => return Err(error),
+        };
+        let there = length(&part).await;
+        tracing::warn!(
+            "bundle {bundle} was cut after {there} bytes, going on from there: {}",
+            cut.message()
+        );
+        if there > before {
+            backoff.reset();
+        }
+        tokio::time::sleep(backoff.next().expect("it never gives up")).await;
+    }
+    tokio::fs::rename(&part, to).await.map_err(keep)?;
     let (folder, kept) = (to.parent().map(Path::to_owned), to.to_owned());
     let swept =
         tokio::task::spawn_blocking(move || folder.map(|it| sweep(&it, &kept, CACHE))).await;
@@ -124,6 +127,46 @@ async fn fetch(master: &Uri, token: &Token, bundle: BundleId, to: &Path) -> Resu
         tracing::warn!("could not make room among the fetched bundles: {error}");
     }
     Ok(())
+}
+
+async fn fetch_rest(
+    remote: &Remote,
+    bundle: BundleId,
+    part: &Path,
+    offset: u64,
+) -> Result<(), Error> {
+    let refused = |source| Error::Fetch { bundle, source: Box::new(source) };
+    let keep = |source| Error::Keep { bundle, path: part.to_owned(), source };
+    let request = wire::FetchBundleRequest { bundle: bundle.to_string(), offset };
+    let chunks = remote.client().fetch_bundle(remote.signed(request)).await;
+    let mut chunks = chunks.map_err(refused)?.into_inner();
+    let file = File::options().append(true).create(true).open(part).await.map_err(keep)?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    let came = loop {
+        match chunks.message().await {
+            Ok(Some(wire::FilesChunk { data })) => file.write_all(&data).await.map_err(keep)?,
+            Ok(None) => break Ok(()),
+            Err(cut) => break Err(refused(cut)),
+        }
+    };
+    file.flush().await.map_err(keep)?;
+    came
+}
+
+async fn length(path: &Path) -> u64 {
+    tokio::fs::metadata(path).await.map_or(0, |it| it.len())
+}
+
+/// The master or the way to it is away.
+fn may_pass(status: &tonic::Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+    )
 }
 
 /// Marks a fetched bundle as used now. False = there is none.
@@ -168,8 +211,6 @@ impl<R: Read> Read for Cancellable<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

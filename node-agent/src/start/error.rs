@@ -9,7 +9,7 @@ use atlas_runtime::Chain;
 use atlas_runtime::clock::Wall;
 
 use super::{bundle, rule, volumes};
-use crate::{driver, executor, logs, supervisor, unpack, venv};
+use crate::{driver, executor, logs, storage, supervisor, unpack, venv};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,8 +33,8 @@ pub enum Error {
     Venv(#[from] venv::Error),
     #[error("could not make {} on the node's disk", path.display())]
     Disk { path: PathBuf, source: io::Error },
-    #[error("could not make {} on the shared storage", path.display())]
-    Shared { path: PathBuf, source: io::Error },
+    #[error("could not get at what is kept of the job")]
+    Storage(#[source] storage::Error),
     #[error(transparent)]
     Kept(#[from] driver::KeptError),
     #[error(transparent)]
@@ -83,9 +83,11 @@ impl Error {
             ) => (Cause::Internal, true),
             Self::Venv(venv::Error::Cancelled) => (Cause::Internal, false),
             Self::Cancelled => (Cause::Internal, false),
+            // Of this job, or of an attempt that is not this node's any more.
+            Self::Storage(error) if error.is_final() => (Cause::Internal, false),
             Self::NoPython
             | Self::Disk { .. }
-            | Self::Shared { .. }
+            | Self::Storage(_)
             | Self::Kept(_)
             | Self::Log(_)
             | Self::Supervisor(_) => (Cause::Internal, true),

@@ -1,21 +1,21 @@
 //! What a job finds on a disk. All of it blocks, and part of it as long as the shared storage does.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use atlas_core::JobSpec;
+use atlas_runtime::storage;
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::Cancellable;
 use super::error::Error;
 use super::volumes::{self, Mount, Rules};
 use crate::node::Node;
-use crate::options::JobUser;
-use crate::paths::{AttemptId, JobDir};
+use crate::paths::JobDir;
 use crate::unpack::{self, Owner, Snapshot};
 use crate::venv::Requirements;
 
@@ -31,17 +31,13 @@ pub struct Files {
     pub requirements: Option<Requirements>,
 }
 
-fn give(path: &Path, user: &JobUser) -> io::Result<()> {
-    if user.is_this_process() { Ok(()) } else { lchown(path, Some(user.uid), Some(user.gid)) }
-}
-
 /// The part that waits for storage.
 pub(super) struct Task {
     pub node: Arc<Node>,
-    pub id: AttemptId,
     pub dir: JobDir,
     pub spec: Arc<JobSpec>,
     pub bundle: PathBuf,
+    pub checkpoints: PathBuf,
     pub cancel: CancellationToken,
 }
 
@@ -54,7 +50,7 @@ impl Task {
         let text = serde_json::to_vec(&snapshot).expect("times are always JSON");
         fs::write(&path, text).map_err(|source| Error::Disk { path, source })?;
         let requirements = self.requirements()?;
-        Ok(Files { checkpoints: self.checkpoints()?, mounts, requirements })
+        Ok(Files { checkpoints: self.checkpoints.clone(), mounts, requirements })
     }
 
     /// A link of that name counts too, as long as it stays in the tree.
@@ -65,14 +61,14 @@ impl Task {
         let root = work.canonicalize().unwrap_or(work);
         let Ok(inside) = real.strip_prefix(&root) else { return Ok(None) };
         let read = File::open(&root)
-            .and_then(|root| unpack::open(root.as_fd(), inside))
+            .and_then(|root| storage::open(root.as_fd(), inside))
             .and_then(|file| Requirements::read(file, &self.bundle, self.spec.bundle));
         read.map(Some).map_err(|source| Error::Requirements { source })
     }
 
     fn volumes(&self) -> Result<Vec<Mount>, Error> {
         let settings = &self.node.settings;
-        let shared = self.node.shared.as_ref().map(|it| it.root().to_owned());
+        let shared = self.node.storage.mount().map(|it| it.root().to_owned());
         let ours: Vec<PathBuf> =
             [Some(self.node.data.root().to_owned()), shared].into_iter().flatten().collect();
         let rules = Rules { allowed: &settings.volumes, ours: &ours, executor: settings.executor };
@@ -118,26 +114,5 @@ impl Task {
         };
         let mut write = write;
         write().map_err(|source| Error::Disk { path: path.clone(), source })
-    }
-
-    /// The same folder in every attempt of the job, where there is a shared storage.
-    fn checkpoints(&self) -> Result<PathBuf, Error> {
-        let (path, shared) = match &self.node.shared {
-            Some(shared) => (shared.checkpoints(self.id.job), true),
-            None => (self.dir.checkpoints(), false),
-        };
-        let user = &self.node.settings.job_user;
-        let made = fs::create_dir_all(&path).and_then(|()| match give(&path, user) {
-            // A storage that takes root's rights away: then anyone may write here.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                fs::set_permissions(&path, Permissions::from_mode(0o1777))
-            }
-            other => other,
-        });
-        match made {
-            Ok(()) => Ok(path),
-            Err(source) if shared => Err(Error::Shared { path, source }),
-            Err(source) => Err(Error::Disk { path, source }),
-        }
     }
 }

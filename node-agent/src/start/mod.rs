@@ -1,6 +1,7 @@
 //! The way from an assignment to a running job: folders, bundle, parameters, requirements, environment, supervisor.
 
 pub mod bundle;
+mod checkpoints;
 mod environment;
 mod error;
 mod files;
@@ -110,13 +111,9 @@ impl Start {
     /// The attempt's folders and the beginning of its log.
     async fn lay_out(&self) -> Result<Prelude, Error> {
         let (dir, kept, state) = (self.dir.clone(), self.kept.clone(), self.log.clone());
-        let node = self.node.clone();
-        let kept_in = self.node.shared.as_ref().map(|it| it.job(self.id.job));
+        let (node, id, cancel) = (self.node.clone(), self.id, self.cancel.clone());
         blocking(move || {
-            if let Some(path) = kept_in {
-                // Here and nowhere else: a job whose folder is gone later was deleted, and nothing of it is written any more.
-                std::fs::create_dir_all(&path).map_err(|source| Error::Shared { path, source })?;
-            }
+            checkpoints::begin(&node, id, &cancel)?;
             if !node.spares.take(dir.path()) {
                 spare::lay_out(dir.path(), &node.settings.job_user)
                     .map_err(|(path, source)| Error::Disk { path, source })?;
@@ -139,12 +136,15 @@ impl Start {
     /// Everything that the job finds on a disk.
     async fn files(&self) -> Result<Files, Error> {
         let bundle = self.node.bundles.locate(self.kept.spec.bundle.id, &self.cancel).await?;
+        let (node, id, dir) = (self.node.clone(), self.id, self.dir.clone());
+        let cancel = self.cancel.clone();
+        let checkpoints = blocking(move || checkpoints::provide(&node, id, &dir, &cancel)).await?;
         let task = files::Task {
             node: self.node.clone(),
-            id: self.id,
             dir: self.dir.clone(),
             spec: self.kept.spec.clone(),
             bundle,
+            checkpoints,
             cancel: self.cancel.clone(),
         };
         blocking(move || task.run()).await

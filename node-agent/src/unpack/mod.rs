@@ -24,9 +24,7 @@ use entries::{Entries, Entry, Kind, path};
 use folders::Folders;
 
 pub use error::{Error, Refusal};
-pub use outputs::{
-    Exclude, LeftBehind, Limits, Output, OutputKind, Outputs, Reason, changed, open,
-};
+pub use outputs::{Exclude, LeftBehind, Limits, Output, OutputKind, Outputs, Reason, changed};
 pub use snapshot::Snapshot;
 
 /// The largest window, as a power of two: 8 MiB. What a bundle may cost its reader.

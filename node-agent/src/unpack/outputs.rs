@@ -5,11 +5,10 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
@@ -126,27 +125,6 @@ pub fn changed(
     };
     walk.folder(root, &[], 0).map_err(|errno| look(errno.into()))?;
     Ok(walk.keep())
-}
-
-/// Opens a regular file below a directory that a job could write to, through no link.
-pub fn open(root: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
-    let mut folder: Option<OwnedFd> = None;
-    let mut parts = path.components().peekable();
-    while let Some(part) = parts.next() {
-        let Component::Normal(name) = part else { break };
-        let at = folder.as_ref().map_or(root, AsFd::as_fd);
-        // A pipe that nobody writes to must not stop us.
-        let last = OFlags::RDONLY | OFlags::NONBLOCK;
-        let kind = if parts.peek().is_some() { OFlags::PATH | OFlags::DIRECTORY } else { last };
-        let opened =
-            rustix::fs::openat(at, name, kind | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        if parts.peek().is_none() {
-            let file = File::from(opened);
-            return if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::INVAL.into()) };
-        }
-        folder = Some(opened);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path below the directory"))
 }
 
 struct Walk<'a> {

@@ -33,7 +33,7 @@ impl Snapshot {
     /// Takes a file that the agent itself put into the directory as part of what was unpacked.
     pub fn adopt(&mut self, dir: &Path, file: &Path) -> io::Result<()> {
         let root = super::open_root(dir)?;
-        let file = super::open(root.as_fd(), file)?;
+        let file = atlas_runtime::storage::open(root.as_fd(), file)?;
         self.stamp(&file)?;
         let changed = Time::changed(&rustix::fs::fstat(&file)?);
         (self.first, self.last) = (self.first.min(changed), self.last.max(changed));

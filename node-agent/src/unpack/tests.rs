@@ -624,8 +624,10 @@ fn outputs_are_opened_through_no_link() {
     )
     .unwrap();
     let root = open_root(&job).unwrap();
-    let read =
-        |name: &str| open(root.as_fd(), Path::new(name)).map(|it| io::read_to_string(it).unwrap());
+    let read = |name: &str| {
+        atlas_runtime::storage::open(root.as_fd(), Path::new(name))
+            .map(|it| io::read_to_string(it).unwrap())
+    };
     assert_eq!(read("b/c").unwrap(), "text");
     for name in
         ["out", "up/outside", "../outside", "/etc/passwd", "b/../../outside", "pipe", "b", "", "."]

@@ -317,6 +317,8 @@ async fn send(
 impl Nodes for Master {
     type SessionStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
     type FetchBundleStream = ReceiverStream<Result<wire::FilesChunk, Status>>;
+    type FetchCheckpointsStream = ReceiverStream<Result<wire::CheckpointPart, Status>>;
+    type ShipStream = ReceiverStream<Result<wire::ShipReply, Status>>;
 
     async fn greet(
         &self,
@@ -373,6 +375,45 @@ impl Nodes for Master {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         Err(Status::not_found("this master has no bundles"))
     }
+
+    async fn begin_attempt(
+        &self,
+        _request: Request<wire::Holder>,
+    ) -> Result<Response<wire::BeginAttemptReply>, Status> {
+        Err(no_storage())
+    }
+
+    async fn fetch_checkpoints(
+        &self,
+        _request: Request<wire::FetchCheckpointsRequest>,
+    ) -> Result<Response<Self::FetchCheckpointsStream>, Status> {
+        Err(no_storage())
+    }
+
+    async fn append_log(
+        &self,
+        _request: Request<wire::AppendLogRequest>,
+    ) -> Result<Response<wire::AppendLogReply>, Status> {
+        Err(no_storage())
+    }
+
+    async fn sync_log(
+        &self,
+        _request: Request<wire::Holder>,
+    ) -> Result<Response<wire::SyncLogReply>, Status> {
+        Err(no_storage())
+    }
+
+    async fn ship(
+        &self,
+        _request: Request<Streaming<wire::ShipRequest>>,
+    ) -> Result<Response<Self::ShipStream>, Status> {
+        Err(no_storage())
+    }
+}
+
+fn no_storage() -> Status {
+    Status::not_found("this master has no storage: its nodes have it mounted")
 }
 
 /// An agent and its folders, which outlive it.

@@ -3,6 +3,7 @@
 mod cause;
 mod job;
 mod node;
+pub mod ship;
 mod spec;
 
 pub use job::job_view;

@@ -10,6 +10,7 @@ mod hosts;
 mod peers;
 mod redis;
 mod submit;
+mod unshared;
 
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ const ALL: &[(&str, fn())] = &[
     ("idle", idle),
     ("follow", follow::measure),
     ("agents", agents::measure),
+    ("unshared", unshared::measure),
 ];
 
 fn main() {

@@ -19,6 +19,8 @@ pub struct Settings {
     pub workers: u32,
     /// The node registers its GPUs.
     pub gpus: bool,
+    /// The node has the shared storage.
+    pub shared: bool,
     pub lease: &'static str,
     pub log: &'static str,
     /// What jobs may mount.
@@ -35,6 +37,7 @@ impl Default for Settings {
             executor: "process",
             workers: 1,
             gpus: false,
+            shared: true,
             lease: "5m",
             log: "debug",
             volumes: "/".into(),
@@ -117,10 +120,11 @@ impl Cluster {
             .args(["--worker-image", &image()])
             .arg("--data")
             .arg(self.path("node"))
-            .arg("--shared")
-            .arg(self.path("shared"))
             .arg("--token-file")
             .arg(self.path("master/join-token"));
+        if self.settings.shared {
+            command.arg("--shared").arg(self.path("shared"));
+        }
         self.node = Some(self.spawn(command, "node.log"));
         self.listen = eventually("the node is ready", || {
             let nodes = self.json(&["node", "list"]);

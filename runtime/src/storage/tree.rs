@@ -11,6 +11,9 @@ use rustix::io::Errno;
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Folders within folders.
+const DEEPEST: usize = 128;
+
 /// A folder that files are put below.
 pub(super) struct Tree {
     root: OwnedFd,
@@ -30,7 +33,6 @@ impl Tree {
 
     /// The folder that `path` lies in, made if need be, and the name in it.
     pub(super) fn place<'a>(&mut self, path: &'a Path) -> io::Result<(&OwnedFd, &'a OsStr)> {
-        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
         let name = path.file_name().ok_or_else(invalid)?;
         let folder = path.parent().ok_or_else(invalid)?;
         if folder.as_os_str().is_empty() {
@@ -43,16 +45,35 @@ impl Tree {
         Ok((opened, name))
     }
 
+    /// The folder itself, made if need be.
+    pub(super) fn folder(&mut self, path: &Path) -> io::Result<OwnedFd> {
+        self.descend(path)
+    }
+
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
     fn descend(&self, folder: &Path) -> io::Result<OwnedFd> {
+        // All of it first: of a path that leads out, nothing is made.
+        let names = folder.components().map(|part| match part {
+            Component::Normal(name) => Ok(name),
+            _ => Err(invalid()),
+        });
+        let names = names.collect::<io::Result<Vec<_>>>()?;
+        if names.len() > DEEPEST {
+            return Err(invalid());
+        }
         let mut here = self.root.as_fd().try_clone_to_owned()?;
-        for part in folder.components() {
-            let Component::Normal(name) = part else {
-                return Err(io::ErrorKind::InvalidInput.into());
-            };
+        for name in names {
             here = step(&here, name)?;
         }
         Ok(here)
     }
+}
+
+fn invalid() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder")
 }
 
 /// Makes and opens a folder. What an earlier attempt left there under the name, if it is no folder, goes.

@@ -1,0 +1,188 @@
+//! What nodes without the shared storage have the master write and read for them. The join token is everybody's: which attempt is
+//! whose is for the cluster to say.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use atlas_core::JobState;
+use atlas_proto::CHUNK;
+use atlas_proto::convert::ship::Holder;
+use atlas_runtime::storage::{self, Found, Keeper, Owner, Shipment, log};
+use bytes::Bytes;
+
+use super::{Error, Service};
+use crate::store::StoredJob;
+use crate::turns::Turns;
+
+/// Things in a checkpoint folder that are given to the next attempt.
+const MOST_CHECKPOINTS: usize = 100_000;
+/// An index has no more entries than its log has bytes.
+const INDEX_ENTRY: u64 = 16;
+
+/// What is shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    Outputs,
+    /// And whom the jobs of the node run as.
+    Checkpoints(Owner),
+}
+
+/// The two files of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    Text,
+    Index,
+}
+
+impl Service {
+    /// Makes the folder of a job whose attempt is about to start, here and nowhere else: where it is gone later the job was deleted.
+    pub async fn begin_attempt(&self, holder: &Holder) -> Result<(), Error> {
+        self.starting(holder).await?;
+        let path = self.archive.job(holder.job);
+        run(&self.storage.appends, "make the job's folder", move || std::fs::create_dir_all(path))
+            .await
+    }
+
+    /// Appends to the log of an attempt that the node has or had; the bytes that are there.
+    pub async fn append_log(
+        &self,
+        holder: &Holder,
+        file: LogFile,
+        offset: u64,
+        data: Bytes,
+    ) -> Result<u64, Error> {
+        let job = self.held(holder).await?;
+        let end = offset.saturating_add(data.len() as u64);
+        if let JobState::Archiving { end: ended, .. } = &job.status.state
+            && job.status.attempt == holder.attempt
+        {
+            let most = match file {
+                LogFile::Text => ended.log_length,
+                LogFile::Index => ended.log_length.saturating_add(1).saturating_mul(INDEX_ENTRY),
+            };
+            if end > most {
+                let why = format!("ends at byte {end}, and {most} bytes were announced");
+                return Err(Error::invalid("data", why));
+            }
+        }
+        let text = self.archive.log(holder.job, holder.attempt);
+        let path = match file {
+            LogFile::Text => text,
+            LogFile::Index => text.with_extension("idx"),
+        };
+        let append = move || log::append(&path, offset, &data);
+        let there = run(&self.storage.appends, "append to the log", append).await?;
+        if there < offset {
+            let why = format!("{offset} is beyond the {there} bytes that are there");
+            return Err(Error::invalid("offset", why));
+        }
+        Ok(there)
+    }
+
+    /// What was appended survives the death of the storage's machine.
+    pub async fn sync_log(&self, holder: &Holder) -> Result<(), Error> {
+        self.held(holder).await?;
+        let text = self.archive.log(holder.job, holder.attempt);
+        let (top, index) = (self.archive.jobs(), text.with_extension("idx"));
+        run(&self.storage.appends, "sync the log", move || log::sync(&top, text, index)).await
+    }
+
+    /// Begins to receive files of an attempt.
+    pub async fn shipment(&self, holder: &Holder, folder: Folder) -> Result<Shipment, Error> {
+        self.ships(holder, folder).await?;
+        let (job, top) = (self.archive.job(holder.job), self.archive.jobs());
+        let keeper = match folder {
+            Folder::Outputs => Keeper::new(job.join("outputs"), top),
+            Folder::Checkpoints(owner) => Keeper::mirror(job.join("checkpoints"), top, owner),
+        };
+        Ok(Shipment::new(keeper, self.max_output))
+    }
+
+    /// Refuses what is not the node's to ship, now.
+    pub async fn ships(&self, holder: &Holder, folder: Folder) -> Result<(), Error> {
+        let job = self.held(holder).await?;
+        let state = &job.status.state;
+        let ships = match (folder, state) {
+            (Folder::Outputs, JobState::Archiving { .. }) => true,
+            // Given up, but nobody else has begun with them.
+            (Folder::Checkpoints(_), JobState::Queued { .. }) => true,
+            (Folder::Checkpoints(_), _) => state.placement().is_some(),
+            (Folder::Outputs, _) => false,
+        };
+        if ships && job.status.attempt == holder.attempt { Ok(()) } else { Err(not_held(holder)) }
+    }
+
+    /// What is in the checkpoint folder, for an attempt that is about to start.
+    pub async fn checkpoints(&self, holder: &Holder) -> Result<(PathBuf, Vec<Found>), Error> {
+        self.starting(holder).await?;
+        let path = self.archive.job(holder.job).join("checkpoints");
+        let root = path.clone();
+        let list = move || storage::list(&root, MOST_CHECKPOINTS);
+        let (found, more) = run(&self.storage.fetches, "list the checkpoints", list).await?;
+        if more {
+            return Err(Error::TooManyCheckpoints { job: holder.job, most: MOST_CHECKPOINTS });
+        }
+        Ok((path, found))
+    }
+
+    /// A file below a folder that a job wrote to.
+    pub async fn open_below(&self, root: &Path, path: &Path) -> Result<Source, Error> {
+        let (root, path) = (root.to_owned(), path.to_owned());
+        let open = move || storage::open(File::open(root)?.as_fd(), &path);
+        run(&self.storage.fetches, "open the checkpoint", open).await.map(Source)
+    }
+
+    /// The next bytes of a file; none at its end.
+    pub async fn piece(&self, from: Source, offset: u64) -> Result<(Source, Bytes), Error> {
+        let read = move || {
+            let mut data = vec![0; CHUNK];
+            let read = from.0.read_at(&mut data, offset)?;
+            data.truncate(read);
+            Ok((from, Bytes::from(data)))
+        };
+        run(&self.storage.fetches, "read the file", read).await
+    }
+
+    /// The job, if the node of this identity has this attempt or had it.
+    async fn held(&self, holder: &Holder) -> Result<StoredJob, Error> {
+        let Holder { node, identity, job, attempt } = holder;
+        if !self.reactor.knows(node.clone(), identity.clone()).await? {
+            return Err(not_held(holder));
+        }
+        let job = self.store.job(*job).await?.ok_or_else(|| Error::NoJob(job.to_string()))?;
+        let deleting = matches!(job.status.state, JobState::Deleting { .. });
+        if job.status.had(*attempt, node) && !deleting { Ok(job) } else { Err(not_held(holder)) }
+    }
+
+    async fn starting(&self, holder: &Holder) -> Result<(), Error> {
+        let job = self.held(holder).await?;
+        let now = job.status.state.holds_resources() && job.status.attempt == holder.attempt;
+        if now { Ok(()) } else { Err(not_held(holder)) }
+    }
+}
+
+/// A file that is being read, between two pieces.
+pub struct Source(File);
+
+impl From<File> for Source {
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
+
+fn not_held(holder: &Holder) -> Error {
+    let Holder { node, job, attempt, .. } = holder;
+    Error::NotHeld { node: node.clone(), job: *job, attempt: *attempt }
+}
+
+async fn run<T: Send + 'static>(
+    turns: &Turns,
+    what: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let done = turns.run(work).await.map_err(|it| Error::Unavailable(it.to_string()))?;
+    done.map_err(Error::io(what))
+}

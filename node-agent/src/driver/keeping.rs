@@ -1,0 +1,99 @@
+//! What an attempt leaves behind: to the archive, or to the attempt after it.
+
+use std::time::Duration;
+
+use atlas_core::agent::{ExitKind, Report};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Wishes;
+use super::attempt::{Attempt, next};
+use super::kept::Kept;
+use crate::archive;
+
+/// A storage that takes a log takes the end of it in this time.
+const LAST_LOG: Duration = Duration::from_secs(10);
+
+impl Attempt {
+    /// Archives when that is wished, and waits for the release.
+    pub(super) async fn keep_until_released(
+        &mut self,
+        ended: Option<(Kept, oneshot::Receiver<()>)>,
+    ) {
+        let mut ended = ended;
+        let mut archived = false;
+        self.wishes.mark_changed();
+        loop {
+            let wishes = next(&mut self.wishes).await;
+            if wishes.remove {
+                // An attempt that was lost is not archived, but its log is worth having.
+                if let Some((_, log)) = ended {
+                    let _ = tokio::time::timeout(LAST_LOG, log).await;
+                }
+                return;
+            }
+            if wishes.archive && !std::mem::replace(&mut archived, true) {
+                tokio::select! {
+                    left_behind = self.archive(ended.take()) => {
+                        let report = Report::Archived { left_behind };
+                        self.driver.report(self.id, report).await;
+                    }
+                    () = removal(self.wishes.clone()) => {}
+                }
+                self.wishes.mark_changed();
+            }
+        }
+    }
+
+    /// Returns what stayed behind.
+    async fn archive(&self, ended: Option<(Kept, oneshot::Receiver<()>)>) -> Option<String> {
+        let Some((kept, log)) = ended else {
+            return Some("the node no longer has anything of this job".into());
+        };
+        let (archive, _stop) = self.archive_of(kept);
+        archive.run(log).await
+    }
+
+    /// What an attempt that did not come to its end leaves to the next one has to be there before that one begins, which may be as
+    /// soon as this is reported.
+    pub(super) async fn hand_over(&self, report: &Report, kept: &Kept) {
+        let goes_on = match report {
+            Report::Lost { .. } => true,
+            Report::Exited(exit) => exit.kind == ExitKind::LeaseEnded,
+            Report::Starting
+            | Report::Started { .. }
+            | Report::NotStarted { .. }
+            | Report::Archived { .. } => false,
+        };
+        if !goes_on {
+            return;
+        }
+        let (archive, _stop) = self.archive_of(kept.clone());
+        tokio::select! {
+            left_behind = archive.checkpoints() => {
+                if let Some(why) = left_behind {
+                    tracing::warn!(job = %self.id, "for the next attempt: {why}");
+                }
+            }
+            () = removal(self.wishes.clone()) => {}
+        }
+    }
+
+    fn archive_of(&self, kept: Kept) -> (archive::Archive, DropGuard) {
+        let cancel = CancellationToken::new();
+        let archive = archive::Archive {
+            node: self.node.clone(),
+            id: self.id,
+            dir: self.dir.clone(),
+            kept,
+            cancel: cancel.clone(),
+        };
+        (archive, cancel.drop_guard())
+    }
+}
+
+async fn removal(mut wishes: watch::Receiver<Wishes>) {
+    if wishes.wait_for(|it| it.remove).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,246 @@
+//! Files on their way into the archive: offers of some, each answered with how far they have come, and then the bytes that lack.
+//!
+//! Whoever sends may be another process on another machine. Nothing that it says is believed: paths stay below their folder, files
+//! have no more bytes than were announced, and all together there is an end to it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+
+use super::{Found, Keeper, Meta, Standing, What, is_of_the_file};
+
+/// Things of one shipment.
+const MOST_ITEMS: usize = 100_000;
+/// Things of one offer.
+pub const MOST_OFFERED: usize = 1_000;
+
+/// A shipment that is being received.
+pub struct Shipment {
+    keeper: Keeper,
+    /// Bytes that may still be announced.
+    room: u64,
+    items: usize,
+    wanted: VecDeque<Wanted>,
+    /// The first wanted file is being written.
+    begun: bool,
+    left: Vec<Left>,
+}
+
+struct Wanted {
+    path: PathBuf,
+    meta: Meta,
+    from: u64,
+}
+
+/// What becomes of one thing of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    There,
+    From(u64),
+    Refused(String),
+}
+
+/// What the storage did not take in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    pub path: PathBuf,
+    pub why: String,
+}
+
+/// To an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub answers: Vec<Answer>,
+    /// Of the offer before.
+    pub left: Vec<Left>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Refused(String),
+    #[error("could not write to the archive")]
+    Storage(#[source] io::Error),
+}
+
+impl Shipment {
+    /// No more than `room` bytes are taken.
+    pub fn new(keeper: Keeper, room: u64) -> Self {
+        Self { keeper, room, items: 0, wanted: VecDeque::new(), begun: false, left: Vec::new() }
+    }
+
+    /// Everything came; it survives the death of the storage's machine.
+    pub fn end(mut self) -> Result<Vec<Left>, Error> {
+        self.nothing_wanted()?;
+        let left = std::mem::take(&mut self.left);
+        self.keeper.end().map_err(failed)?;
+        Ok(left)
+    }
+
+    /// One answer for each of these. Of those that are wanted the pieces come next, in this order.
+    pub fn offer(&mut self, items: Vec<Found>) -> Result<Reply, Error> {
+        self.nothing_wanted()?;
+        self.items += items.len();
+        if items.len() > MOST_OFFERED || self.items > MOST_ITEMS {
+            let most = format!("{MOST_OFFERED} at a time and {MOST_ITEMS} in all");
+            return Err(Error::Refused(format!("more files than are taken: {most}")));
+        }
+        let left = std::mem::take(&mut self.left);
+        let answers = items.into_iter().map(|it| self.answer(it)).collect::<Result<_, _>>()?;
+        Ok(Reply { answers, left })
+    }
+
+    fn answer(&mut self, Found { path, what }: Found) -> Result<Answer, Error> {
+        let answer = match what {
+            What::Link(target) => self.keeper.link(&path, &target).map(|()| Answer::There),
+            What::Folder { mode } => self.keeper.folder(&path, mode).map(|()| Answer::There),
+            What::File(meta) => {
+                self.room = self.room.checked_sub(meta.bytes).ok_or_else(|| {
+                    Error::Refused("more bytes than --max-output of the master".into())
+                })?;
+                self.keeper.look(&path, &meta).map(|standing| match standing {
+                    Standing::There => Answer::There,
+                    Standing::From(from) => {
+                        self.wanted.push_back(Wanted { path: path.clone(), meta, from });
+                        Answer::From(from)
+                    }
+                })
+            }
+        };
+        match answer {
+            Err(error) if is_of_the_file(&error) => Ok(Answer::Refused(not_taken(&error))),
+            answer => answer.map_err(failed),
+        }
+    }
+
+    /// The next bytes of the first wanted file.
+    pub fn piece(&mut self, data: &[u8], last: bool) -> Result<(), Error> {
+        let Some(Wanted { path, meta, from }) = self.wanted.front() else {
+            return Err(Error::Refused("bytes of a file that is not wanted".into()));
+        };
+        // One that the storage did not take: the rest of it passes by.
+        let refused = self.begun && self.left.last().is_some_and(|it| it.path == *path);
+        let write = |keeper: &mut Keeper| {
+            if !self.begun {
+                keeper.open(path, meta, *from)?;
+            }
+            keeper.write(data)?;
+            if last { keeper.finish() } else { Ok(()) }
+        };
+        let written = if refused { Ok(()) } else { write(&mut self.keeper) };
+        match written {
+            Err(error) if is_of_the_file(&error) => {
+                self.keeper.abandon();
+                self.left.push(Left { path: path.clone(), why: not_taken(&error) });
+            }
+            written => written.map_err(failed)?,
+        }
+        self.begun = !last;
+        if last {
+            self.wanted.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The rest of the first wanted file will never come.
+    pub fn abandon(&mut self) -> Result<(), Error> {
+        if self.wanted.pop_front().is_none() {
+            return Err(Error::Refused("no file is wanted that could be abandoned".into()));
+        }
+        self.begun = false;
+        self.keeper.abandon();
+        Ok(())
+    }
+
+    fn nothing_wanted(&self) -> Result<(), Error> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Refused("the files of the offer before have not all come".into()))
+    }
+}
+
+fn not_taken(error: &io::Error) -> String {
+    format!("the shared storage does not take it: {error}")
+}
+
+/// Who asks for what cannot be is told so; the storage's troubles pass.
+fn failed(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none() {
+        Error::Refused(error.to_string())
+    } else {
+        Error::Storage(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn shipment(folder: &Path) -> Shipment {
+        Shipment::new(Keeper::new(folder.join("outputs"), folder.to_owned()), 100)
+    }
+
+    fn file(path: &str, bytes: u64) -> Found {
+        let meta = Meta { bytes, modified: (1, 2), mode: 0o644 };
+        Found { path: path.into(), what: What::File(meta) }
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_offer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shipment = shipment(folder.path());
+        let link = Found { path: "l".into(), what: What::Link("a".into()) };
+        let reply = shipment.offer(vec![file("a", 2), link, file("d/b", 1)]).unwrap();
+        assert_eq!(reply.answers, [Answer::From(0), Answer::There, Answer::From(0)]);
+        for (data, last) in [(b"a", false), (b"a", true), (b"b", true)] {
+            shipment.piece(data, last).unwrap();
+        }
+        assert_eq!(shipment.end().unwrap(), []);
+        let kept = |name| std::fs::read_to_string(folder.path().join("outputs").join(name));
+        assert_eq!((kept("a").unwrap(), kept("d/b").unwrap()), ("aa".into(), "b".into()));
+        assert_eq!(kept("l").unwrap(), "aa");
+    }
+
+    type Step = Box<dyn Fn(&mut Shipment) -> Result<(), Error>>;
+
+    fn offer(items: Vec<Found>) -> Step {
+        Box::new(move |it| it.offer(items.clone()).map(drop))
+    }
+
+    fn piece(data: &'static [u8], last: bool) -> Step {
+        Box::new(move |it| it.piece(data, last))
+    }
+
+    #[test]
+    fn what_was_not_announced_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |steps: Vec<Step>| {
+            let mut shipment = shipment(folder.path());
+            let mut results = steps.into_iter().map(|it| it(&mut shipment));
+            assert!(results.any(|it| matches!(it, Err(Error::Refused(_)))));
+        };
+        refused(vec![offer(vec![file("../a", 1)])]);
+        refused(vec![offer(vec![file("/a", 1)])]);
+        refused(vec![offer(vec![file("a", 101)])]);
+        refused(vec![offer(vec![file("a", 60), file("b", 60)])]);
+        refused(vec![offer(vec![file("a", 1)]), piece(b"aa", true)]);
+        refused(vec![offer(vec![file("a", 1)]), offer(Vec::new())]);
+        refused(vec![piece(b"a", true)]);
+        refused(vec![Box::new(Shipment::abandon)]);
+        assert!(!folder.path().join("a").exists() && !folder.path().join("outputs/a").exists());
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_stays_behind_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shipment = shipment(folder.path());
+        let reply = shipment.offer(vec![file(&"x".repeat(300), 1), file("b", 1)]).unwrap();
+        assert!(matches!(&reply.answers[..], [Answer::Refused(_), Answer::From(0)]));
+        shipment.piece(b"b", true).unwrap();
+        shipment.end().unwrap();
+        assert!(folder.path().join("outputs/b").exists());
+    }
+}
