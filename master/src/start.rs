@@ -130,9 +130,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         feed,
         bundles: Arc::new(bundles(&config)?),
         archive: archive.clone(),
-        proxy: Proxy::new(
-            token.parse().map_err(|_| Error::TokenText { path: config.token_file.clone() })?,
-        ),
+        proxy: proxy(&token, &config)?,
         keys,
         share_mark: share::mark(&config.shared, &lead.cluster)?,
         cluster: lead.cluster,
@@ -146,6 +144,11 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
     serve(listeners, &service, JoinToken(token), &config.data, &tasks)
+}
+
+fn proxy(token: &str, config: &Config) -> Result<Proxy, Error> {
+    let path = config.token_file.clone();
+    token.parse().map(Proxy::new).map_err(|_| Error::TokenText { path })
 }
 
 fn bundles(config: &Config) -> Result<Bundles, Error> {
