@@ -166,8 +166,8 @@ impl Cluster {
     ) -> Result<(), Rejection> {
         let NodeSpec { name, identity, boot_id, address, .. } = &node.record.spec;
         let heard_lately = now - node.heard < UNREACHABLE_AFTER;
+        let connected = matches!(node.link, Link::Connected(_));
         if *identity != spec.identity {
-            let connected = matches!(node.link, Link::Connected(_));
             let taken = connected || heard_lately || node.jobs().next().is_some();
             return if taken { Err(Rejection::NameTaken(name.clone())) } else { Ok(()) };
         }
@@ -176,7 +176,10 @@ impl Cluster {
         let one_machine = self.policy.lease == Lease::UntilReboot;
         let may_run = now < node.lease_until && !node.running.is_empty();
         let is_copy = heard_lately || (may_run && *boot_id != spec.boot_id);
-        if one_machine || *address == spec.address || !is_copy {
+        // The port may be another with each start of its agent.
+        let is_back =
+            *address == spec.address || (!connected && host_of(address) == host_of(&spec.address));
+        if one_machine || is_back || !is_copy {
             return Ok(());
         }
         Err(Rejection::NodeElsewhere { node: name.clone(), address: address.clone() })
@@ -381,6 +384,10 @@ impl Cluster {
         };
         self.nodes.values().map(view).collect()
     }
+}
+
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
 /// A node as people are shown it.

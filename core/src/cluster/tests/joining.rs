@@ -357,3 +357,27 @@ fn a_node_that_moved_within_one_start_is_let_in_when_it_is_silent_where_it_was()
     "#]],
     );
 }
+
+#[test]
+fn an_agent_that_starts_anew_at_another_port_is_its_node_and_a_second_one_beside_it_is_not() {
+    let script = "
+        join a
+        join a at=a:5001
+        leave a session=1
+        join a at=a:5001
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > join a at=a:5001
+        refused: node a was heard from a:5000 and may be there still: if this machine's --data folder is a copy of that node's, give it one of its own; if it is the node itself at a new address, it is let in soon
+        > leave a session=1
+        > join a at=a:5001
+          node a
+          a <- session 3: []
+    "#]],
+    );
+}
