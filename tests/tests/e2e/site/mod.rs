@@ -6,6 +6,7 @@ mod queue;
 mod share;
 mod streams;
 mod two_of_one;
+mod unshared;
 
 use std::collections::BTreeMap;
 use std::fs;
