@@ -19,6 +19,7 @@ mod reports;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,8 +34,8 @@ use crate::time::{Millis, Mono, Now};
 use nodes::Node;
 
 pub use check::Violation;
-pub use nodes::NodeView;
 pub use restore::{Live, Snapshot};
+pub use view::NodeView;
 
 /// The live jobs, the queue and the nodes. Finished jobs have left; the store has them.
 #[derive(Clone, Debug)]
