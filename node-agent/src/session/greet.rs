@@ -49,9 +49,9 @@ pub async fn greet(
     let sent = Wall::now();
     let reply = client.greet(token.with(greeting));
     let reply = tokio::time::timeout(PATIENCE, reply).await.map_err(|_| Error::Silent(PATIENCE))?;
-    let facts = reply.map_err(|source| match source.code() {
+    let facts = reply.map_err(|status| match status.code() {
         Code::Unimplemented => Error::OtherMaster { master: master.clone() },
-        _ => Error::Refused { master: master.clone(), source },
+        _ => Error::Refused { master: master.clone(), status },
     })?;
     let facts = MasterFacts::try_from(facts.into_inner()).map_err(Error::Invalid)?;
     match cluster {

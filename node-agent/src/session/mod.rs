@@ -57,8 +57,8 @@ pub enum Error {
         "could not reach the master at {master}; it has to be up, with a --grpc address that this machine reaches"
     )]
     Connect { master: Uri, source: tonic::transport::Error },
-    #[error("the master at {master} refused this node: {}", source.message())]
-    Refused { master: Uri, source: tonic::Status },
+    #[error("the master at {master} refused this node: {}", status.message())]
+    Refused { master: Uri, status: tonic::Status },
     #[error("the master at {master} is of another version than this agent, {}: install the same on both", env!("CARGO_PKG_VERSION"))]
     OtherMaster { master: Uri },
     #[error("the connection to the master broke: {}", .0.message())]
@@ -89,8 +89,8 @@ impl Error {
     /// Waiting does not help: somebody has to change how this agent is started.
     fn is_final(&self) -> bool {
         match self {
-            Self::Refused { source, .. } => {
-                matches!(source.code(), Code::Unauthenticated | Code::PermissionDenied)
+            Self::Refused { status, .. } => {
+                matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
             }
             Self::OtherCluster { .. } => true,
             _ => false,

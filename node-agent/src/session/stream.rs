@@ -76,7 +76,7 @@ impl Stream {
         let reply = tokio::time::timeout(patience, client.session(request))
             .await
             .map_err(|_| Error::Silent(patience))?
-            .map_err(|source| Error::Refused { master: master(), source })?;
+            .map_err(|status| Error::Refused { master: master(), status })?;
         let heard = Default::default();
         Ok(Self { up, down: reply.into_inner(), heard, beats: 0, beat_at: 0, troubles })
     }
@@ -172,7 +172,7 @@ impl Stream {
         let message = tokio::time::timeout(WELCOME_TIMEOUT, self.down.message())
             .await
             .map_err(|_| Error::Silent(WELCOME_TIMEOUT))?
-            .map_err(|source| Error::Refused { master: session.master.clone(), source })?
+            .map_err(|status| Error::Refused { master: session.master.clone(), status })?
             .ok_or(Error::Closed)?;
         required("message", message.message).map_err(Error::Invalid)
     }

@@ -42,8 +42,8 @@ enum Source {
 /// Why a bundle is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the master did not give bundle {bundle}: {}", source.message())]
-    Fetch { bundle: BundleId, source: Box<tonic::Status> },
+    #[error("the master did not give bundle {bundle}: {}", status.message())]
+    Fetch { bundle: BundleId, status: Box<tonic::Status> },
     #[error("could not keep bundle {bundle} in {}", path.display())]
     Keep { bundle: BundleId, path: PathBuf, source: io::Error },
     #[error("fetching bundle {0} was ended")]
@@ -106,7 +106,7 @@ async fn fetch(remote: &Remote, bundle: BundleId, to: &Path) -> Result<(), Error
         let before = length(&part).await;
         let cut = match fetch_rest(remote, bundle, &part, before).await {
             Ok(()) => break,
-            Err(Error::Fetch { source, .. }) if may_pass(&source) => source,
+            Err(Error::Fetch { status, .. }) if may_pass(&status) => status,
             Err(error) => return Err(error),
         };
         let there = length(&part).await;
@@ -135,7 +135,7 @@ async fn fetch_rest(
     part: &Path,
     offset: u64,
 ) -> Result<(), Error> {
-    let refused = |source| Error::Fetch { bundle, source: Box::new(source) };
+    let refused = |status| Error::Fetch { bundle, status: Box::new(status) };
     let keep = |source| Error::Keep { bundle, path: part.to_owned(), source };
     let request = wire::FetchBundleRequest { bundle: bundle.to_string(), offset };
     let chunks = remote.client().fetch_bundle(remote.signed(request)).await;

@@ -97,7 +97,8 @@ fn an_agent_that_nobody_lets_in_and_that_holds_nothing_ends_with_what_to_do() {
     let mut command = atlas_node(&cluster, &cluster.path("second"), &cluster.path("shared"));
     let output = command.args(["--token", "wrong"]).output().unwrap();
     let run = Run::of(&["atlas-node"], &output).exits(126);
-    run.says("the join token is not this cluster's: `atlas join-token`");
+    let run = run.says("the join token is not this cluster's: `atlas join-token`");
+    assert!(!run.stderr.contains("code: "), "it is said a second time, as gRPC puts it: {run:?}");
     let foreign = cluster.path("foreign");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("cluster"), "another").unwrap();
