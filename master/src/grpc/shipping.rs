@@ -7,7 +7,7 @@ use std::sync::Arc;
 use atlas_proto::convert::ship::{FileMeta, Holder, Item, Kind, bytes_of, path_of};
 use atlas_proto::wire::{self, checkpoint_part, ship_answer, ship_request};
 use atlas_runtime::storage::shipment::{Answer, Error as ShipmentError, Left, Reply};
-use atlas_runtime::storage::{Found, Meta, Owner, Shipment, What};
+use atlas_runtime::storage::{Found, Meta, Others, Owner, Shipment, What};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
@@ -220,19 +220,24 @@ impl Receiving<'_> {
                     Err(cut) => ended = Some(cut),
                 }
             }
-            let is_end = |it: &_| matches!(it, ship_request::Message::End(_));
-            let is_last = messages.last().is_some_and(is_end);
-            if is_last || messages.iter().any(|it| matches!(it, ship_request::Message::Offer(_))) {
+            let end = match messages.last() {
+                Some(ship_request::Message::End(end)) => Some(*end),
+                _ => None,
+            };
+            if end.is_some()
+                || messages.iter().any(|it| matches!(it, ship_request::Message::Offer(_)))
+            {
                 // It may have been placed anew meanwhile.
                 let ships = self.service.ships(&self.holder, self.folder).await;
                 ships.map_err(|it| status(&it))?;
             }
-            if is_last {
+            if end.is_some() {
                 messages.pop();
             }
             shipment = self.take(shipment, messages).await?;
-            if is_last {
-                return self.end(shipment).await;
+            if let Some(wire::ShipEnd { all_offered }) = end {
+                let others = if all_offered { Others::Go } else { Others::Stay };
+                return self.end(shipment, others).await;
             }
             if let Some(cut) = ended {
                 return Err(cut);
@@ -261,8 +266,8 @@ impl Receiving<'_> {
         Ok(shipment)
     }
 
-    async fn end(&self, shipment: Shipment) -> Result<(), Status> {
-        let ended = self.service.storage.shipments.run(move || shipment.end()).await;
+    async fn end(&self, shipment: Shipment, others: Others) -> Result<(), Status> {
+        let ended = self.service.storage.shipments.run(move || shipment.end(others)).await;
         let behind = ended.map_err(|it| Status::unavailable(it.to_string()))?.map_err(refused)?;
         let reply = wire::ShipReply { answers: Vec::new(), left: left(behind) };
         self.to.send(Ok(reply)).await.map_err(|_| Status::cancelled("the node is gone"))

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("attempt {attempt} of job {job} is not for node {node} to speak of now")]
     NotHeld { node: NodeName, job: JobId, attempt: Attempt },
     #[error(
-        "the checkpoint folder of job {job} holds more than {most} files and folders: a node without the shared storage cannot be given them; let the job remove old ones"
+        "the checkpoint folder of job {job} holds more than {most} files and folders, or some too deep within each other: a node without the shared storage cannot be given them; let the job remove some"
     )]
     TooManyCheckpoints { job: JobId, most: usize },
     #[error("node {0}, which held it, was removed")]

@@ -121,11 +121,11 @@ impl Service {
         let path = self.archive.job(holder.job).join("checkpoints");
         let root = path.clone();
         let list = move || storage::list(&root, MOST_CHECKPOINTS);
-        let (found, more) = run(&self.storage.fetches, "list the checkpoints", list).await?;
-        if more {
+        let listed = run(&self.storage.fetches, "list the checkpoints", list).await?;
+        if !listed.is_all() {
             return Err(Error::TooManyCheckpoints { job: holder.job, most: MOST_CHECKPOINTS });
         }
-        Ok((path, found))
+        Ok((path, listed.found))
     }
 
     /// A file below a folder that a job wrote to.

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use atlas_runtime::storage::shipment::Left;
-use atlas_runtime::storage::{Found, What, list};
+use atlas_runtime::storage::{Found, Others, What, list};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, MOST_FILES, copy, some_of};
 use crate::storage::Destination;
 
-/// Makes the folder there the same as this one. Where it is too much, what was written last is kept: it is what a job goes on from.
+/// Makes the folder there the same as this one. Where it is too much, what was written last is kept: it is what a job goes on from;
+/// and what is there already stays, as it may be what does not fit.
 pub(super) fn keep(
     from: &Path,
     to: Destination,
@@ -21,9 +22,13 @@ pub(super) fn keep(
         return Ok(None);
     }
     let listed = list(from, MOST_FILES);
-    let (found, more) = listed.map_err(|source| Error::Work { path: from.to_owned(), source })?;
-    let (found, mut left) = newest(found, most);
-    left.extend(copy::all(from, found, to, cancel)?);
+    let listed = listed.map_err(|source| Error::Work { path: from.to_owned(), source })?;
+    let is_all = listed.is_all();
+    let (found, mut left) = newest(listed.found, most);
+    let others = if is_all && left.is_empty() { Others::Go } else { Others::Stay };
+    let deep = |path| Left { path, why: "too deep, or its path is too long".into() };
+    left.extend(listed.too_deep.into_iter().map(deep));
+    left.extend(copy::all(from, found, to, others, cancel)?);
     let named: Vec<(&Path, String)> =
         left.iter().map(|it| (it.path.as_path(), it.why.clone())).collect();
     let named = (!named.is_empty()).then(|| {
@@ -33,12 +38,15 @@ pub(super) fn keep(
             some_of(&named, named.len() as u64)
         )
     });
-    let more = more.then(|| format!("of the checkpoints only {MOST_FILES} were kept"));
-    let all: Vec<String> = [named, more].into_iter().flatten().collect();
+    let more = listed.more.then(|| format!("of the checkpoints only {MOST_FILES} were kept"));
+    let stay = (others == Others::Stay)
+        .then(|| "of those on the shared storage from before none was removed".to_owned());
+    let all: Vec<String> = [named, more, stay].into_iter().flatten().collect();
     Ok((!all.is_empty()).then(|| all.join("; ")))
 }
 
-/// The files written last that fit, in the order in which they were found, and the others.
+/// The files written last that fit, in the order in which they were found, and the others. One that is too large leaves its room to
+/// older ones.
 fn newest(found: Vec<Found>, most: u64) -> (Vec<Found>, Vec<Left>) {
     let mut times: Vec<((i64, u32), u64, usize)> = Vec::new();
     for (at, it) in found.iter().enumerate() {
@@ -47,21 +55,19 @@ fn newest(found: Vec<Found>, most: u64) -> (Vec<Found>, Vec<Left>) {
         }
     }
     times.sort_unstable_by(|a, b| b.cmp(a));
-    let mut room = Some(most);
-    let mut too_many = std::collections::HashSet::new();
+    let mut room = most;
+    let mut too_large = std::collections::HashSet::new();
     for (_, bytes, at) in times {
-        room = room.and_then(|it| it.checked_sub(bytes));
-        if room.is_none() {
-            too_many.insert(at);
+        match room.checked_sub(bytes) {
+            Some(less) => room = less,
+            None => drop(too_large.insert(at)),
         }
     }
     let (mut kept, mut left) = (Vec::new(), Vec::new());
     for (at, it) in found.into_iter().enumerate() {
-        if too_many.contains(&at) {
-            left.push(Left {
-                path: it.path,
-                why: "older than those that fit into --max-output".into(),
-            });
+        if too_large.contains(&at) {
+            let why = "with what was written after it, it is more than --max-output of the node";
+            left.push(Left { path: it.path, why: why.into() });
         } else {
             kept.push(it);
         }
@@ -71,9 +77,36 @@ fn newest(found: Vec<Found>, most: u64) -> (Vec<Found>, Vec<Left>) {
 
 #[cfg(test)]
 mod tests {
-    use atlas_runtime::storage::Meta;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use atlas_runtime::storage::{Keeper, Meta, Owner, Shipment};
 
     use super::*;
+
+    #[test]
+    fn what_is_on_the_storage_goes_only_where_everything_was_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        for path in [&from, &to] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(to.join("step-1"), "safe").unwrap();
+        fs::write(from.join("step-2"), "12345").unwrap();
+        let keep = |most| {
+            let me = fs::metadata(&from).unwrap();
+            let owner = Owner { uid: me.uid(), gid: me.gid() };
+            let keeper = Keeper::mirror(to.clone(), folder.path().to_owned(), owner);
+            let shipment = Box::new(Shipment::new(keeper, u64::MAX));
+            let to = Destination::Mounted { to: to.clone(), shipment };
+            super::keep(&from, to, most, &CancellationToken::new()).unwrap()
+        };
+        let said = keep(4).unwrap();
+        assert!(said.contains("step-2 (") && said.contains("none was removed"), "{said}");
+        assert!(to.join("step-1").exists() && !to.join("step-2").exists());
+        assert_eq!(keep(5), None);
+        assert!(!to.join("step-1").exists() && to.join("step-2").exists());
+    }
 
     #[test]
     fn the_newest_checkpoints_are_kept() {
@@ -87,5 +120,16 @@ mod tests {
         let kept: Vec<_> = kept.iter().map(|it| it.path.display().to_string()).collect();
         assert_eq!(kept, ["a", "d", "d/c"]);
         assert_eq!(left.iter().map(|it| it.path.display().to_string()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn one_that_does_not_fit_takes_no_other_with_it() {
+        let file = |path: &str, at, bytes| {
+            let meta = Meta { bytes, modified: (at, 0), mode: 0o644 };
+            Found { path: path.into(), what: What::File(meta) }
+        };
+        let (kept, left) = newest(vec![file("large", 3, 250), file("b", 2, 40)], 200);
+        assert_eq!(kept, [file("b", 2, 40)]);
+        assert_eq!(left.len(), 1);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use atlas_proto::CHUNK;
 use atlas_runtime::storage::shipment::{Answer, Left};
-use atlas_runtime::storage::{Found, What, open};
+use atlas_runtime::storage::{Found, Others, What, open};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
@@ -21,6 +21,7 @@ pub(super) fn all(
     from: &Path,
     found: Vec<Found>,
     mut to: Destination,
+    others: Others,
     cancel: &CancellationToken,
 ) -> Result<Vec<Left>, Error> {
     let source =
@@ -35,7 +36,7 @@ pub(super) fn all(
         copier.copy(some)?;
     }
     let mut left = copier.left;
-    left.extend(to.end()?);
+    left.extend(to.end(others)?);
     Ok(left)
 }
 

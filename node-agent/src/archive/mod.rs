@@ -17,7 +17,7 @@ use std::time::Duration;
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use atlas_runtime::storage::shipment::Left;
-use atlas_runtime::storage::{Found, Meta, Owner, What};
+use atlas_runtime::storage::{Found, Meta, Others, Owner, What};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +158,7 @@ impl Job {
             unpack::changed(&self.work, &snapshot, &exclude, self.limits).map_err(Error::Look)?;
         let (found, mut left) = known(&self.work, files)?;
         if !found.is_empty() {
-            left.extend(copy::all(&self.work, found, to, cancel)?);
+            left.extend(copy::all(&self.work, found, to, Others::Stay, cancel)?);
         }
         left.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(summary(&left_behind, &left))

@@ -150,7 +150,8 @@ fn what_cannot_be_read_stays_behind_with_the_reason_and_the_others_are_kept() {
     let mut some = found;
     some.push(known(&world.job.work, vec![file("d")]).unwrap().0.remove(0));
     fs::remove_file(world.job.work.join("d")).unwrap(); // gone since
-    let left = copy::all(&world.job.work, some, world.destination(), &world.cancel).unwrap();
+    let left = copy::all(&world.job.work, some, world.destination(), Others::Stay, &world.cancel);
+    let left = left.unwrap();
     assert_eq!(left.len(), 1);
     assert!(left[0].path == Path::new("d") && left[0].why.contains("cannot be read"), "{left:?}");
     assert_eq!((world.kept("a"), world.kept("c")), ("aaa".into(), "ccc".into()));

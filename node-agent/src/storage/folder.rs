@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use atlas_proto::convert::ship::{Item, path_of};
 use atlas_proto::wire::{self, ship_answer, ship_request};
 use atlas_runtime::storage::shipment::{self, Answer, Left, Reply};
-use atlas_runtime::storage::{Found, Keeper, Owner, Shipment};
+use atlas_runtime::storage::{Found, Keeper, Others, Owner, Shipment};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -100,11 +100,12 @@ impl Destination {
     }
 
     /// Everything is there, and survives the death of the storage's machine.
-    pub fn end(self) -> Result<Vec<Left>, Error> {
+    pub fn end(self, others: Others) -> Result<Vec<Left>, Error> {
         match self {
-            Self::Mounted { to, shipment } => shipment.end().map_err(failed(&to)),
+            Self::Mounted { to, shipment } => shipment.end(others).map_err(failed(&to)),
             Self::Master(mut shipping) => {
-                shipping.send(ship_request::Message::End(wire::ShipEnd {}))?;
+                let all_offered = others == Others::Go;
+                shipping.send(ship_request::Message::End(wire::ShipEnd { all_offered }))?;
                 shipping.reply().map(|it| it.left)
             }
         }

@@ -16,6 +16,8 @@ use crate::names::Names;
 
 /// Folders within folders; each is held open.
 const DEEPEST: usize = 128;
+/// Bytes of a path that travels.
+pub const LONGEST_PATH: usize = 4096;
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -33,16 +35,33 @@ pub enum What {
     Folder { mode: u32 },
 }
 
-/// Everything below a folder in the order of the paths, up to so many things; whether there were more. No folder, nothing found.
-pub fn list(root: &Path, most: usize) -> io::Result<(Vec<Found>, bool)> {
+/// What was found in a folder, and what was not looked at.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// In the order of the paths.
+    pub found: Vec<Found>,
+    /// Folders that lie too deep, and what has too long a path.
+    pub too_deep: Vec<PathBuf>,
+    /// There are more things than were to be listed: which are missing is chance.
+    pub more: bool,
+}
+
+impl Listed {
+    pub fn is_all(&self) -> bool {
+        !self.more && self.too_deep.is_empty()
+    }
+}
+
+/// Everything below a folder, up to so many things. No folder, nothing found.
+pub fn list(root: &Path, most: usize) -> io::Result<Listed> {
+    let mut listed = Listed::default();
     let root = match rustix::fs::open(root, FOLDER, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok((Vec::new(), false)),
+        Err(Errno::NOENT) => return Ok(listed),
         opened => opened?,
     };
-    let mut found = Vec::new();
-    let more = !folder(&root, Path::new(""), 0, most, &mut found)?;
-    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok((found, more))
+    listed.more = !folder(&root, Path::new(""), 0, most, &mut listed)?;
+    listed.found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(listed)
 }
 
 /// False = there is more.
@@ -51,7 +70,7 @@ fn folder(
     path: &Path,
     depth: usize,
     most: usize,
-    found: &mut Vec<Found>,
+    listed: &mut Listed,
 ) -> io::Result<bool> {
     for names in Names::of(here)? {
         for name in names?.iter().filter(|it| !is_part(it)) {
@@ -62,14 +81,18 @@ fn folder(
             };
             let path = path.join(name);
             let Some(what) = what(here, name, &stat)? else { continue };
-            if found.len() == most || depth == DEEPEST {
+            if listed.found.len() + listed.too_deep.len() == most {
                 return Ok(false);
             }
             let is_folder = matches!(what, What::Folder { .. });
-            found.push(Found { path: path.clone(), what });
+            if path.as_os_str().len() > LONGEST_PATH || (is_folder && depth == DEEPEST) {
+                listed.too_deep.push(path);
+                continue;
+            }
+            listed.found.push(Found { path: path.clone(), what });
             if is_folder {
                 let inner = rustix::fs::openat(here, name, FOLDER, Mode::empty())?;
-                if !folder(&inner, &path, depth + 1, most, found)? {
+                if !folder(&inner, &path, depth + 1, most, listed)? {
                     return Ok(false);
                 }
             }
@@ -110,4 +133,44 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
         folder = Some(opened);
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path below the directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_too_deep_is_left_out_alone_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = vec!["d"; DEEPEST + 2].join("/");
+        fs::create_dir_all(folder.path().join(&deep)).unwrap();
+        for beside in ["d/a", "z"] {
+            fs::write(folder.path().join(beside), "x").unwrap();
+        }
+        let listed = list(folder.path(), 1000).unwrap();
+        let deepest = &deep[..deep.len() - 2];
+        assert_eq!(listed.too_deep, [Path::new(deepest)]);
+        assert_eq!((listed.found.len(), listed.more, listed.is_all()), (DEEPEST + 2, false, false));
+        let names =
+            |listed: &Listed, name: &str| listed.found.iter().any(|it| it.path == Path::new(name));
+        assert!(names(&listed, "d/a") && names(&listed, "z"));
+        fs::remove_dir_all(folder.path().join("d")).unwrap();
+        assert!(list(folder.path(), 1).unwrap().is_all());
+        assert!(!list(folder.path(), 0).unwrap().is_all());
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_left_out_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut here = rustix::fs::open(folder.path(), FOLDER, Mode::empty()).unwrap();
+        let name = "n".repeat(250);
+        for _ in 0..17 {
+            rustix::fs::mkdirat(&here, &name, Mode::from_raw_mode(0o755)).unwrap();
+            here = rustix::fs::openat(&here, &name, FOLDER, Mode::empty()).unwrap();
+        }
+        let listed = list(folder.path(), 1000).unwrap();
+        assert_eq!((listed.found.len(), listed.too_deep.len()), (16, 1));
+    }
 }

@@ -48,6 +48,15 @@ pub struct Owner {
     pub gid: u32,
 }
 
+/// What becomes of the things in a mirror that were not offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// All that there is was offered.
+    Go,
+    /// Some of it was not, so that they may be of that.
+    Stay,
+}
+
 /// A folder that is filled. It is made with the first thing in it.
 pub struct Keeper {
     to: PathBuf,
@@ -192,16 +201,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// All that was kept survives the death of the storage's machine. Of a mirror, what was not offered goes.
-    pub fn end(mut self) -> io::Result<()> {
-        if let Some(offered) = &self.offered {
-            match tree(&mut self.tree, &self.to) {
-                Ok(tree) => {
-                    mirror::remove_others(tree.root(), &self.to, offered)?;
-                    let _ = std::fs::remove_dir(&self.to); // where nothing is in it
-                }
-                Err(error) => return Err(error),
-            }
+    /// All that was kept survives the death of the storage's machine.
+    pub fn end(mut self, others: Others) -> io::Result<()> {
+        if let (Some(offered), Others::Go) = (&self.offered, others) {
+            let tree = tree(&mut self.tree, &self.to)?;
+            mirror::remove_others(tree.root(), &self.to, offered)?;
+            let _ = std::fs::remove_dir(&self.to); // where nothing is in it
         }
         if self.kept.is_empty() {
             return Ok(());

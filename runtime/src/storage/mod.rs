@@ -17,8 +17,8 @@ use std::io;
 use rustix::io::Errno;
 
 pub use durable::sync_below;
-pub use found::{Found, What, list, open};
-pub use keeper::{Keeper, Meta, Owner, Standing};
+pub use found::{Found, LONGEST_PATH, Listed, What, list, open};
+pub use keeper::{Keeper, Meta, Others, Owner, Standing};
 pub use shipment::Shipment;
 
 /// Whether the storage never takes a file of this name or size; any other error is the same for all files.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Found, Keeper, Meta, Standing, What, is_of_the_file};
+use super::{Found, Keeper, Meta, Others, Standing, What, is_of_the_file};
 
 /// Things of one shipment.
 const MOST_ITEMS: usize = 100_000;
@@ -70,10 +70,10 @@ impl Shipment {
     }
 
     /// Everything came; it survives the death of the storage's machine.
-    pub fn end(mut self) -> Result<Vec<Left>, Error> {
+    pub fn end(mut self, others: Others) -> Result<Vec<Left>, Error> {
         self.nothing_wanted()?;
         let left = std::mem::take(&mut self.left);
-        self.keeper.end().map_err(failed)?;
+        self.keeper.end(others).map_err(failed)?;
         Ok(left)
     }
 
@@ -198,7 +198,7 @@ mod tests {
         for (data, last) in [(b"a", false), (b"a", true), (b"b", true)] {
             shipment.piece(data, last).unwrap();
         }
-        assert_eq!(shipment.end().unwrap(), []);
+        assert_eq!(shipment.end(Others::Go).unwrap(), []);
         let kept = |name| std::fs::read_to_string(folder.path().join("outputs").join(name));
         assert_eq!((kept("a").unwrap(), kept("d/b").unwrap()), ("aa".into(), "b".into()));
         assert_eq!(kept("l").unwrap(), "aa");
@@ -240,7 +240,7 @@ mod tests {
         let reply = shipment.offer(vec![file(&"x".repeat(300), 1), file("b", 1)]).unwrap();
         assert!(matches!(&reply.answers[..], [Answer::Refused(_), Answer::From(0)]));
         shipment.piece(b"b", true).unwrap();
-        shipment.end().unwrap();
+        shipment.end(Others::Go).unwrap();
         assert!(folder.path().join("outputs/b").exists());
     }
 }

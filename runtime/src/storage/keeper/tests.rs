@@ -56,7 +56,7 @@ fn a_file_that_was_begun_is_gone_on_with_and_has_its_name_when_it_is_whole() {
     keeper.write(b"ght").unwrap();
     keeper.finish().unwrap();
     assert_eq!(keeper.look(path, &META).unwrap(), Standing::There);
-    keeper.end().unwrap();
+    keeper.end(Others::Go).unwrap();
     let kept = fs::metadata(world.to().join(path)).unwrap();
     assert_eq!((kept.mtime(), kept.mtime_nsec(), kept.len()), (1000, 5, 6));
     assert_eq!(fs::read_dir(world.to().join("a")).unwrap().count(), 1, "a part was left");
@@ -94,7 +94,7 @@ fn what_is_mirrored_has_its_modes_and_what_was_not_offered_goes() {
     let mut keeper = world.mirror();
     put_whole(&mut keeper, "old/step-1", b"1");
     put_whole(&mut keeper, "step-2", b"2");
-    keeper.end().unwrap();
+    keeper.end(Others::Go).unwrap();
     let mut keeper = world.mirror();
     keeper.folder(Path::new("empty"), 0o750).unwrap();
     let secret = Meta { bytes: 1, mode: 0o600, ..META };
@@ -103,7 +103,7 @@ fn what_is_mirrored_has_its_modes_and_what_was_not_offered_goes() {
     keeper.write(b"3").unwrap();
     keeper.finish().unwrap();
     keeper.link(Path::new("last"), Path::new("step-3")).unwrap();
-    keeper.end().unwrap();
+    keeper.end(Others::Go).unwrap();
     let mut names: Vec<_> = fs::read_dir(world.to())
         .unwrap()
         .map(|it| it.unwrap().file_name().into_string().unwrap())
@@ -119,7 +119,21 @@ fn a_mirror_of_nothing_leaves_no_folder() {
     let world = World::new();
     let mut keeper = world.mirror();
     put_whole(&mut keeper, "step-1", b"1");
-    keeper.end().unwrap();
-    world.mirror().end().unwrap();
+    keeper.end(Others::Go).unwrap();
+    world.mirror().end(Others::Go).unwrap();
     assert!(!world.to().exists());
+}
+
+#[test]
+fn what_was_not_offered_stays_where_not_all_was_offered() {
+    let world = World::new();
+    let mut keeper = world.mirror();
+    put_whole(&mut keeper, "step-1", b"1");
+    keeper.end(Others::Go).unwrap();
+    let mut keeper = world.mirror();
+    put_whole(&mut keeper, "step-2", b"2");
+    keeper.end(Others::Stay).unwrap();
+    assert!(world.to().join("step-1").exists() && world.to().join("step-2").exists());
+    world.mirror().end(Others::Stay).unwrap();
+    assert!(world.to().join("step-1").exists());
 }
