@@ -30,7 +30,7 @@ use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
-use crate::service::Service;
+use crate::service::{Fillings, Service};
 use crate::turns::Storage;
 use crate::{belongs, share, state, store};
 
@@ -138,6 +138,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         max_bundle: config.max_bundle,
         max_output: config.max_output,
         storage: Storage::default(),
+        fillings: Fillings::default(),
         tasks: tasks.clone(),
     });
     tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));

@@ -5,16 +5,25 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 /// The turns of one use.
 #[derive(Clone, Debug)]
 pub struct Turns(Arc<Semaphore>);
 
+/// A turn that has come.
+#[derive(Debug)]
+pub struct Turn(OwnedSemaphorePermit);
+
 impl Turns {
     pub fn new(most: usize) -> Self {
         Self(Arc::new(Semaphore::new(most)))
+    }
+
+    /// For whoever has something to look at between its turn's coming and its work.
+    pub async fn turn(&self) -> Turn {
+        Turn(self.0.clone().acquire_owned().await.expect("it is never closed"))
     }
 
     /// Does the work on a thread that may block, when it is its turn. The turn ends with the work, not with who waits for it.
@@ -22,9 +31,18 @@ impl Turns {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let turn = self.0.clone().acquire_owned().await.expect("it is never closed");
+        self.turn().await.run(work).await
+    }
+}
+
+impl Turn {
+    /// As [`Turns::run`].
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let Self(_turn) = self;
             work()
         })
         .await

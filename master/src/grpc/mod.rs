@@ -20,6 +20,8 @@ use crate::service::Service;
 
 pub use jobs::filter;
 pub use nodes::{JoinToken, view as node_view};
+#[cfg(test)]
+pub use shipping::ship;
 pub use status::status;
 
 /// Both services, to be put on the one router.

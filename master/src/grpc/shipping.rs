@@ -3,22 +3,37 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use atlas_proto::CHUNK;
 use atlas_proto::convert::ship::{FileMeta, Holder, Item, Kind, bytes_of, path_of};
 use atlas_proto::wire::{self, checkpoint_part, ship_answer, ship_request};
 use atlas_runtime::storage::shipment::{Answer, Error as ShipmentError, Left, Reply};
 use atlas_runtime::storage::{Found, Meta, Others, Owner, Shipment, What};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::status::status;
-use crate::service::{Error, Folder, LogFile, Service, Source};
+use crate::service::{Error, Filling, Folder, LogFile, Service, Source};
 
 /// Messages of a node that are taken in one turn at the storage.
 const TOGETHER: usize = 8;
+/// A node that has nothing to say for so long begins anew.
+const SILENT: Duration = Duration::from_mins(5);
 /// Pieces on their way to a node.
 const IN_FLIGHT: usize = 4;
+
+/// Of a shipment.
+pub trait Requests:
+    Stream<Item = Result<wire::ShipRequest, Status>> + Send + Unpin + 'static
+{
+}
+
+impl<S> Requests for S where
+    S: Stream<Item = Result<wire::ShipRequest, Status>> + Send + Unpin + 'static
+{
+}
 
 type Replies<T> = mpsc::Receiver<Result<T, Status>>;
 
@@ -64,20 +79,23 @@ pub async fn fetch_bundle(
     let mut source: Source = service.open_bundle(id).await.map_err(|it| status(&it))?.into();
     let (to, chunks) = mpsc::channel(IN_FLIGHT);
     service.clone().tasks.spawn("fetch-bundle", async move {
-        loop {
-            let data = match service.piece(source, offset).await {
-                Ok((_, data)) if data.is_empty() => return,
-                Ok((back, data)) => {
-                    source = back;
-                    data
+        let pieces = async {
+            loop {
+                let data = match service.piece(source, offset).await {
+                    Ok((_, data)) if data.is_empty() => return,
+                    Ok((back, data)) => {
+                        source = back;
+                        data
+                    }
+                    Err(error) => return drop(to.send(Err(status(&error))).await),
+                };
+                offset += data.len() as u64;
+                if to.send(Ok(wire::FilesChunk { data })).await.is_err() {
+                    return;
                 }
-                Err(error) => return drop(to.send(Err(status(&error))).await),
-            };
-            offset += data.len() as u64;
-            if to.send(Ok(wire::FilesChunk { data })).await.is_err() {
-                return;
             }
-        }
+        };
+        until_it_stops(&service, &to, pieces).await;
     });
     Ok(chunks)
 }
@@ -93,27 +111,48 @@ pub async fn fetch_checkpoints(
     let rest = found.into_iter().filter(move |it| it.path > after);
     let (to, parts) = mpsc::channel(IN_FLIGHT);
     service.clone().tasks.spawn("fetch-checkpoints", async move {
-        let mut resume = file.map(|it| (it, offset));
-        for found in rest {
-            let item = wire::ShipItem::from(&item(&found));
-            let from = match (resume.take(), &item.kind) {
-                (Some((meta, offset)), Some(wire::ship_item::Kind::File(now))) if meta == *now => {
-                    offset
+        let files = async {
+            let mut resume = file.map(|it| (it, offset));
+            for found in rest {
+                let item = wire::ShipItem::from(&item(&found));
+                let from = match (resume.take(), &item.kind) {
+                    (Some((meta, offset)), Some(wire::ship_item::Kind::File(now)))
+                        if meta == *now =>
+                    {
+                        offset
+                    }
+                    _ => 0,
+                };
+                let is_file = matches!(found.what, What::File(_));
+                let head = wire::CheckpointItem { item: Some(item), offset: from };
+                let head = wire::CheckpointPart { part: Some(checkpoint_part::Part::Item(head)) };
+                if to.send(Ok(head)).await.is_err() {
+                    return;
                 }
-                _ => 0,
-            };
-            let is_file = matches!(found.what, What::File(_));
-            let head = wire::CheckpointItem { item: Some(item), offset: from };
-            let head = wire::CheckpointPart { part: Some(checkpoint_part::Part::Item(head)) };
-            if to.send(Ok(head)).await.is_err() {
-                return;
+                if is_file && !file_pieces(&service, &root, &found.path, from, &to).await {
+                    return;
+                }
             }
-            if is_file && !file_pieces(&service, &root, &found.path, from, &to).await {
-                return;
-            }
-        }
+        };
+        until_it_stops(&service, &to, files).await;
     });
     Ok(parts)
+}
+
+/// A master that stops says so: what ends without a word counts as whole.
+async fn until_it_stops<T>(
+    service: &Service,
+    to: &mpsc::Sender<Result<T, Status>>,
+    sending: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = sending => {}
+        () = service.tasks.cancelled() => drop(to.send(Err(stopping())).await),
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the master is stopping")
 }
 
 /// False = it cannot go on.
@@ -165,9 +204,9 @@ fn item(found: &Found) -> Item {
 /// Receives files into the archive.
 pub async fn ship(
     service: Arc<Service>,
-    mut requests: Streaming<wire::ShipRequest>,
+    mut requests: impl Requests,
 ) -> Result<Replies<wire::ShipReply>, Status> {
-    let first = requests.message().await?.and_then(|it| it.message);
+    let first = within(requests.next()).await?.transpose()?.and_then(|it| it.message);
     let Some(ship_request::Message::Start(start)) = first else {
         return Err(Status::invalid_argument("the first message of a shipment says of what"));
     };
@@ -178,15 +217,15 @@ pub async fn ship(
         Ok(wire::ShipFolder::Checkpoints) => Folder::Checkpoints(Owner { uid, gid }),
         Err(_) => return Err(Status::invalid_argument("folder: is none that is kept")),
     };
-    let shipment = service.shipment(&holder, folder).await.map_err(|it| status(&it))?;
+    let (filling, shipment) = service.shipment(&holder, folder).await.map_err(|it| status(&it))?;
     let (to, replies) = mpsc::channel(IN_FLIGHT);
     let tasks = service.tasks.clone();
     tasks.spawn("ship", async move {
-        let receiving = Receiving { service: &service, holder, folder, to: &to };
+        let receiving = Receiving { service: &service, holder, folder, filling, to: &to };
         let received = tokio::select! {
             received = receiving.run(shipment, requests) => received,
             () = to.closed() => return,
-            () = service.tasks.cancelled() => Err(Status::unavailable("the master is stopping")),
+            () = service.tasks.cancelled() => Err(stopping()),
         };
         if let Err(status) = received {
             drop(to.send(Err(status)).await); // a node that is gone ships again
@@ -195,21 +234,37 @@ pub async fn ship(
     Ok(replies)
 }
 
+/// Some are gathered before they are taken.
+fn small(request: Result<wire::ShipRequest, Status>) -> Result<wire::ShipRequest, Status> {
+    match &request {
+        Ok(wire::ShipRequest { message: Some(ship_request::Message::Piece(piece)) })
+            if piece.data.len() > CHUNK =>
+        {
+            let why = format!("a piece of {} bytes; {CHUNK} are the most", piece.data.len());
+            Err(Status::invalid_argument(why))
+        }
+        _ => request,
+    }
+}
+
+/// A node that is gone without a word is not waited for for ever.
+async fn within<T>(next: impl Future<Output = T>) -> Result<T, Status> {
+    let silent = |_| Status::deadline_exceeded(format!("nothing came for {SILENT:?}"));
+    tokio::time::timeout(SILENT, next).await.map_err(silent)
+}
+
 struct Receiving<'a> {
     service: &'a Service,
     holder: Holder,
     folder: Folder,
+    filling: Filling,
     to: &'a mpsc::Sender<Result<wire::ShipReply, Status>>,
 }
 
 impl Receiving<'_> {
-    async fn run(
-        self,
-        mut shipment: Shipment,
-        requests: Streaming<wire::ShipRequest>,
-    ) -> Result<(), Status> {
-        let mut requests = requests.ready_chunks(TOGETHER);
-        while let Some(together) = requests.next().await {
+    async fn run(self, mut shipment: Shipment, requests: impl Requests) -> Result<(), Status> {
+        let mut requests = requests.map(small).ready_chunks(TOGETHER);
+        while let Some(together) = within(requests.next()).await? {
             let mut messages = Vec::new();
             let mut ended = None;
             for request in together {
@@ -224,17 +279,12 @@ impl Receiving<'_> {
                 Some(ship_request::Message::End(end)) => Some(*end),
                 _ => None,
             };
-            if end.is_some()
-                || messages.iter().any(|it| matches!(it, ship_request::Message::Offer(_)))
-            {
-                // It may have been placed anew meanwhile.
-                let ships = self.service.ships(&self.holder, self.folder).await;
-                ships.map_err(|it| status(&it))?;
-            }
             if end.is_some() {
                 messages.pop();
             }
-            shipment = self.take(shipment, messages).await?;
+            if !messages.is_empty() {
+                shipment = self.take(shipment, messages).await?;
+            }
             if let Some(wire::ShipEnd { all_offered }) = end {
                 let others = if all_offered { Others::Go } else { Others::Stay };
                 return self.end(shipment, others).await;
@@ -256,8 +306,7 @@ impl Receiving<'_> {
                 messages.into_iter().map(|it| message(&mut shipment, it)).collect();
             replies.map(|it| (shipment, it))
         };
-        let done = self.service.storage.shipments.run(work).await;
-        let (shipment, replies) = done.map_err(|it| Status::unavailable(it.to_string()))??;
+        let (shipment, replies) = self.fill(work).await??;
         for reply in replies.into_iter().flatten() {
             let answers = reply.answers.into_iter().map(answer).collect();
             let reply = wire::ShipReply { answers, left: left(reply.left) };
@@ -267,10 +316,17 @@ impl Receiving<'_> {
     }
 
     async fn end(&self, shipment: Shipment, others: Others) -> Result<(), Status> {
-        let ended = self.service.storage.shipments.run(move || shipment.end(others)).await;
-        let behind = ended.map_err(|it| Status::unavailable(it.to_string()))?.map_err(refused)?;
+        let behind = self.fill(move || shipment.end(others)).await?.map_err(refused)?;
         let reply = wire::ShipReply { answers: Vec::new(), left: left(behind) };
         self.to.send(Ok(reply)).await.map_err(|_| Status::cancelled("the node is gone"))
+    }
+
+    async fn fill<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let filled = self.service.fill(&self.holder, self.folder, &self.filling, work).await;
+        filled.map_err(|it| status(&it))
     }
 }
 

@@ -5,6 +5,7 @@
 mod bundles;
 mod error;
 mod files;
+mod filling;
 mod jobs;
 mod logs;
 mod nodes;
@@ -32,6 +33,7 @@ use crate::turns::Storage;
 pub use bundles::Upload;
 pub use error::Error;
 pub use files::Files;
+pub use filling::{Filling, Fillings};
 pub use jobs::JobPage;
 pub use queue::Waiting;
 pub use shipping::{Folder, LogFile, Source};
@@ -59,6 +61,8 @@ pub struct Service {
     pub max_output: u64,
     /// Whose turn it is to touch the shared storage.
     pub storage: Storage,
+    /// Which of its folders are being filled.
+    pub fillings: Fillings,
     pub tasks: Tasks,
 }
 

@@ -13,7 +13,7 @@ use atlas_proto::convert::ship::Holder;
 use atlas_runtime::storage::{self, Found, Keeper, Owner, Shipment, log};
 use bytes::Bytes;
 
-use super::{Error, Service};
+use super::{Error, Filling, Service};
 use crate::store::StoredJob;
 use crate::turns::Turns;
 
@@ -56,7 +56,7 @@ impl Service {
     ) -> Result<u64, Error> {
         let job = self.held(holder).await?;
         let end = offset.saturating_add(data.len() as u64);
-        if let JobState::Archiving { end: ended, .. } = &job.status.state
+        if let Some(ended) = job.status.state.end()
             && job.status.attempt == holder.attempt
         {
             let most = match file {
@@ -91,18 +91,47 @@ impl Service {
     }
 
     /// Begins to receive files of an attempt.
-    pub async fn shipment(&self, holder: &Holder, folder: Folder) -> Result<Shipment, Error> {
+    pub async fn shipment(
+        &self,
+        holder: &Holder,
+        folder: Folder,
+    ) -> Result<(Filling, Shipment), Error> {
         self.ships(holder, folder).await?;
         let (job, top) = (self.archive.job(holder.job), self.archive.jobs());
-        let keeper = match folder {
-            Folder::Outputs => Keeper::new(job.join("outputs"), top),
-            Folder::Checkpoints(owner) => Keeper::mirror(job.join("checkpoints"), top, owner),
+        let (to, owner) = match folder {
+            Folder::Outputs => (job.join("outputs"), None),
+            Folder::Checkpoints(owner) => (job.join("checkpoints"), Some(owner)),
         };
-        Ok(Shipment::new(keeper, self.max_output))
+        let filling = self.fillings.begin(&to).await;
+        let keeper = match owner {
+            None => Keeper::new(to, top),
+            Some(owner) => Keeper::mirror(to, top, owner),
+        };
+        Ok((filling, Shipment::new(keeper, self.max_output)))
+    }
+
+    /// A piece of work in a folder that is being filled, if it still is the node's to fill when its turn has come: the job may have been
+    /// placed anew since the shipment began.
+    pub async fn fill<T: Send + 'static>(
+        &self,
+        holder: &Holder,
+        folder: Folder,
+        filling: &Filling,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let superseded = || Error::Unavailable("the node has begun to ship it anew".into());
+        let alone = filling.alone().await.ok_or_else(superseded)?;
+        let turn = self.storage.shipments.turn().await;
+        self.ships(holder, folder).await?;
+        let work = move || {
+            let _alone = alone; // also when nobody waits for the work any more
+            work()
+        };
+        turn.run(work).await.map_err(|it| Error::Unavailable(it.to_string()))
     }
 
     /// Refuses what is not the node's to ship, now.
-    pub async fn ships(&self, holder: &Holder, folder: Folder) -> Result<(), Error> {
+    async fn ships(&self, holder: &Holder, folder: Folder) -> Result<(), Error> {
         let job = self.held(holder).await?;
         let state = &job.status.state;
         let ships = match (folder, state) {
@@ -112,7 +141,15 @@ impl Service {
             (Folder::Checkpoints(_), _) => state.placement().is_some(),
             (Folder::Outputs, _) => false,
         };
-        if ships && job.status.attempt == holder.attempt { Ok(()) } else { Err(not_held(holder)) }
+        let now = job.status.attempt;
+        let is_its_own = ships && now == holder.attempt;
+        // The next one is the same node's, which does not begin it before this one has handed over.
+        let is_before_its_own = matches!(
+            (folder, state),
+            (Folder::Checkpoints(_), JobState::Placed { placement, .. })
+                if placement.node == holder.node && now == holder.attempt.next()
+        );
+        if is_its_own || is_before_its_own { Ok(()) } else { Err(not_held(holder)) }
     }
 
     /// What is in the checkpoint folder, for an attempt that is about to start.

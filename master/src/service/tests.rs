@@ -1,5 +1,7 @@
 //! The service layer on a real reactor and store, with nodes that do as a test says.
 
+mod shipping;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +132,7 @@ impl World {
             max_bundle: 1 << 20,
             max_output: 1 << 30,
             storage: Storage::default(),
+            fillings: Fillings::default(),
             tasks: tasks.clone(),
         });
         Self { service, tasks, _dir: dir }
