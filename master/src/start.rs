@@ -31,8 +31,9 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::service::{Fillings, Service};
+use crate::share::Share;
 use crate::turns::Storage;
-use crate::{belongs, share, state, store};
+use crate::{belongs, state, store};
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -60,8 +61,6 @@ pub enum Error {
     Age(#[from] age::Error),
     #[error(transparent)]
     Belongs(#[from] belongs::Error),
-    #[error(transparent)]
-    Share(#[from] share::Error),
     #[error("could not read or make the secret in {}", path.display())]
     Secret { path: PathBuf, source: io::Error },
     #[error("{} is empty: everybody could know that; remove it, and a secret is made", path.display())]
@@ -124,6 +123,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         let _held_until_the_end = lock;
         reactor.run().await
     });
+    let share = Share::mark(&config.shared, &lead.cluster);
     let service = Arc::new(Service {
         reactor: handle.clone(),
         store,
@@ -132,7 +132,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         archive: archive.clone(),
         proxy: proxy(&token, &config)?,
         keys,
-        share_mark: share::mark(&config.shared, &lead.cluster)?,
+        share_mark: share.name().to_owned(),
         cluster: lead.cluster,
         age: Age::new(lead.mark, config.data.clone(), config.accept_older_store),
         max_bundle: config.max_bundle,
@@ -143,6 +143,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     });
     tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));
     tasks.spawn("sweep", sweep(service.clone()));
+    tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
     serve(listeners, &service, JoinToken(token), &config.data, &tasks)
 }

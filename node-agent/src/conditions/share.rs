@@ -121,7 +121,8 @@ fn write(place: &Place) -> Result<Rights, Problem> {
     let jobs = place.shared.jobs();
     let failed = |source| Problem::Write { path: jobs.clone(), source };
     let probe = jobs.join(format!(".probe-{}", place.node));
-    fs::create_dir_all(&probe).map_err(failed)?;
+    // The folder of all jobs is the master's to make.
+    fs::create_dir(&probe).map_err(failed)?;
     let user = &place.job_user;
     let given = if user.is_this_process() {
         Ok(())
@@ -235,7 +236,9 @@ mod tests {
     }
 
     fn mark(root: &Path, name: &str, cluster: &str) {
-        fs::create_dir_all(root.join(SHARE_MARKS)).unwrap();
+        for folder in [SHARE_MARKS, "jobs"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
         fs::write(root.join(SHARE_MARKS).join(name), cluster).unwrap();
     }
 
@@ -268,6 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let marks = folder.path().join(SHARE_MARKS);
         fs::create_dir(&marks).unwrap();
+        fs::create_dir(folder.path().join("jobs")).unwrap();
         let pipe = marks.join("m");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
         let conditions = Conditions::default();
