@@ -63,19 +63,27 @@ pub fn cluster(data: &Data) -> Result<Option<ClusterId>, Error> {
         .map_err(|why: atlas_core::id::Invalid| Error::Cluster { path, why: why.to_string() })
 }
 
-/// The last commit of the cluster that this node heard of; no commit at all where nothing of it can be read.
-pub fn seen(data: &Data) -> (Epoch, Revision) {
+/// The last commit of this cluster that this node heard of; no commit at all where nothing of it can be read.
+pub fn seen(data: &Data, cluster: &ClusterId) -> (Epoch, Revision) {
     let text = read(&data.seen()).ok().flatten().unwrap_or_default();
-    let numbers = text.trim().split_once(' ').and_then(|(epoch, revision)| {
-        Some((Epoch(epoch.parse().ok()?), Revision(revision.parse().ok()?)))
-    });
-    numbers.unwrap_or_default()
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &[epoch, revision, of] = words.as_slice() else { return Default::default() };
+    let numbers = epoch.parse().ok().zip(revision.parse().ok());
+    numbers
+        .filter(|_| of == cluster.as_str())
+        .map(|(epoch, revision)| (Epoch(epoch), Revision(revision)))
+        .unwrap_or_default()
 }
 
 /// Remembers it. Not synced: what a machine's death takes away makes an older store harder to find out, and nothing else.
-pub fn see(data: &Data, epoch: Epoch, revision: Revision) -> Result<(), Error> {
+pub fn see(
+    data: &Data,
+    cluster: &ClusterId,
+    epoch: Epoch,
+    revision: Revision,
+) -> Result<(), Error> {
     let path = data.seen();
-    let text = format!("{epoch} {revision}\n");
+    let text = format!("{epoch} {revision} {cluster}\n");
     write_atomic(&path, text.as_bytes(), 0o600, false).map_err(|source| Error::File {
         what: "write",
         path,
@@ -122,12 +130,23 @@ mod tests {
         assert_eq!(cluster(&data).unwrap(), None);
         join(&data, &"c-1".parse().unwrap()).unwrap();
         assert_eq!(cluster(&data).unwrap(), Some("c-1".parse().unwrap()));
-        assert_eq!(seen(&data), (Epoch(0), Revision(0)));
-        see(&data, Epoch(3), Revision(14)).unwrap();
-        assert_eq!(seen(&data), (Epoch(3), Revision(14)));
-        fs::write(data.seen(), "3").unwrap();
-        assert_eq!(seen(&data), (Epoch(0), Revision(0)));
         fs::write(data.cluster(), "a b\n").unwrap();
         assert!(cluster(&data).is_err());
+    }
+
+    #[test]
+    fn what_was_seen_of_one_cluster_is_not_said_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::new(folder.path().into());
+        let [ours, theirs]: [ClusterId; 2] = ["c-1", "c-2"].map(|it| it.parse().unwrap());
+        let nothing = (Epoch(0), Revision(0));
+        assert_eq!(seen(&data, &ours), nothing);
+        see(&data, &ours, Epoch(3), Revision(14)).unwrap();
+        assert_eq!(seen(&data, &ours), (Epoch(3), Revision(14)));
+        assert_eq!(seen(&data, &theirs), nothing);
+        for text in ["3", "3 14", "3 x c-1"] {
+            fs::write(data.seen(), text).unwrap();
+            assert_eq!(seen(&data, &ours), nothing, "{text}");
+        }
     }
 }

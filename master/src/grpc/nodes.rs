@@ -77,7 +77,13 @@ impl nodes_server::Nodes for Nodes {
         session::admit(&self.service, &cluster_id, &version)?;
         let seen = Mark { epoch: Epoch(seen_epoch), revision: Revision(seen_revision) };
         let name: NodeName = parse("name", &name).map_err(|it| session::invalid(&it))?;
-        if let Err(error) = self.service.age.compare(&name, seen, self.service.reactor.kept()) {
+        // What a node without a cluster has heard was not of this one.
+        let compared = if cluster_id.is_empty() {
+            Ok(())
+        } else {
+            self.service.age.compare(&name, seen, self.service.reactor.kept())
+        };
+        if let Err(error) = compared {
             let text = error.to_string();
             // A master that must not lead ends.
             self.service

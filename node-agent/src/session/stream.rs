@@ -223,8 +223,10 @@ impl Stream {
             return;
         }
         self.heard = heard;
+        let Some(cluster) = session.cluster.clone() else { return };
         let data = session.data.clone();
-        let written = tokio::task::spawn_blocking(move || identity::see(&data, heard.0, heard.1));
+        let see = move || identity::see(&data, &cluster, heard.0, heard.1);
+        let written = tokio::task::spawn_blocking(see);
         if let Ok(Err(error)) = written.await {
             tracing::warn!("{}", Chain(&error));
         }
@@ -244,11 +246,10 @@ impl Stream {
 
 /// Hears whom this node is about to join, and looks at its own share and clock by that before it does.
 async fn prepare(session: &Session, client: &mut NodesClient<Channel>) -> Result<(), Error> {
-    let known = greet::Known {
-        name: &session.node.name,
-        cluster: session.cluster.as_ref(),
-        seen: identity::seen(&session.data),
-    };
+    let cluster = session.cluster.as_ref();
+    // Whoever belongs to no cluster has heard nothing of the one that it is about to join.
+    let seen = cluster.map(|it| identity::seen(&session.data, it)).unwrap_or_default();
+    let known = greet::Known { name: &session.node.name, cluster, seen };
     let greeted = greet::greet(client, &session.master, &session.token, known).await?;
     session.conditions.set(Condition::Clock, clock::trouble(greeted.ahead));
     if let Some(share) = &session.share {
