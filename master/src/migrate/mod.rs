@@ -69,6 +69,11 @@ pub async fn migrate(
     };
     let is_ours = target.cluster.as_ref() == Some(&cluster);
     let was_given_away = match &source.standing {
+        // It went elsewhere: what is of this cluster in the target is older, and another store may be led.
+        Standing::GivenAway { to: whom } if whom != to.name => {
+            let (place, to) = (from.store.place(), whom.clone());
+            return Err(StoreError::GivenAway { place, to }.into());
+        }
         Standing::GivenAway { .. } if is_ours && target.standing == Standing::Whole => {
             return Ok(Outcome::MovedBefore(summary(&target)));
         }

@@ -97,6 +97,26 @@ async fn a_target_that_holds_a_cluster_is_refused_and_nothing_is_touched() {
     assert!(refused.contains("on its way into it from elsewhere"), "{refused}");
 }
 
+#[tokio::test]
+async fn what_went_elsewhere_is_not_taken_for_what_is_here() {
+    let folders: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let [one, whole, unfinished] = folders.each_ref().map(|folder| {
+        move || -> Arc<dyn Movable> { Arc::new(Embedded::open(folder.path()).unwrap()) }
+    });
+    let leader = Leader::of(one()).await;
+    let cluster = one().facts().await.unwrap().cluster.unwrap();
+    unfinished().begin(&cluster, "the source").await.unwrap();
+    let stands = whole().begin(&cluster, "the source").await.unwrap();
+    whole().finish(stands, leader.mark, Position(1)).await.unwrap();
+    one().give_away(leader.mark, "a third place").await.unwrap();
+    for target in [&whole as Place<'_>, &unfinished] {
+        let refused = go(&one, target).await.unwrap_err();
+        assert!(matches!(refused, Error::Store(StoreError::GivenAway { .. })), "{refused}");
+        assert!(refused.to_string().contains("moved to a third place"), "{refused}");
+    }
+    assert!(unfinished().lead().await.is_err(), "a second store can be led");
+}
+
 async fn go(from: Place<'_>, to: Place<'_>) -> Result<Outcome, Error> {
     let (from, to) = (from(), to());
     let from = Side { store: from.as_ref(), name: "the source" };
