@@ -32,6 +32,7 @@ use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::service::{Fillings, Service};
 use crate::share::Share;
+use crate::store::{Lead, Store};
 use crate::turns::Storage;
 use crate::{belongs, state, store};
 
@@ -84,11 +85,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
     let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
     let Some(store) = opened else { return Ok(()) };
-    // Before the lead, which another cluster's master would lose.
-    belongs::check(&config.data, store.cluster().await?)?;
-    Age::check(&config.data, config.accept_older_store)?;
-    let lead = store.lead().await?;
-    belongs::remember(&config.data, &lead.cluster)?;
+    let lead = take_the_lead(&config, store.as_ref()).await?;
     let snapshot = store.restore().await?;
     let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
     let (cluster, effects) = Cluster::restore(config.policy, now(), snapshot);
@@ -146,6 +143,16 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
     serve(listeners, &service, JoinToken(token), &config.data, &tasks)
+}
+
+/// Of this folder's cluster, and of nothing that is known to be older than what was acknowledged.
+async fn take_the_lead(config: &Config, store: &dyn Store) -> Result<Lead, Error> {
+    // Before the lead, which another cluster's master would lose.
+    belongs::check(&config.data, store.cluster().await?)?;
+    Age::check(&config.data, config.accept_older_store)?;
+    let lead = store.lead().await?;
+    belongs::remember(&config.data, &lead.cluster)?;
+    Ok(lead)
 }
 
 fn proxy(token: &str, config: &Config) -> Result<Proxy, Error> {
