@@ -1,5 +1,6 @@
 //! The ways a job ends, or comes back into the queue.
 
+use super::nodes::Node;
 use super::{Cluster, Effect, Step};
 use crate::id::JobId;
 use crate::job::{Archive, End, Exclusion, JobState, Placement};
@@ -118,6 +119,7 @@ impl Cluster {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
         let placement =
             job.status.state.placement().cloned().expect("only a placed job can fail to start");
+        let in_trouble = self.nodes.get(&placement.node).is_some_and(Node::is_in_trouble);
         step.effects.push(release(id, &placement));
         if let JobState::Stopping { by, .. } = &job.status.state {
             let by = by.clone();
@@ -130,7 +132,10 @@ impl Cluster {
             );
         }
         let mut excluded = job.status.state.excluded().to_vec();
-        excluded.push(Exclusion { node: placement.node.clone(), reason: why.clone() });
+        // Its trouble keeps jobs away for as long as it lasts, and this one may come back behind it.
+        if !in_trouble {
+            excluded.push(Exclusion { node: placement.node.clone(), reason: why.clone() });
+        }
         job.status.give_up(&placement);
         job.status.state = JobState::Queued { excluded, lost_on: None };
         let class = job.class();

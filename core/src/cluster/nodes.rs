@@ -85,6 +85,11 @@ impl Node {
         }
     }
 
+    /// It said what is wrong with it, and that it gets no jobs.
+    pub fn is_in_trouble(&self) -> bool {
+        !self.troubles.is_empty()
+    }
+
     /// Everything of which it still holds something.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
         self.running.iter().chain(&self.archiving).copied()

@@ -151,7 +151,7 @@ impl Cluster {
 
     /// A node that cannot start jobs must not eat the queue.
     fn strike(&mut self, name: &NodeName, id: JobId, why: &str, step: &mut Step) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
+        let Some(node) = self.nodes.get_mut(name).filter(|it| !it.is_in_trouble()) else { return };
         node.strikes.insert(id);
         if node.strikes.len() >= STRIKES && node.record.cordoned.is_none() {
             node.record.cordoned =

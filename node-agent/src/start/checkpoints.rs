@@ -84,7 +84,10 @@ fn insist(
 }
 
 fn make(path: &Path, user: &JobUser) -> io::Result<()> {
-    fs::create_dir_all(path)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     match give(path, user) {
         // A storage that takes root's rights away: then anyone may write here.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

@@ -11,6 +11,7 @@ mod volumes;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,9 +25,11 @@ use crate::logs::{LogState, Prelude};
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
 use crate::spare;
+use crate::storage;
 use crate::supervisor::{Command, Limits, RunFile, UNLIMITED, User};
 use crate::venv::{Requirements, Venv, Want};
 use atlas_runtime::Chain;
+use atlas_runtime::backoff::{Backoff, Policy};
 use atlas_runtime::clock;
 use atlas_runtime::config::Secret;
 use atlas_runtime::telemetry::TraceParent;
@@ -41,6 +44,9 @@ use rule::Plan;
 
 /// Between SIGTERM and SIGKILL when nobody says otherwise.
 const GRACE_MS: u64 = 10_000;
+/// Longer than it takes until a node has noticed that its share is gone (`conditions::share`).
+const SHARE_IS_BACK: Policy =
+    Policy { first: Duration::from_millis(500), max: Duration::from_secs(5), attempts: Some(13) };
 const OPEN_FILES: u64 = 1_048_576;
 const STACK: u64 = 64 << 20;
 
@@ -62,6 +68,7 @@ pub struct Start {
 impl Start {
     /// Goes all the way. When it fails, nothing of the job runs.
     pub async fn run(self) -> Result<Running, Error> {
+        self.begin().await?;
         let mut log = self.lay_out().await?;
         self.has_all_secrets()?;
         let (files, base) = tokio::try_join!(self.files(), async {
@@ -108,12 +115,29 @@ impl Start {
         }
     }
 
+    /// Makes the job's folder on the shared storage. Where that is not there it may come back at once; else this node has said by
+    /// the end that it lacks it, and the job waits elsewhere.
+    async fn begin(&self) -> Result<(), Error> {
+        let mut backoff = Backoff::new(SHARE_IS_BACK);
+        loop {
+            let (node, id, cancel) = (self.node.clone(), self.id, self.cancel.clone());
+            let error = match blocking(move || checkpoints::begin(&node, id, &cancel)).await {
+                Err(error @ Error::Storage(storage::Error::NotThere { .. })) => error,
+                done => return done,
+            };
+            let Some(pause) = backoff.next() else { return Err(error) };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.cancel.cancelled() => return Err(Error::Cancelled),
+            }
+        }
+    }
+
     /// The attempt's folders and the beginning of its log.
     async fn lay_out(&self) -> Result<Prelude, Error> {
         let (dir, kept, state) = (self.dir.clone(), self.kept.clone(), self.log.clone());
-        let (node, id, cancel) = (self.node.clone(), self.id, self.cancel.clone());
+        let node = self.node.clone();
         blocking(move || {
-            checkpoints::begin(&node, id, &cancel)?;
             if !node.spares.take(dir.path()) {
                 spare::lay_out(dir.path(), &node.settings.job_user)
                     .map_err(|(path, source)| Error::Disk { path, source })?;

@@ -9,7 +9,7 @@ mod remote;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use atlas_runtime::storage::Owner;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,9 @@ pub enum Storage {
 pub enum Error {
     #[error("could not write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// A mount point with nothing mounted is an empty folder, and nothing is written there.
+    #[error("the shared storage is not there: it has no {}", path.display())]
+    NotThere { path: PathBuf },
     #[error("{0}")]
     Refused(String),
     #[error("the master refused it: {}", .0.message())]
@@ -68,10 +71,7 @@ impl Storage {
     /// it is written any more. Blocks.
     pub fn begin(&self, id: AttemptId, cancel: &CancellationToken) -> Result<(), Error> {
         match self {
-            Self::Mounted(shared) => {
-                let path = shared.job(id.job);
-                fs::create_dir_all(&path).map_err(|source| Error::Write { path, source })
-            }
+            Self::Mounted(shared) => begin_mounted(&shared.job(id.job), &shared.jobs()),
             Self::Master(remote) => remote.begin_attempt(id, cancel),
         }
     }
@@ -102,5 +102,47 @@ impl Storage {
                 Destination::master(remote.clone(), id, Folder::Outputs, cancel.clone())
             }
         }
+    }
+}
+
+/// The master makes the folder of all jobs; those below it are made here.
+fn begin_mounted(job: &Path, jobs: &Path) -> Result<(), Error> {
+    let made = match fs::create_dir(job) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let shard = job.parent().unwrap_or(jobs);
+            let made = is_there(fs::create_dir(shard)).and_then(|()| fs::create_dir(job));
+            if made.is_err() && !jobs.exists() {
+                return Err(Error::NotThere { path: jobs.to_owned() });
+            }
+            made
+        }
+        made => made,
+    };
+    is_there(made).map_err(|source| Error::Write { path: job.to_owned(), source })
+}
+
+fn is_there(made: io::Result<()>) -> io::Result<()> {
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_gets_its_folder_on_the_share_and_none_where_a_share_should_be() {
+        let share = tempfile::tempdir().unwrap();
+        let (jobs, job) = (share.path().join("jobs"), share.path().join("jobs/45/45540b52"));
+        assert!(
+            matches!(begin_mounted(&job, &jobs), Err(Error::NotThere { path }) if path == jobs)
+        );
+        assert_eq!(fs::read_dir(share.path()).unwrap().count(), 0);
+        fs::create_dir(&jobs).unwrap();
+        begin_mounted(&job, &jobs).unwrap();
+        begin_mounted(&job, &jobs).unwrap();
+        assert!(job.is_dir());
     }
 }

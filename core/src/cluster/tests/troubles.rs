@@ -187,3 +187,56 @@ fn a_node_comes_back_as_the_same_with_another_address_and_other_gpus() {
         "#]],
     );
 }
+
+#[test]
+fn what_could_not_start_on_a_node_in_trouble_may_start_there_behind_it_and_counts_for_nothing() {
+    let script = "
+        join a
+        submit 1
+        troubles a share
+        report a 1#1 not-started-strike
+        jobs
+        troubles a
+        troubles a share
+        report a 1#2 not-started-strike
+        troubles a
+        troubles a share
+        report a 1#3 not-started-strike
+        troubles a
+    ";
+    check(
+        script,
+        expect![[r#"
+        > join a
+          node a
+          a <- session 1: []
+        > submit 1
+          1 queued at 1
+          1 placed on a#1
+          a <- run 1#1
+        > troubles a share
+        > report a 1#1 not-started-strike
+          1 requeued lost=0
+          a <- release 1#1
+        > jobs
+        1 queued: set aside: fits only a, which is cordoned: share: as told
+        > troubles a
+          1 placed on a#2
+          a <- run 1#2
+        > troubles a share
+        > report a 1#2 not-started-strike
+          1 requeued lost=0
+          a <- release 1#2
+        > troubles a
+          1 placed on a#3
+          a <- run 1#3
+        > troubles a share
+        > report a 1#3 not-started-strike
+          1 requeued lost=0
+          a <- release 1#3
+        > troubles a
+          1 placed on a#4
+          a <- run 1#4
+    "#]],
+    );
+}
