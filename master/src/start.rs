@@ -96,7 +96,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         "leading cluster {} with {jobs} live jobs",
         lead.cluster
     );
-    let archive = Archive::new(config.shared.clone());
+    let archive = archive(&config)?;
     let feed = Feed::default();
     let (trash, to_trash) = mpsc::unbounded_channel();
     let parts = Parts {
@@ -158,6 +158,12 @@ async fn take_the_lead(config: &Config, store: &dyn Store) -> Result<Lead, Error
 fn proxy(token: &str, config: &Config) -> Result<Proxy, Error> {
     let path = config.token_file.clone();
     token.parse().map(Proxy::new).map_err(|_| Error::TokenText { path })
+}
+
+fn archive(config: &Config) -> Result<Archive, Error> {
+    let archive = Archive::new(config.shared.clone());
+    archive.prepare().map_err(|source| Error::Folder { path: archive.jobs(), source })?;
+    Ok(archive)
 }
 
 fn bundles(config: &Config) -> Result<Bundles, Error> {

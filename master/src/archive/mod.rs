@@ -27,6 +27,11 @@ impl Archive {
         Self { root }
     }
 
+    /// Makes the folder of all jobs. Nodes make those below it and not itself: where it is missing, the share is not there.
+    pub fn prepare(&self) -> io::Result<()> {
+        fs::create_dir_all(self.jobs())
+    }
+
     pub fn jobs(&self) -> PathBuf {
         self.root.join("jobs")
     }

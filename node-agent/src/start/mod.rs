@@ -11,7 +11,7 @@ mod volumes;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -44,9 +44,10 @@ use rule::Plan;
 
 /// Between SIGTERM and SIGKILL when nobody says otherwise.
 const GRACE_MS: u64 = 10_000;
-/// Longer than it takes until a node has noticed that its share is gone (`conditions::share`).
-const SHARE_IS_BACK: Policy =
-    Policy { first: Duration::from_millis(500), max: Duration::from_secs(5), attempts: Some(13) };
+/// For a share that is not there. Longer than it takes until a node has noticed it (`conditions::share`).
+const WAIT_FOR_SHARE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Policy =
+    Policy { first: Duration::from_millis(500), max: Duration::from_secs(5), attempts: None };
 const OPEN_FILES: u64 = 1_048_576;
 const STACK: u64 = 64 << 20;
 
@@ -118,14 +119,15 @@ impl Start {
     /// Makes the job's folder on the shared storage. Where that is not there it may come back at once; else this node has said by
     /// the end that it lacks it, and the job waits elsewhere.
     async fn begin(&self) -> Result<(), Error> {
-        let mut backoff = Backoff::new(SHARE_IS_BACK);
+        let (mut backoff, began) = (Backoff::new(LOOK_AGAIN), Instant::now());
         loop {
             let (node, id, cancel) = (self.node.clone(), self.id, self.cancel.clone());
             let error = match blocking(move || checkpoints::begin(&node, id, &cancel)).await {
                 Err(error @ Error::Storage(storage::Error::NotThere { .. })) => error,
                 done => return done,
             };
-            let Some(pause) = backoff.next() else { return Err(error) };
+            let pause = backoff.next().filter(|_| began.elapsed() < WAIT_FOR_SHARE);
+            let Some(pause) = pause else { return Err(error) };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),

@@ -431,6 +431,8 @@ impl Node {
 
     pub async fn start_with(executor: ExecutorKind, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::Builder::new().prefix("atlas-node-").tempdir().unwrap();
+        // As a master leaves it that has started.
+        fs::create_dir_all(folder.path().join("shared/jobs")).unwrap();
         let master = Master::start().await;
         let mut settings = Settings {
             master: format!("http://{}", master.address).parse().unwrap(),

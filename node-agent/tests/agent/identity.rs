@@ -26,7 +26,6 @@ async fn runs_as_it_was_told(executor: ExecutorKind, python: &str) {
         settings.job_user = format!("{UID}:{GID},{}", GID + 1).parse().unwrap();
         // A share of the jobs' user, closed to everybody else.
         let shared = settings.shared.as_deref().unwrap();
-        fs::create_dir(shared).unwrap();
         chown(shared, Some(UID), Some(GID)).unwrap();
         fs::set_permissions(shared, Permissions::from_mode(0o700)).unwrap();
         // Jobs that are no container reach their folders by the path of the node's.

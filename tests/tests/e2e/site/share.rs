@@ -62,3 +62,18 @@ fn a_node_that_loses_its_share_keeps_its_jobs_and_gets_none_and_each_log_is_comp
         is_complete(&site.atlas(&["get", "logs", "scheduler", id]).exits(0).stdout);
     }
 }
+
+#[test]
+fn a_job_that_comes_before_anybody_has_noticed_that_the_share_is_gone_starts_when_it_is_back() {
+    let nodes = vec![Node::default()];
+    let site = Site::start(Plan { nodes, ..Plan::default() });
+    let dir = site.project("early", &[]);
+    site.nodes[0].unmount_share();
+    let job = site.submit(&dir, &["true"]);
+    eventually("it is on its way", || (site.job(&job)["phase"] == "starting").then_some(()));
+    site.wait_for_node(0, "cordoned");
+    assert_eq!(fs::read_dir(site.path("share")).unwrap().count(), 0, "something was written there");
+    site.nodes[0].mount_share();
+    site.atlas(&["wait", &job]).exits(0);
+    site.wait_for_node(0, "ready");
+}
