@@ -17,7 +17,7 @@ use std::time::Duration;
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use atlas_runtime::storage::shipment::Left;
-use atlas_runtime::storage::{Found, Meta, Others, Owner, What};
+use atlas_runtime::storage::{Found, LONGEST_PATH, Meta, Others, Owner, What};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -177,11 +177,16 @@ impl Job {
     }
 }
 
-/// What is announced of each: length and time, and whether it is a program. And those that cannot be read.
+/// What is announced of each: length and time, and whether it is a program. And those that cannot be read or announced.
 fn known(work: &Path, files: Vec<Output>) -> Result<(Vec<Found>, Vec<Left>), Error> {
     let root = File::open(work).map_err(|source| Error::Work { path: work.to_owned(), source })?;
     let (mut found, mut left) = (Vec::with_capacity(files.len()), Vec::new());
     for Output { path, kind } in files {
+        if path.as_os_str().len() > LONGEST_PATH {
+            let why = format!("its path is longer than {LONGEST_PATH} bytes");
+            left.push(Left { path, why });
+            continue;
+        }
         let what = match kind {
             OutputKind::Link { target } => Ok(What::Link(target)),
             OutputKind::File { .. } => atlas_runtime::storage::open(root.as_fd(), &path)

@@ -165,3 +165,25 @@ fn a_folder_of_an_earlier_attempt_makes_room_for_a_file() {
     assert_eq!(world.keep().unwrap(), None);
     assert_eq!(world.kept("model"), "weights");
 }
+
+#[test]
+fn a_path_that_is_too_long_stays_behind_alone() {
+    let world = World::new();
+    world.write("beside", b"x");
+    let mut path = PathBuf::new();
+    let root = File::open(&world.job.work).unwrap();
+    let mut here = std::os::fd::OwnedFd::from(root);
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+    for _ in 0..17 {
+        let name = "n".repeat(250);
+        rustix::fs::mkdirat(&here, &name, 0o755.into()).unwrap();
+        here = rustix::fs::openat(&here, &name, flags, 0.into()).unwrap();
+        path.push(name);
+    }
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CREATE;
+    rustix::fs::openat(&here, "file", flags, 0o644.into()).unwrap();
+    let said = world.keep().unwrap().unwrap();
+    assert!(said.contains("1 changed file(s)") && said.contains("/file ("), "{said}");
+    assert_eq!(world.kept("beside"), "x");
+    assert_eq!(LONGEST_PATH, atlas_proto::convert::ship::LONGEST_PATH);
+}

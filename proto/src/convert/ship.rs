@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::{Invalid, parse, required};
 use crate::wire;
 
-/// Longer than any path that a system takes.
-const LONGEST_PATH: usize = 4096;
+/// Bytes of a path below the folder that is shipped. Nodes leave behind what has a longer one.
+pub const LONGEST_PATH: usize = 4096;
 
 /// Who speaks of which attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,7 +62,7 @@ impl Tree {
         });
         let names = names.collect::<io::Result<Vec<_>>>()?;
         if names.len() > DEEPEST {
-            return Err(invalid());
+            return Err(Errno::NAMETOOLONG.into());
         }
         let mut here = self.root.as_fd().try_clone_to_owned()?;
         for name in names {
