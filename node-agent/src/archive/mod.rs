@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::Kept;
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
-use crate::storage::{self, Destination};
+use crate::storage::{self, Destination, Progress};
 use crate::unpack::{self, Exclude, LeftBehind, Limits, Output, OutputKind, Outputs, Snapshot};
 
 /// The most files that are kept of one job.
@@ -42,6 +42,8 @@ pub struct Archive {
     pub kept: Kept,
     /// Ends it between two pieces of a file.
     pub cancel: CancellationToken,
+    /// Of checkpoints on their way to the master.
+    pub progress: Progress,
 }
 
 /// Why an archive is not complete yet, or never will be.
@@ -86,8 +88,10 @@ impl Archive {
         let owner = Owner { uid: owner.uid, gid: owner.gid };
         let (storage, id) = (self.node.storage.clone(), self.id);
         let (from, most) = (self.dir.checkpoints(), self.node.settings.max_output);
+        let progress = self.progress.clone();
         self.insist(move |cancel| {
-            let Some(to) = storage.checkpoints(id, owner, cancel) else { return Ok(None) };
+            let to = storage.checkpoints(id, owner, cancel, &progress);
+            let Some(to) = to else { return Ok(None) };
             checkpoints::keep(&from, to, most, cancel)
         })
         .await

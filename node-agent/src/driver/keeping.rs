@@ -10,9 +10,12 @@ use super::Wishes;
 use super::attempt::{Attempt, next};
 use super::kept::Kept;
 use crate::archive;
+use crate::storage::Progress;
 
 /// A storage that takes a log takes the end of it in this time.
 const LAST_LOG: Duration = Duration::from_secs(10);
+/// A storage that takes nothing for so long does not keep slot and GPUs any longer.
+const STALLED: Duration = Duration::from_mins(10);
 
 impl Attempt {
     /// Archives when that is wished, and waits for the release.
@@ -55,7 +58,7 @@ impl Attempt {
     }
 
     /// What an attempt that did not come to its end leaves to the next one has to be there before that one begins, which may be as
-    /// soon as this is reported.
+    /// soon as this is reported. When the attempt was given up meanwhile, the next one may be here, and waits; else the master refuses.
     pub(super) async fn hand_over(&self, report: &Report, kept: &Kept) {
         let goes_on = match report {
             Report::Lost { .. } => true,
@@ -69,13 +72,16 @@ impl Attempt {
             return;
         }
         let (archive, _stop) = self.archive_of(kept.clone());
-        tokio::select! {
-            left_behind = archive.checkpoints() => {
-                if let Some(why) = left_behind {
-                    tracing::warn!(job = %self.id, "for the next attempt: {why}");
-                }
+        let progress = archive.progress.clone();
+        let left_behind = tokio::select! {
+            left_behind = archive.checkpoints() => left_behind,
+            () = stop(self.wishes.clone()) => None,
+            () = progress.stalled(STALLED) => {
+                Some(format!("of its checkpoints nothing more was taken for {STALLED:?}"))
             }
-            () = removal(self.wishes.clone()) => {}
+        };
+        if let Some(why) = left_behind {
+            tracing::warn!(job = %self.id, "for the next attempt: {why}");
         }
     }
 
@@ -87,8 +93,16 @@ impl Attempt {
             dir: self.dir.clone(),
             kept,
             cancel: cancel.clone(),
+            progress: Progress::default(),
         };
         (archive, cancel.drop_guard())
+    }
+}
+
+/// A job that is to stop leaves nothing to another attempt.
+async fn stop(mut wishes: watch::Receiver<Wishes>) {
+    if wishes.wait_for(|it| it.stop.is_some()).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use atlas_proto::convert::ship::{Item, path_of};
 use atlas_proto::wire::{self, ship_answer, ship_request};
 use atlas_runtime::storage::shipment::{self, Answer, Left, Reply};
-use atlas_runtime::storage::{Found, Keeper, Others, Owner, Shipment};
+use atlas_runtime::storage::{Found, Keeper, Others, Owner, Shipment, What};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use super::{Error, Remote, item};
+use super::{Error, Progress, Remote, item};
 use crate::paths::AttemptId;
 
 /// Messages on their way to the master, beside what the connection itself holds.
@@ -38,6 +38,9 @@ pub struct Shipping {
     start: wire::ShipStart,
     cancel: CancellationToken,
     stream: Option<Stream>,
+    /// Things and bytes that are there or on their way.
+    at: u64,
+    progress: Progress,
 }
 
 struct Stream {
@@ -56,6 +59,7 @@ impl Destination {
         id: AttemptId,
         folder: Folder,
         cancel: CancellationToken,
+        progress: Progress,
     ) -> Self {
         let (folder, owner) = match folder {
             Folder::Outputs => (wire::ShipFolder::Outputs, Owner { uid: 0, gid: 0 }),
@@ -67,7 +71,7 @@ impl Destination {
             uid: owner.uid,
             gid: owner.gid,
         };
-        Self::Master(Box::new(Shipping { remote, start, cancel, stream: None }))
+        Self::Master(Box::new(Shipping { remote, start, cancel, stream: None, at: 0, progress }))
     }
 
     /// One answer for each. Of those that are wanted the pieces come next, in this order.
@@ -83,8 +87,11 @@ impl Destination {
         match self {
             Self::Mounted { to, shipment } => shipment.piece(&data, last).map_err(failed(to)),
             Self::Master(shipping) => {
+                let length = data.len() as u64;
                 let piece = wire::ShipPiece { data: Bytes::from(data), last };
-                shipping.send(ship_request::Message::Piece(piece))
+                shipping.send(ship_request::Message::Piece(piece))?;
+                shipping.moved(length);
+                Ok(())
             }
         }
     }
@@ -124,7 +131,22 @@ impl Shipping {
         let items = found.iter().map(|it| wire::ShipItem::from(&item::of(it))).collect();
         self.send(ship_request::Message::Offer(wire::ShipOffer { items }))?;
         let reply = self.reply()?;
-        if reply.answers.len() == found.len() { Ok(reply) } else { Err(Error::OutOfOrder) }
+        if reply.answers.len() != found.len() {
+            return Err(Error::OutOfOrder);
+        }
+        for (found, answer) in found.iter().zip(&reply.answers) {
+            self.moved(match (answer, &found.what) {
+                (Answer::There, What::File(meta)) => meta.bytes.saturating_add(1),
+                (Answer::From(from), _) => from.saturating_add(1),
+                _ => 1,
+            });
+        }
+        Ok(reply)
+    }
+
+    fn moved(&mut self, by: u64) {
+        self.at = self.at.saturating_add(by);
+        self.progress.reached(self.at);
     }
 
     fn send(&mut self, message: ship_request::Message) -> Result<(), Error> {

@@ -5,6 +5,7 @@ mod folder;
 mod give_back;
 mod item;
 mod log;
+mod progress;
 mod remote;
 
 use std::fs;
@@ -20,6 +21,7 @@ pub use folder::Destination;
 use folder::Folder;
 pub use give_back::GiveBack;
 pub use log::{Log, LogFile};
+pub use progress::Progress;
 pub use remote::Remote;
 
 /// The way there.
@@ -89,17 +91,19 @@ impl Storage {
         id: AttemptId,
         owner: Owner,
         cancel: &CancellationToken,
+        progress: &Progress,
     ) -> Option<Destination> {
         let Self::Master(remote) = self else { return None };
         let (remote, folder) = (remote.clone(), Folder::Checkpoints(owner));
-        Some(Destination::master(remote, id, folder, cancel.clone()))
+        Some(Destination::master(remote, id, folder, cancel.clone(), progress.clone()))
     }
 
     pub fn outputs(&self, id: AttemptId, cancel: &CancellationToken) -> Destination {
         match self {
             Self::Mounted(shared) => Destination::mounted(shared.outputs(id.job), shared.jobs()),
             Self::Master(remote) => {
-                Destination::master(remote.clone(), id, Folder::Outputs, cancel.clone())
+                let (cancel, progress) = (cancel.clone(), Progress::default());
+                Destination::master(remote.clone(), id, Folder::Outputs, cancel, progress)
             }
         }
     }
