@@ -1,7 +1,7 @@
 //! Where a bundle comes from: the shared storage, or the master for a node without it.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use atlas_core::BundleId;
 use atlas_proto::wire;
 use atlas_runtime::backoff::{Backoff, Policy};
 use tokio::fs::File;
-use tokio::io::{AsyncWriteExt, BufWriter};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -25,6 +25,11 @@ const RETRY: Policy =
     Policy { first: Duration::from_millis(200), max: Duration::from_secs(10), attempts: None };
 /// Bytes of fetched bundles that are kept for the next job; the ones used longest ago go first.
 const CACHE: u64 = 20_000_000_000;
+/// What was begun to be fetched is gone on with for so long.
+const BEGUN: Duration = Duration::from_hours(24);
+
+/// How the file of a bundle that has not come whole ends.
+const PART: &str = "part";
 
 /// The way to bundles.
 pub struct Bundles {
@@ -100,7 +105,7 @@ async fn fetch(remote: &Remote, bundle: BundleId, to: &Path) -> Result<(), Error
     if let Some(folder) = to.parent() {
         tokio::fs::create_dir_all(folder).await.map_err(keep)?;
     }
-    let part = to.with_extension("part");
+    let part = to.with_extension(PART);
     let mut backoff = Backoff::new(RETRY);
     loop {
         let before = length(&part).await;
@@ -140,7 +145,7 @@ async fn fetch_rest(
     let request = wire::FetchBundleRequest { bundle: bundle.to_string(), offset };
     let chunks = remote.client().fetch_bundle(remote.signed(request)).await;
     let mut chunks = chunks.map_err(refused)?.into_inner();
-    let file = File::options().append(true).create(true).open(part).await.map_err(keep)?;
+    let file = open_at(part, offset).await.map_err(keep)?;
     let mut file = BufWriter::with_capacity(1 << 20, file);
     let came = loop {
         match chunks.message().await {
@@ -151,6 +156,13 @@ async fn fetch_rest(
     };
     file.flush().await.map_err(keep)?;
     came
+}
+
+/// Not to append: a write of a fetch that was ended may still come, and writes the same bytes to the same place.
+async fn open_at(part: &Path, offset: u64) -> io::Result<File> {
+    let mut file = File::options().write(true).create(true).truncate(false).open(part).await?;
+    file.seek(SeekFrom::Start(offset)).await?;
+    Ok(file)
 }
 
 async fn length(path: &Path) -> u64 {
@@ -180,8 +192,13 @@ fn sweep(folder: &Path, keep: &Path, most: u64) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let meta = entry.metadata()?;
-        files.push((meta.modified()?, meta.len(), entry.path()));
+        let (path, meta) = (entry.path(), entry.metadata()?);
+        let modified = meta.modified()?;
+        let is_part = path.extension().is_some_and(|it| it == PART);
+        if is_part && !modified.elapsed().is_ok_and(|it| it >= BEGUN) {
+            continue;
+        }
+        files.push((modified, meta.len(), path));
     }
     files.sort();
     let mut total: u64 = files.iter().map(|(_, length, _)| length).sum();
@@ -224,8 +241,23 @@ mod tests {
             path
         };
         let (old, new, kept) = (file("old", 100), file("new", 1), file("kept", 1000));
+        let (coming, left) = (file("coming.tar.part", 1000), file("left.tar.part", 100_000));
         sweep(folder.path(), &kept, 20).unwrap();
-        assert_eq!([&old, &new, &kept].map(|it| it.exists()), [false, true, true]);
+        let there = [&old, &new, &kept, &coming, &left].map(|it| it.exists());
+        assert_eq!(there, [false, true, true, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_write_of_a_fetch_that_was_ended_doubles_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("b.part");
+        fs::write(&part, "ab").unwrap();
+        for _ in ["ended", "goes on"] {
+            let mut file = open_at(&part, 2).await.unwrap();
+            file.write_all(b"cd").await.unwrap();
+            file.flush().await.unwrap();
+        }
+        assert_eq!(fs::read_to_string(&part).unwrap(), "abcd");
     }
 
     #[test]
