@@ -85,7 +85,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
     let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
     let Some(store) = opened else { return Ok(()) };
-    let lead = take_the_lead(&config, store.as_ref()).await?;
+    let (lead, age) = take_the_lead(&config, store.as_ref()).await?;
     let snapshot = store.restore().await?;
     let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
     let (cluster, effects) = Cluster::restore(config.policy, now(), snapshot);
@@ -131,7 +131,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         keys,
         share_mark: share.name().to_owned(),
         cluster: lead.cluster,
-        age: Age::new(lead.mark, config.data.clone(), config.accept_older_store),
+        age,
         max_bundle: config.max_bundle,
         max_output: config.max_output,
         storage: Storage::default(),
@@ -146,13 +146,14 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
 }
 
 /// Of this folder's cluster, and of nothing that is known to be older than what was acknowledged.
-async fn take_the_lead(config: &Config, store: &dyn Store) -> Result<Lead, Error> {
+async fn take_the_lead(config: &Config, store: &dyn Store) -> Result<(Lead, Age), Error> {
     // Before the lead, which another cluster's master would lose.
     belongs::check(&config.data, store.cluster().await?)?;
-    Age::check(&config.data, config.accept_older_store)?;
-    let lead = store.lead().await?;
+    let lost = age::check(&config.data, config.accept_older_store)?;
+    let lead = store.lead_above(lost).await?;
     belongs::remember(&config.data, &lead.cluster)?;
-    Ok(lead)
+    let age = Age::begin(&config.data, lead.mark, config.accept_older_store)?;
+    Ok((lead, age))
 }
 
 fn proxy(token: &str, config: &Config) -> Result<Proxy, Error> {

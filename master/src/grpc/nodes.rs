@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas_core::cluster::{NodeView, Session, UNREACHABLE_AFTER};
 use atlas_core::{Epoch, NodeName, Revision};
+use atlas_proto::Invalid;
 use atlas_proto::JOIN_TOKEN_HEADER;
 use atlas_proto::convert::{gpu_view, parse};
 use atlas_proto::wire::{self, nodes_server};
+use atlas_runtime::Chain;
 use atlas_runtime::clock::Wall;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{session, shipping};
+use crate::age::{self, LAST_EPOCH};
 use crate::service::Service;
 use crate::store::Mark;
 
@@ -76,14 +79,24 @@ impl nodes_server::Nodes for Nodes {
             request.into_inner();
         session::admit(&self.service, &cluster_id, &version)?;
         let seen = Mark { epoch: Epoch(seen_epoch), revision: Revision(seen_revision) };
+        if seen.epoch > LAST_EPOCH {
+            return Err(session::invalid(&Invalid::new(
+                "seen_epoch",
+                "no cluster was led so often",
+            )));
+        }
         let name: NodeName = parse("name", &name).map_err(|it| session::invalid(&it))?;
         // What a node without a cluster has heard was not of this one.
         let compared = if cluster_id.is_empty() {
             Ok(())
         } else {
-            self.service.age.compare(&name, seen, self.service.reactor.kept())
+            let store = self.service.store.as_ref();
+            self.service.age.compare(store, &name, seen, self.service.reactor.kept()).await
         };
         if let Err(error) = compared {
+            if let age::Error::Store(error) = &error {
+                return Err(Status::unavailable(Chain(error).to_string()));
+            }
             let text = error.to_string();
             // A master that must not lead ends.
             self.service

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas_core::cluster::{Policy, Snapshot};
 use atlas_core::spec::Sealed;
-use atlas_core::{BundleId, ClusterId, JobId, Status};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, Status};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
@@ -51,8 +51,8 @@ impl Store for Door {
         unreachable!("a reactor asks nothing of the past")
     }
 
-    fn lead(&self) -> BoxFuture<'_, Result<Lead, store::Error>> {
-        self.store.lead()
+    fn lead_above(&self, epoch: Epoch) -> BoxFuture<'_, Result<Lead, store::Error>> {
+        self.store.lead_above(epoch)
     }
     fn restore(&self) -> BoxFuture<'_, Result<Snapshot, store::Error>> {
         self.store.restore()

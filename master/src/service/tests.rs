@@ -128,7 +128,7 @@ impl World {
             keys,
             share_mark: String::new(),
             cluster: lead.cluster,
-            age: Age::new(lead.mark, dir.path().to_owned(), false),
+            age: Age::begin(dir.path(), lead.mark, false).unwrap(),
             max_bundle: 1 << 20,
             max_output: 1 << 30,
             storage: Storage::default(),

@@ -69,6 +69,10 @@ async fn each_leader_has_the_next_epoch(place: Place) {
     assert_eq!((first.mark.epoch, second.mark.epoch), (Epoch(1), Epoch(2)));
     assert_eq!(first.cluster, second.cluster);
     assert_eq!(place().lead().await.unwrap().cluster, first.cluster);
+    for (above, epoch) in [(2, 4), (9, 10), (10, 11)] {
+        let led = place().lead_above(Epoch(above)).await.unwrap();
+        assert_eq!(led.mark.epoch, Epoch(epoch));
+    }
 }
 
 async fn a_commit_is_all_or_nothing(place: Place) {

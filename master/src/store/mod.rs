@@ -31,7 +31,12 @@ pub trait Store: Send + Sync + 'static {
     fn cluster(&self) -> BoxFuture<'_, Result<Option<ClusterId>, Error>>;
 
     /// Takes the lead: the epoch rises by one, and every older leader's commits are refused from then on.
-    fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>>;
+    fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>> {
+        self.lead_above(Epoch(0))
+    }
+
+    /// The same, with an epoch above this one too: of the leaders of a newer copy of this store, which is lost.
+    fn lead_above(&self, epoch: Epoch) -> BoxFuture<'_, Result<Lead, Error>>;
 
     /// Everything that is live, as of the last commit.
     fn restore(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;

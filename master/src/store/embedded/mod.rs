@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, ClusterId, JobId, Position};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, Position};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, OpenFlags};
@@ -73,8 +73,8 @@ impl Store for Embedded {
         self.readers.read("read whose it is", |from| read::cluster(from)).boxed()
     }
 
-    fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>> {
-        self.writer.lead().boxed()
+    fn lead_above(&self, epoch: Epoch) -> BoxFuture<'_, Result<Lead, Error>> {
+        self.writer.lead(epoch).boxed()
     }
 
     fn restore(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {

@@ -1,7 +1,7 @@
 //! What a commit writes.
 
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, JobId, Record};
+use atlas_core::{ClusterId, Epoch, JobId, Record};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fault::Fault;
@@ -26,12 +26,13 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-pub fn lead(to: &mut Connection, place: &str) -> Result<Lead, Fault> {
+pub fn lead(to: &mut Connection, above: Epoch, place: &str) -> Result<Lead, Fault> {
     let transaction = to.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(refusal) = standing(&transaction)?.refusal(place.to_owned()) {
         return Err(refusal.into());
     }
-    transaction.execute("UPDATE meta SET epoch = epoch + 1", [])?;
+    let above = i64::try_from(above.0).unwrap_or(i64::MAX - 1);
+    transaction.execute("UPDATE meta SET epoch = max(epoch, ?1) + 1", [above])?;
     let cluster: String =
         transaction.query_row("SELECT cluster FROM meta", [], |row| row.get(0))?;
     let cluster: ClusterId = cluster.parse().map_err(|error: atlas_core::id::Invalid| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread::{self, JoinHandle};
 
+use atlas_core::Epoch;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
@@ -54,9 +55,9 @@ impl Writer {
         Ok(Self { path, orders: Some(orders), thread: Some(thread) })
     }
 
-    pub async fn lead(&self) -> Result<Lead, Error> {
+    pub async fn lead(&self, above: Epoch) -> Result<Lead, Error> {
         let place = self.place();
-        self.ask("take the lead", move |to| write::lead(to, &place)).await
+        self.ask("take the lead", move |to| write::lead(to, above, &place)).await
     }
 
     /// After every commit that was ordered before.

@@ -57,8 +57,8 @@ impl Redis {
         Ok(Self { link: Link::new(client)?, scripts: Scripts::new(), moving, leading })
     }
 
-    async fn take_the_lead(&self) -> Result<Lead, Error> {
-        let lead = self.scripts.lead(&self.link).await?;
+    async fn take_the_lead(&self, above: Epoch) -> Result<Lead, Error> {
+        let lead = self.scripts.lead(&self.link, above).await?;
         let Lead { cluster, mark } = &lead;
         let history = History::since(mark.revision);
         *self.leading() = Some(Leading { cluster: cluster.clone(), epoch: mark.epoch, history });
@@ -141,8 +141,8 @@ impl Store for Redis {
         read::cluster(&self.link).boxed()
     }
 
-    fn lead(&self) -> BoxFuture<'_, Result<Lead, Error>> {
-        self.take_the_lead().boxed()
+    fn lead_above(&self, epoch: Epoch) -> BoxFuture<'_, Result<Lead, Error>> {
+        self.take_the_lead(epoch).boxed()
     }
 
     fn restore(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {

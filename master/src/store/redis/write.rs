@@ -38,11 +38,11 @@ impl Scripts {
     }
 
     /// Takes the lead; a store without a cluster becomes that of a new one.
-    pub async fn lead(&self, link: &Link) -> Result<Lead, Error> {
+    pub async fn lead(&self, link: &Link, above: Epoch) -> Result<Lead, Error> {
         let what = "take the lead";
         let cluster = uuid::Uuid::new_v4().to_string();
         let mut order = self.lead.arg(keys::LAYOUT);
-        order.arg(cluster);
+        order.arg(cluster).arg(above.0);
         let replied: RedisResult<Vec<String>> = order.invoke_async(&mut link.connection()).await;
         let words = replied.map_err(|error| link.failed(what, error))?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
