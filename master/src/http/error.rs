@@ -63,7 +63,9 @@ fn code(error: &Error) -> StatusCode {
         | Error::NoSuchPath { .. } => StatusCode::NOT_FOUND,
         Error::NoLogYet(_) | Error::NoBundle(_) | Error::SpecDiffers(_) => StatusCode::CONFLICT,
         Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-        Error::Denied(_) | Error::NotHeld { .. } => StatusCode::FORBIDDEN,
+        Error::Denied(_) | Error::NotHeld { .. } | Error::UnreadableCheckpoint { .. } => {
+            StatusCode::FORBIDDEN
+        }
         Error::TooManyCheckpoints { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) if error.is_clients_fault() => StatusCode::BAD_REQUEST,

@@ -1,5 +1,7 @@
 //! Why a request was not done; one table per protocol turns it into a status.
 
+use std::path::PathBuf;
+
 use atlas_core::cluster::Rejection;
 use atlas_core::{Attempt, JobId, NodeName};
 
@@ -38,6 +40,11 @@ pub enum Error {
         "the checkpoint folder of job {job} holds more than {most} files and folders, or some too deep within each other: a node without the shared storage cannot be given them; let the job remove some"
     )]
     TooManyCheckpoints { job: JobId, most: usize },
+    #[error(
+        "the master may not read {}, which an earlier attempt left: its owner can change that, or a node with the shared storage goes on with the job",
+        path.display()
+    )]
+    UnreadableCheckpoint { path: PathBuf, source: std::io::Error },
     #[error("node {0}, which held it, was removed")]
     NodeGone(NodeName),
     #[error(transparent)]
@@ -78,6 +85,16 @@ impl Error {
         }
     }
 
+    /// That a checkpoint cannot be read does not pass, as other troubles of the storage do.
+    pub fn of_checkpoint(self, path: PathBuf) -> Self {
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Self::UnreadableCheckpoint { path, source }
+            }
+            other => other,
+        }
+    }
+
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
@@ -98,4 +115,20 @@ impl From<reactor::Error> for Error {
 
 fn list(jobs: &[JobId]) -> String {
     jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn only_a_checkpoint_of_another_owner_stays_unreadable() {
+        let of = |kind: ErrorKind| Error::io("open")(kind.into()).of_checkpoint("a".into());
+        let denied = of(ErrorKind::PermissionDenied);
+        assert!(matches!(denied, Error::UnreadableCheckpoint { .. }));
+        assert_eq!(crate::grpc::status(&denied).code(), tonic::Code::PermissionDenied);
+        assert!(matches!(of(ErrorKind::StaleNetworkFileHandle), Error::Io { .. }));
+    }
 }

@@ -158,7 +158,8 @@ impl Service {
         let path = self.archive.job(holder.job).join("checkpoints");
         let root = path.clone();
         let list = move || storage::list(&root, MOST_CHECKPOINTS);
-        let listed = run(&self.storage.fetches, "list the checkpoints", list).await?;
+        let listed = run(&self.storage.fetches, "list the checkpoints", list).await;
+        let listed = listed.map_err(|it| it.of_checkpoint(path.clone()))?;
         if !listed.is_all() {
             return Err(Error::TooManyCheckpoints { job: holder.job, most: MOST_CHECKPOINTS });
         }
@@ -168,8 +169,10 @@ impl Service {
     /// A file below a folder that a job wrote to.
     pub async fn open_below(&self, root: &Path, path: &Path) -> Result<Source, Error> {
         let (root, path) = (root.to_owned(), path.to_owned());
+        let named = root.join(&path);
         let open = move || storage::open(File::open(root)?.as_fd(), &path);
-        run(&self.storage.fetches, "open the checkpoint", open).await.map(Source)
+        let opened = run(&self.storage.fetches, "open the checkpoint", open).await;
+        opened.map(Source).map_err(|it| it.of_checkpoint(named))
     }
 
     /// The next bytes of a file; none at its end.

@@ -20,7 +20,7 @@ const DEPTH: usize = 64;
 pub struct Remains {
     /// The first, and why.
     path: PathBuf,
-    source: io::Error,
+    pub source: io::Error,
     more: u64,
 }
 

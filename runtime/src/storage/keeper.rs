@@ -3,14 +3,17 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::durable::{ONE_BY_ONE, sync_below};
+use super::give::{self, Owner, give};
+use super::is_denied;
 use super::mirror::{self, Offered};
+use super::shipment::Left;
 use super::tree::Tree;
 use crate::process::remove_all_at;
 
@@ -39,13 +42,6 @@ pub enum Standing {
     There,
     /// It lacks the bytes from here on.
     From(u64),
-}
-
-/// Whose files these are, where that is not who writes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    pub uid: u32,
-    pub gid: u32,
 }
 
 /// What becomes of the things in a mirror that were not offered.
@@ -92,6 +88,18 @@ impl Keeper {
         Self { owner: Some(owner), offered, ..Self::new(to, top) }
     }
 
+    /// Makes the folder. What fails here fails for all that is to be in it.
+    pub fn begin(&mut self) -> io::Result<()> {
+        if self.tree.is_some() {
+            return Ok(());
+        }
+        let root = tree(&mut self.tree, &self.to)?.root();
+        if let Some(owner) = self.owner {
+            give::ours(root, owner)?;
+        }
+        Ok(())
+    }
+
     /// How far this file has come by an earlier try.
     pub fn look(&mut self, path: &Path, meta: &Meta) -> io::Result<Standing> {
         self.offer(path);
@@ -113,7 +121,9 @@ impl Keeper {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let flags = if from == 0 { flags | OFlags::TRUNC } else { flags };
-        let file = rustix::fs::openat(folder, &part, flags, Mode::from_raw_mode(meta.mode))?;
+        // Whoever goes on with it must be able to. It is given away, with its mode, when it is whole.
+        let mode = if self.owner.is_some() { 0o600 } else { meta.mode | 0o600 };
+        let file = rustix::fs::openat(folder, &part, flags, Mode::from_raw_mode(mode))?;
         let file = File::from(file);
         if file.metadata()?.len() < from {
             return Err(io::Error::other(format!("{} is shorter than it was", path.display())));
@@ -196,22 +206,27 @@ impl Keeper {
         let folder = tree(&mut self.tree, &self.to)?.folder(path)?;
         if let Some(owner) = self.owner {
             // Whoever fills it must get in.
-            give(&File::from(folder), owner, mode | 0o700)?;
+            match give(&folder, owner, mode | 0o700) {
+                // An earlier attempt's, on a node with the storage: whether it can be filled is seen with what is in it.
+                Err(error) if is_denied(&error) => {}
+                given => given?,
+            }
         }
         Ok(())
     }
 
     /// All that was kept survives the death of the storage's machine.
-    pub fn end(mut self, others: Others) -> io::Result<()> {
+    pub fn end(mut self, others: Others) -> io::Result<Vec<Left>> {
+        let mut left = Vec::new();
         if let (Some(offered), Others::Go) = (&self.offered, others) {
             let tree = tree(&mut self.tree, &self.to)?;
-            mirror::remove_others(tree.root(), &self.to, offered)?;
+            left = mirror::remove_others(tree.root(), &self.to, offered)?;
             let _ = std::fs::remove_dir(&self.to); // where nothing is in it
         }
-        if self.kept.is_empty() {
-            return Ok(());
+        if !self.kept.is_empty() {
+            sync_below(&self.top, &self.kept)?;
         }
-        sync_below(&self.top, &self.kept)
+        Ok(left)
     }
 
     fn offer(&mut self, path: &Path) {
@@ -253,29 +268,12 @@ fn is_there(found: &Stat, meta: &Meta) -> bool {
     (bytes, modified) == (meta.bytes, meta.modified)
 }
 
-/// Where only root may give files away, or the storage takes root's rights away, anyone may write them: the job is to.
-fn give(file: &File, owner: Owner, mode: u32) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
-    let found = rustix::fs::fstat(file)?;
-    let mode = mode & 0o777;
-    let mode = if (found.st_uid, found.st_gid) == (owner.uid, owner.gid) {
-        mode
-    } else {
-        match rustix::fs::fchown(file.as_fd(), Some(uid), Some(gid)) {
-            Ok(()) => mode,
-            Err(Errno::PERM | Errno::INVAL) => mode | ((mode & 0o700) >> 3) | ((mode & 0o700) >> 6),
-            Err(error) => return Err(error.into()),
-        }
-    };
-    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?)
-}
-
 /// Gives a file its name. A folder of that name can only be an earlier attempt's.
 fn put(folder: &OwnedFd, part: &OsStr, name: &OsStr, path: &Path) -> io::Result<()> {
     let rename = || rustix::fs::renameat(folder, part, folder, name);
     match rename() {
         Err(Errno::ISDIR) => {
-            remove_all_at(folder, name, path).map_err(io::Error::other)?;
+            remove_all_at(folder, name, path).map_err(|remains| remains.source)?;
             Ok(rename()?)
         }
         done => Ok(done?),

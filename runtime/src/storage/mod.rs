@@ -6,6 +6,7 @@
 
 mod durable;
 mod found;
+mod give;
 mod keeper;
 pub mod log;
 mod mirror;
@@ -18,13 +19,19 @@ use rustix::io::Errno;
 
 pub use durable::sync_below;
 pub use found::{Found, LONGEST_PATH, Listed, What, list, open};
-pub use keeper::{Keeper, Meta, Others, Owner, Standing};
+pub use give::Owner;
+pub use keeper::{Keeper, Meta, Others, Standing};
 pub use shipment::Shipment;
 
-/// Whether the storage never takes a file of this name or size; any other error is the same for all files.
+/// Whether the storage never takes a file of this name, size or owner; any other error is the same for all files.
 pub fn is_of_the_file(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL | Errno::FBIG)
-    )
+    ) || is_denied(error)
+}
+
+/// Another owner's: it stays so, until a person does something about it.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::ACCESS | Errno::PERM))
 }

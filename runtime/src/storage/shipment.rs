@@ -72,8 +72,8 @@ impl Shipment {
     /// Everything came; it survives the death of the storage's machine.
     pub fn end(mut self, others: Others) -> Result<Vec<Left>, Error> {
         self.nothing_wanted()?;
-        let left = std::mem::take(&mut self.left);
-        self.keeper.end(others).map_err(failed)?;
+        let mut left = std::mem::take(&mut self.left);
+        left.extend(self.keeper.end(others).map_err(failed)?);
         Ok(left)
     }
 
@@ -85,6 +85,7 @@ impl Shipment {
             let most = format!("{MOST_OFFERED} at a time and {MOST_ITEMS} in all");
             return Err(Error::Refused(format!("more files than are taken: {most}")));
         }
+        self.keeper.begin().map_err(failed)?;
         let left = std::mem::take(&mut self.left);
         let answers = items.into_iter().map(|it| self.answer(it)).collect::<Result<_, _>>()?;
         Ok(Reply { answers, left })
@@ -242,5 +243,62 @@ mod tests {
         shipment.piece(b"b", true).unwrap();
         shipment.end(Others::Go).unwrap();
         assert!(folder.path().join("outputs/b").exists());
+    }
+
+    const NOBODY: u32 = 65534;
+
+    /// Without any rights of root.
+    fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        let (uid, gid) = (rustix::fs::Uid::from_raw(NOBODY), rustix::fs::Gid::from_raw(NOBODY));
+        let other = || {
+            rustix::thread::set_thread_groups(&[]).unwrap();
+            rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            work()
+        };
+        std::thread::scope(|it| it.spawn(other).join().unwrap())
+    }
+
+    #[test]
+    fn what_belongs_to_another_stays_as_it_is_and_holds_nothing_up() {
+        use std::fs::{self, Permissions};
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        if !rustix::process::geteuid().is_root() {
+            return; // there is nobody else
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("checkpoints");
+        fs::create_dir_all(to.join("held")).unwrap();
+        fs::write(to.join("held/old"), "x").unwrap();
+        for path in [folder.path(), &to] {
+            fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+        }
+        let left = as_nobody(|| {
+            let owner = super::super::Owner { uid: 12345, gid: 12345 };
+            let keeper = Keeper::mirror(to.clone(), folder.path().to_owned(), owner);
+            let mut shipment = Shipment::new(keeper, 100);
+            let made = |path: &str| Found { path: path.into(), what: What::Folder { mode: 0o700 } };
+            let items = vec![made("held"), file("held/new", 1), made("mine"), file("mine/a", 1)];
+            let answers = shipment.offer(items).unwrap().answers;
+            assert_eq!((&answers[1], &answers[3]), (&Answer::From(0), &Answer::From(0)));
+            shipment.piece(b"n", true).unwrap();
+            shipment.piece(b"a", true).unwrap();
+            shipment.end(Others::Go).unwrap()
+        });
+        let left: Vec<_> = left.iter().map(|it| it.path.to_str().unwrap()).collect();
+        assert_eq!(left, ["held/new", "held/old"]);
+        let mode = |name: &str| fs::metadata(to.join(name)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("held"), mode("mine"), mode("mine/a")), (0o755, 0o1777, 0o666));
+        // The group of the jobs' user is enough, where it is the master's.
+        let to = folder.path().join("grouped");
+        as_nobody(|| {
+            let owner = super::super::Owner { uid: 12345, gid: NOBODY };
+            let keeper = Keeper::mirror(to.clone(), folder.path().to_owned(), owner);
+            let mut shipment = Shipment::new(keeper, 100);
+            shipment.offer(vec![file("a", 1)]).unwrap();
+            shipment.piece(b"a", true).unwrap();
+            shipment.end(Others::Go).unwrap();
+        });
+        assert_eq!(fs::metadata(to.join("a")).unwrap().mode() & 0o777, 0o664);
     }
 }

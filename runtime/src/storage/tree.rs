@@ -8,6 +8,8 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::is_denied;
+
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -28,7 +30,16 @@ impl Tree {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        Ok(Self { root: rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?, last: None })
+        let root = rustix::fs::openat(CWD, path, FOLDER, Mode::empty()).map_err(|error| {
+            let error = io::Error::from(error);
+            if !is_denied(&error) {
+                return error;
+            }
+            // An earlier attempt's, which took the rights away: not the storage's trouble, which passes.
+            let why = format!("{} cannot be opened: {error}", path.display());
+            io::Error::new(io::ErrorKind::InvalidInput, why)
+        })?;
+        Ok(Self { root, last: None })
     }
 
     /// The folder that `path` lies in, made if need be, and the name in it.

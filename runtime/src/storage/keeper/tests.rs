@@ -137,3 +137,40 @@ fn what_was_not_offered_stays_where_not_all_was_offered() {
     world.mirror().end(Others::Stay).unwrap();
     assert!(world.to().join("step-1").exists());
 }
+
+#[test]
+fn what_may_not_be_written_is_gone_on_with_and_has_its_mode_at_the_end() {
+    let world = World::new();
+    let (path, meta) = (Path::new("read-only"), Meta { mode: 0o444, ..META });
+    let mut keeper = world.mirror();
+    keeper.look(path, &meta).unwrap();
+    keeper.open(path, &meta, 0).unwrap();
+    keeper.write(b"wei").unwrap();
+    drop(keeper);
+    let part = fs::read_dir(world.to()).unwrap().next().unwrap().unwrap();
+    assert_eq!(part.metadata().unwrap().mode() & 0o777, 0o600);
+    let mut keeper = world.mirror();
+    assert_eq!(keeper.look(path, &meta).unwrap(), Standing::From(3));
+    keeper.open(path, &meta, 3).unwrap();
+    keeper.write(b"ght").unwrap();
+    keeper.finish().unwrap();
+    keeper.end(Others::Go).unwrap();
+    assert_eq!(fs::metadata(world.to().join(path)).unwrap().mode() & 0o777, 0o444);
+}
+
+#[test]
+fn the_mirrored_folder_itself_is_its_owners() {
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else may give it away
+    }
+    let world = World::new();
+    let owner = Owner { uid: 65534, gid: 65534 };
+    let mut keeper = Keeper::mirror(world.to(), world.folder.path().to_owned(), owner);
+    keeper.begin().unwrap();
+    put_whole(&mut keeper, "a/step", b"1");
+    keeper.end(Others::Go).unwrap();
+    for path in ["", "a/step"] {
+        let found = fs::metadata(world.to().join(path)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (65534, 65534), "{path}");
+    }
+}
