@@ -8,6 +8,7 @@ use atlas_runtime::Chain;
 use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
 use tokio::sync::SetOnce;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{Docker, Error, error};
 use crate::conditions::Conditions;
@@ -16,6 +17,10 @@ use crate::options::Settings;
 
 /// An engine that answers does so in this time.
 const ANSWERS: Duration = Duration::from_secs(10);
+/// How often one that says nothing is asked.
+const EVERY: Duration = Duration::from_secs(30);
+/// Before its events are listened to again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A handle on the engine.
 #[derive(Clone)]
@@ -52,6 +57,20 @@ impl Engine {
         let asked = self.address.clone().negotiate_version();
         let answer = tokio::time::timeout(ANSWERS, asked).await;
         answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError)).map_err(Error::Absent)
+    }
+
+    /// Until it goes, which ends the stream of its events; or hangs, which ends nothing.
+    async fn stays(&self, engine: &bollard::Docker, every: Duration) {
+        // None of them matters.
+        let mut events = engine.events(None::<EventsOptions>);
+        let mut asks = interval_at(Instant::now() + every, every);
+        asks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.next() => if !matches!(event, Some(Ok(_))) { return },
+                _ = asks.tick() => if self.ask().await.is_err() { return },
+            }
+        }
     }
 }
 
@@ -94,13 +113,13 @@ impl Docker {
         let _ = self.engine.answered.set(engine.clone());
         loop {
             conditions.set(Condition::Docker, None);
-            // The stream of its events ends with the engine; none of them matters.
-            let mut events = engine.events(None::<EventsOptions>);
-            while let Some(Ok(_)) = events.next().await {}
+            self.engine.stays(&engine, EVERY).await;
             let mut insist = Insist::new();
             while let Err(error) = self.engine.ask().await {
                 away(&mut insist, &error, conditions).await;
             }
+            // Something between here and the engine may end every stream at once.
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }
@@ -108,4 +127,31 @@ impl Docker {
 async fn away(insist: &mut Insist, error: &Error, conditions: &Conditions) {
     conditions.set(Condition::Docker, Some(Chain(error).to_string()));
     insist.wait("this node waits for Docker", error).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_hangs_is_noticed_although_its_events_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let host = format!("unix://{}", socket.display());
+        // Whoever else connects is not answered.
+        let hangs = std::thread::spawn(move || {
+            let (mut events, _) = listener.accept().unwrap();
+            let _ = events.read(&mut [0; 4096]).unwrap();
+            events.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+            (events, listener)
+        });
+        let engine = Engine::at(Some(&host)).unwrap();
+        let stays = engine.stays(&engine.address, Duration::from_millis(100));
+        tokio::time::timeout(ANSWERS * 3, stays).await.expect("nobody noticed");
+        drop(hangs.join().unwrap());
+    }
 }
