@@ -42,7 +42,14 @@ pub fn run(args: &Args, say: Say) -> Result<Exit, Error> {
         None => vec![up::default_data().join("master"), SYSTEM.into()],
     };
     let (folder, token) = token(&folders)?;
-    say.info(advice(&folder, &token));
+    if let Some(other) = folders.iter().find(|it| **it != folder && it.join(TOKEN).exists()) {
+        say.info(format_args!(
+            "This is the token of the master in {}; there is one in {} too, which --data names.",
+            folder.display(),
+            other.display()
+        ));
+    }
+    say.info(advice(&folder));
     output::line(&token).map_err(Error::Output)?;
     Ok(Exit::SUCCESS)
 }
@@ -68,11 +75,12 @@ fn token(folders: &[PathBuf]) -> Result<(PathBuf, String), Error> {
 }
 
 /// What to do with it.
-fn advice(folder: &Path, token: &str) -> String {
+fn advice(folder: &Path) -> String {
     let line = |address: &str| {
         format!(
-            "On the new node, where DIR is the shared storage (without one, leave --shared out):\n  \
-             atlas-node --master http://{address} --token {token} --shared DIR --workers 1"
+            "On the new node, put it into a FILE that the agent's user alone may read (whatever stands on a command line, every user of \
+             that machine can see). Then, where DIR is the shared storage (without one, leave --shared out):\n  \
+             atlas-node --master http://{address} --token-file FILE --shared DIR --workers 1"
         )
     };
     let written = fs::read(folder.join("endpoints.json")).ok();
@@ -105,13 +113,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(r#"{{"http":"http://127.0.0.1:5555","grpc":"{grpc}","pid":1}}"#);
         fs::write(folder.path().join("endpoints.json"), text).unwrap();
-        advice(folder.path(), "t0")
+        advice(folder.path())
     }
 
     #[test]
     fn the_line_for_a_node_names_the_master_as_other_machines_reach_it() {
         let text = advice_for("http://10.0.0.1:5558");
-        assert!(text.contains("--master http://10.0.0.1:5558 --token t0"), "{text}");
+        assert!(text.contains("--master http://10.0.0.1:5558 --token-file FILE"), "{text}");
         assert!(!text.contains("ADDRESS"), "{text}");
         assert!(!advice_for("http://0.0.0.0:5558").contains("0.0.0.0"));
         let text = advice_for("http://127.0.0.1:6000");
