@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 #[cfg(doc)]
 use atlas_runtime::names::BATCH;
 use atlas_runtime::names::Names;
+use atlas_runtime::storage::is_part;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 /// Folders deeper than this are refused: each level holds file descriptors, and a batch of names.
@@ -67,8 +68,9 @@ fn folder(
         return Err(io::Error::other(format!("{} is nested too deeply", path.display())));
     };
     for names in Names::of(dir)? {
-        for name in names? {
-            let name = OsStr::from_bytes(&name);
+        // What is on its way has its name when it is whole.
+        for name in names?.iter().filter(|it| !is_part(it)) {
+            let name = OsStr::from_bytes(name);
             match one(dir, name, &path.join(name), depth, visit) {
                 // A job that runs may have removed or renamed it since.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -188,6 +190,15 @@ mod tests {
         assert_eq!(names(dir.path(), "b/c").unwrap(), ["b/c", "b/c/file"]);
         assert!(names(dir.path(), "link/passwd").is_err(), "a link was followed");
         assert!(names(dir.path(), "../").is_err(), "the archive was left");
+    }
+
+    #[test]
+    fn what_has_not_come_whole_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".atlas-0123456789abcdef.part", ".atlas-mine.part"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(names(dir.path(), "").unwrap(), [".atlas-mine.part"]);
     }
 
     #[test]

@@ -107,7 +107,11 @@ impl Service {
             None => Keeper::new(to, top),
             Some(owner) => Keeper::mirror(to, top, owner),
         };
-        Ok((filling, Shipment::new(keeper, self.max_output)))
+        let most = self.max_output;
+        let begin =
+            move || Shipment::bounded(keeper, most).map_err(Error::io("look into the archive"));
+        let shipment = self.fill(holder, folder, &filling, begin).await??;
+        Ok((filling, shipment))
     }
 
     /// A piece of work in a folder that is being filled, if it still is the node's to fill when its turn has come: the job may have been

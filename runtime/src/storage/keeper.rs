@@ -100,6 +100,14 @@ impl Keeper {
         Ok(())
     }
 
+    pub(super) fn to(&self) -> &Path {
+        &self.to
+    }
+
+    pub(super) fn is_mirror(&self) -> bool {
+        self.offered.is_some()
+    }
+
     /// How far this file has come by an earlier try.
     pub fn look(&mut self, path: &Path, meta: &Meta) -> io::Result<Standing> {
         self.offer(path);
@@ -287,7 +295,8 @@ fn part(name: &OsStr, meta: &Meta) -> OsString {
     format!(".atlas-{hash:016x}.part").into()
 }
 
-pub(super) fn is_part(name: &[u8]) -> bool {
+/// Whether this is the name of a file that has not come whole.
+pub fn is_part(name: &[u8]) -> bool {
     let hash = name.strip_prefix(b".atlas-").and_then(|it| it.strip_suffix(b".part"));
     hash.is_some_and(|it| it.len() == 16 && it.iter().all(u8::is_ascii_hexdigit))
 }

@@ -7,6 +7,7 @@
 mod durable;
 mod found;
 mod give;
+mod held;
 mod keeper;
 pub mod log;
 mod mirror;
@@ -20,7 +21,8 @@ use rustix::io::Errno;
 pub use durable::sync_below;
 pub use found::{Found, LONGEST_PATH, Listed, What, list, open};
 pub use give::Owner;
-pub use keeper::{Keeper, Meta, Others, Standing};
+pub use held::Held;
+pub use keeper::{Keeper, Meta, Others, Standing, is_part};
 pub use shipment::Shipment;
 
 /// Whether the storage never takes a file of this name, size or owner; any other error is the same for all files.

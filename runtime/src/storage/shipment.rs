@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Found, Keeper, Meta, Others, Standing, What, is_of_the_file};
+use super::{Found, Held, Keeper, Meta, Others, Standing, What, is_of_the_file};
 
 /// Things of one shipment.
 const MOST_ITEMS: usize = 100_000;
@@ -19,11 +19,20 @@ pub struct Shipment {
     keeper: Keeper,
     /// Bytes that may still be announced.
     room: u64,
+    /// What the folder held before, and may hold in all.
+    held: Option<(Held, Most)>,
     items: usize,
     wanted: VecDeque<Wanted>,
     /// The first wanted file is being written.
     begun: bool,
     left: Vec<Left>,
+}
+
+/// What a folder may hold.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    bytes: u64,
+    things: usize,
 }
 
 struct Wanted {
@@ -66,7 +75,24 @@ pub enum Error {
 impl Shipment {
     /// No more than `room` bytes are taken.
     pub fn new(keeper: Keeper, room: u64) -> Self {
-        Self { keeper, room, items: 0, wanted: VecDeque::new(), begun: false, left: Vec::new() }
+        Self {
+            keeper,
+            room,
+            held: None,
+            items: 0,
+            wanted: VecDeque::new(),
+            begun: false,
+            left: Vec::new(),
+        }
+    }
+
+    /// Of somebody who may begin as often as it likes: what is in the folder already counts. A mirror holds the old and the new until
+    /// it ends. Blocks.
+    pub fn bounded(keeper: Keeper, room: u64) -> io::Result<Self> {
+        let times: u8 = if keeper.is_mirror() { 2 } else { 1 };
+        let most = Most { bytes: room.saturating_mul(times.into()), things: 2 * MOST_ITEMS };
+        let held = Held::look(keeper.to(), most.things)?;
+        Ok(Self { held: Some((held, most)), ..Self::new(keeper, room) })
     }
 
     /// Everything came; it survives the death of the storage's machine.
@@ -85,6 +111,13 @@ impl Shipment {
             let most = format!("{MOST_OFFERED} at a time and {MOST_ITEMS} in all");
             return Err(Error::Refused(format!("more files than are taken: {most}")));
         }
+        if let Some((held, most)) = &mut self.held {
+            items.iter().for_each(|it| held.forget(&it.path));
+            if held.things() + self.items > most.things {
+                let why = format!("with those that are there, more than {} files", most.things);
+                return Err(Error::Refused(why));
+            }
+        }
         self.keeper.begin().map_err(failed)?;
         let left = std::mem::take(&mut self.left);
         let answers = items.into_iter().map(|it| self.answer(it)).collect::<Result<_, _>>()?;
@@ -99,7 +132,18 @@ impl Shipment {
                 self.room = self.room.checked_sub(meta.bytes).ok_or_else(|| {
                     Error::Refused("more bytes than --max-output of the master".into())
                 })?;
-                self.keeper.look(&path, &meta).map(|standing| match standing {
+                let looked = self.keeper.look(&path, &meta);
+                if let (Some((held, most)), Ok(standing)) = (&mut self.held, &looked) {
+                    held.add(match standing {
+                        Standing::There => meta.bytes,
+                        Standing::From(from) => meta.bytes - from, // which are there, and counted
+                    });
+                    if held.bytes() > most.bytes {
+                        let why = "with what is there, more bytes than --max-output of the master";
+                        return Err(Error::Refused(why.into()));
+                    }
+                }
+                looked.map(|standing| match standing {
                     Standing::There => Answer::There,
                     Standing::From(from) => {
                         self.wanted.push_back(Wanted { path: path.clone(), meta, from });
@@ -232,6 +276,26 @@ mod tests {
         refused(vec![piece(b"a", true)]);
         refused(vec![Box::new(Shipment::abandon)]);
         assert!(!folder.path().join("a").exists() && !folder.path().join("outputs/a").exists());
+    }
+
+    #[test]
+    fn who_begins_again_gets_no_more_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = || {
+            let keeper = Keeper::new(folder.path().join("outputs"), folder.path().to_owned());
+            Shipment::bounded(keeper, 100).unwrap()
+        };
+        let mut first = begin();
+        first.offer(vec![file("a", 60), file("b", 40)]).unwrap();
+        first.piece(&[0; 60], true).unwrap();
+        first.piece(&[0; 30], false).unwrap();
+        drop(first);
+        let full = begin().offer(vec![file("c", 11)]);
+        assert!(matches!(full, Err(Error::Refused(_))), "{full:?}");
+        let again = begin().offer(vec![file("a", 60), file("b", 40)]).unwrap();
+        assert_eq!(again.answers, [Answer::There, Answer::From(30)]);
+        let anew = begin().offer(vec![file("a", 70)]).unwrap();
+        assert_eq!(anew.answers, [Answer::From(0)]);
     }
 
     #[test]
