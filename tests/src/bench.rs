@@ -1,11 +1,12 @@
 //! The measurements of `make bench` and how they are chosen.
 
 /// All of them, in the order in which they are taken.
-const NAMES: [&str; 14] = [
+const NAMES: &[&str] = &[
     "core",
     "latency-process",
     "latency-redis-everysec",
     "latency-redis-always",
+    "latency-hosts",
     "latency-docker",
     "submissions",
     "submissions-redis-everysec",
@@ -16,6 +17,9 @@ const NAMES: [&str; 14] = [
     "throughput-docker",
     "restart-redis",
     "idle",
+    "follow",
+    "agents",
+    "unshared",
 ];
 
 /// Whether the arguments of this program ask for this measurement: by its name, or by none at all.
