@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The measurements of docs/operating/performance.md. First the machine, the commit and the disk's sync time, without which
-# a figure says nothing; then every benchmark of tests/benches on release binaries, with what it is compared to beside it.
+# a figure says nothing; then every measurement of tests/benches on release binaries, with what it is compared to beside it.
 # Arguments name the measurements to take, as in: bench.sh latency-docker
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

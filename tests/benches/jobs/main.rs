@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark fails where it stands")]
 
 mod agents;
+mod core;
 mod docker;
 mod follow;
 mod hosts;
@@ -14,11 +15,12 @@ mod unshared;
 
 use std::time::{Duration, Instant};
 
-use atlas_tests::bench::is_wanted;
 use atlas_tests::harness::{Cluster, Settings, eventually};
 use redis::Sync;
 
+/// In the order in which they are taken.
 const ALL: &[(&str, fn())] = &[
+    ("core", core::measure),
     ("latency-process", latency_process),
     ("latency-redis-everysec", || redis::latency(Sync::EverySecond)),
     ("latency-redis-always", || redis::latency(Sync::Always)),
@@ -39,15 +41,21 @@ const ALL: &[(&str, fn())] = &[
 ];
 
 fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    if let Some(unknown) = asked.iter().find(|it| ALL.iter().all(|known| known.0 != **it)) {
+        let names: Vec<&str> = ALL.iter().map(|it| it.0).collect();
+        eprintln!("there is no measurement {unknown:?}; known are {}", names.join(", "));
+        std::process::exit(2);
+    }
     for (name, measure) in ALL {
-        if is_wanted(name) {
+        if asked.is_empty() || asked.iter().any(|it| it == name) {
             measure();
         }
     }
 }
 
 fn figure(name: &str, value: f64, unit: &str) {
-    println!("{name:<44} {value:>12.2} {unit}");
+    println!("{name:<58} {value:>12.2} {unit}");
 }
 
 fn cluster(executor: &'static str, workers: u32) -> Cluster {

@@ -1,7 +1,4 @@
 //! The core alone: decisions with a million jobs queued on a thousand nodes, the memory of a queued job, the time to come back.
-//!
-//! Prints one figure a line: name, value, unit. Runs where no argument is given, or `core`.
-#![expect(clippy::unwrap_used, reason = "a benchmark fails where it stands")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,23 +14,18 @@ use atlas_core::{
     Attempt, BundleId, Cluster, JobId, JobSpec, JobState, Mono, NodeName, Now, Position, Record,
     Timestamp,
 };
-use atlas_tests::bench::is_wanted;
+
+use super::figure;
 
 const QUEUED: usize = 1_000_000;
 const NODES: u64 = 1_000;
 const DECISIONS: usize = 300_000;
 const SESSION: Session = Session(1);
 
-fn main() {
-    if is_wanted("core") {
-        decisions("", &[0, 0, 0, 0, 0, 1, 1, 1, 2, 2]);
-        decisions(", with jobs of whole nodes", &[0, 0, 0, 0, 0, 1, 1, 2, 4, 8]);
-        restore();
-    }
-}
-
-fn figure(name: &str, value: f64, unit: &str) {
-    println!("{name:<58} {value:>12.2} {unit}");
+pub fn measure() {
+    decisions("", &[0, 0, 0, 0, 0, 1, 1, 1, 2, 2]);
+    decisions(", with jobs of whole nodes", &[0, 0, 0, 0, 0, 1, 1, 2, 4, 8]);
+    restore();
 }
 
 /// A cluster with its clock and everything that is needed to let its jobs run.
