@@ -13,21 +13,11 @@ use atlas_tests::harness::{Cluster, Run, Settings, binary, job_user};
 use tonic::{Code, Request, Status};
 
 use crate::rpc::Rpc;
+use crate::session::some_node;
 
 /// A join that would be welcome.
 fn join() -> wire::Join {
-    wire::Join {
-        name: "stranger".into(),
-        identity: "its-identity".into(),
-        boot_id: "its-boot".into(),
-        address: "127.0.0.1:1".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        executor: "process".into(),
-        slots: 1,
-        cpu_milli: 1000,
-        memory_bytes: 1 << 30,
-        ..wire::Join::default()
-    }
+    wire::Join { boot_id: "its-boot".into(), ..some_node("stranger") }
 }
 
 /// Opens a session with this token and first message, of a node that holds nothing.
