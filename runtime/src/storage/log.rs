@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(append(&path, 3, b" two").unwrap(), 7);
         assert_eq!(append(&path, 9, b"late").unwrap(), 7);
         assert_eq!(append(&path, 0, b"").unwrap(), 7);
-        assert_eq!(append(&path, 0, b"XXX").unwrap(), 7);
+        assert_eq!(append(&path, 0, b"new").unwrap(), 7);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one two");
     }
 

@@ -115,7 +115,7 @@ fn a_node_writes_to_nothing_but_what_it_holds_and_there_only_what_it_announced()
     // It is the node's log, but there is an end to it.
     let end = kept.len() as u64;
     assert_eq!(world.append(&mine, end + 100, b"late").unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(world.append(&mine, 0, b"XXXXX").unwrap(), end, "what is there was written anew");
+    assert_eq!(world.append(&mine, 0, b"other").unwrap(), end, "what is there was written anew");
     assert_eq!(fs::read(world.folder().join("log/1.log")).unwrap(), kept);
     // A running job has no outputs yet.
     let early =
