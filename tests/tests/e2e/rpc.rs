@@ -6,7 +6,7 @@ use atlas_proto::USER_HEADER;
 use atlas_proto::wire::jobs_client::JobsClient;
 use atlas_proto::wire::nodes_client::NodesClient;
 use atlas_proto::wire::{self, JobOverrides, JobRef, SubmitRequest};
-use atlas_tests::harness::Cluster;
+use atlas_tests::harness::{Cluster, eventually};
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -40,7 +40,8 @@ impl Rpc {
     /// The bundle of a small folder that the master has from a job before.
     pub fn bundle(&self, cluster: &Cluster, dir: &Path) -> wire::Bundle {
         let job = cluster.submit(dir, &["true"]);
-        cluster.atlas(&["wait", &job]).exits(0);
+        // Its node must have nothing left to do for it: a test may count what the node holds.
+        eventually("the job is done", || (cluster.job(&job)["phase"] == "done").then_some(()));
         let job = self.wait(self.jobs().get_job(JobRef { job })).unwrap().into_inner();
         job.spec.unwrap().bundle.unwrap()
     }
