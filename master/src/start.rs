@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use atlas_core::cluster::{Input, Lease};
 use atlas_core::{Cluster, Epoch, JobId};
-use atlas_runtime::Chain;
 use atlas_runtime::process::{
     InstanceLock, LockError, is_network_filesystem, port_holder, write_atomic,
 };
 use atlas_runtime::tasks::Tasks;
+use atlas_runtime::{Chain, connection};
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -259,8 +259,9 @@ fn serve(
         let (router, token) = (router.clone(), tasks.token().clone());
         tasks.spawn_essential(name, async move {
             let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-                // A small message must not wait for the next one; a socket without the option works all the same.
+                // A small message must not wait for the next one; a socket without the options works all the same.
                 let _ = stream.set_nodelay(true);
+                let _ = connection::end_when_vanished(&*stream);
             });
             tokio::select! {
                 served = async { axum::serve(listener, router).await } => served,

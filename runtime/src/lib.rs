@@ -5,6 +5,7 @@ pub mod backoff;
 mod chain;
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod names;
 pub mod process;
 pub mod service;

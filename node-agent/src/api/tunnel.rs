@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use atlas_proto::{JOIN_TOKEN_HEADER, TUNNEL_PATH, TUNNEL_PROTOCOL};
-use rustix::net::sockopt;
+use atlas_runtime::connection;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,9 +17,6 @@ const OPENS: Duration = Duration::from_secs(5);
 /// The longest answer of a master.
 const LONGEST: u64 = 16 << 10;
 const HTTP_PORT: u16 = 80;
-/// A machine that lost its power says nothing: after this long, and so many questions more, it is given up.
-const STILL_THERE: Duration = Duration::from_secs(20);
-const QUESTIONS: u32 = 3;
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +45,7 @@ async fn ask(master: &Uri, token: &Token) -> io::Result<(BufReader<TcpStream>, S
     let address = format!("{host}:{}", master.port_u16().unwrap_or(HTTP_PORT));
     let stream = TcpStream::connect(&address).await?;
     stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(&stream, true)?;
-    sockopt::set_tcp_keepidle(&stream, STILL_THERE)?;
-    sockopt::set_tcp_keepintvl(&stream, STILL_THERE)?;
-    sockopt::set_tcp_keepcnt(&stream, QUESTIONS)?;
+    connection::end_when_vanished(&stream)?;
     let mut stream = BufReader::new(stream);
     let question = [
         format!("GET {TUNNEL_PATH} HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\n")

@@ -1,6 +1,7 @@
 //! Streams of a job whose node goes away under them.
 
 use std::fs::{self, File};
+use std::process::Stdio;
 
 use atlas_tests::harness::{Node, Plan, Site, eventually};
 
@@ -29,4 +30,25 @@ fn who_follows_a_log_is_told_of_a_pulled_cable_and_reads_on_where_it_was() {
     assert!(follower.unwrap().wait().unwrap().success(), "{}", text(&said));
     is_complete(&text(&shown));
     assert_eq!(text(&said).matches("node-a").count(), 1, "it is told once");
+}
+
+/// TCP connections that the master holds to an address.
+fn connections(site: &Site, to: &str) -> usize {
+    site.master_host.run(&["ss", "-tnH", "state", "established", "dst", to]).lines().count()
+}
+
+#[test]
+fn a_client_that_vanishes_in_mid_stream_costs_the_master_nothing_for_long() {
+    let site = Site::start(Plan { nodes: vec![Node::default()], ..Plan::default() });
+    let ids = counting(&site, 1);
+    let mut follower = site.command(&["get", "logs", "--follow", "scheduler", &ids[0]]);
+    let mut follower = follower.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let user = "10.77.0.3";
+    eventually("the master holds a connection", || (connections(&site, user) > 0).then_some(()));
+    site.pull_cable(&site.user_host);
+    eventually("the master has ended it", || (connections(&site, user) == 0).then_some(()));
+    site.plug_cable(&site.user_host);
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    end_well(&site, &ids);
 }
