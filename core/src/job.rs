@@ -24,6 +24,7 @@ pub struct JobStatus {
     #[serde(default, skip_serializing_if = "Sealed::is_empty")]
     pub sealed: Sealed,
     /// Who had the attempts that were given up, the last [`PAST`] of them: what they still have to say of them is theirs.
+    /// While the job waits, the last one may still say how it ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
     pub state: JobState,
@@ -50,9 +51,6 @@ pub enum JobState {
     Queued {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         excluded: Vec<Exclusion>,
-        /// Where its last attempt was when that was given up: this node alone may still say how it ended.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        lost_on: Option<NodeName>,
     },
     Placed {
         placement: Placement,

@@ -121,7 +121,7 @@ impl Writer {
     fn queue(&mut self) -> Record {
         let number = self.next;
         self.next += 1;
-        let status = status(number, JobState::Queued { excluded: vec![], lost_on: None });
+        let status = status(number, JobState::Queued { excluded: vec![] });
         Record::JobQueued { id: id(number), spec: spec(number).into(), status }
     }
 

@@ -93,8 +93,7 @@ impl Cluster {
                 JobEvent::Exited
             }
             None => {
-                let lost_on = Some(placement.node.clone());
-                job.status.state = JobState::Queued { excluded, lost_on };
+                job.status.state = JobState::Queued { excluded };
                 self.queue.insert(job.status.position, id, job.class());
                 JobEvent::Requeued
             }
@@ -137,7 +136,7 @@ impl Cluster {
             excluded.push(Exclusion { node: placement.node.clone(), reason: why.clone() });
         }
         job.status.give_up(&placement);
-        job.status.state = JobState::Queued { excluded, lost_on: None };
+        job.status.state = JobState::Queued { excluded };
         let class = job.class();
         if !self.could_run(&class) {
             return self.end_unstarted(now, id, &placement, Outcome::failed(cause, why), step);

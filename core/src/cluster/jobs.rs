@@ -35,7 +35,7 @@ impl Cluster {
             image: None,
             sealed,
             past: Vec::new(),
-            state: JobState::Queued { excluded: Vec::new(), lost_on: None },
+            state: JobState::Queued { excluded: Vec::new() },
         };
         self.next_position = self.next_position.next();
         step.records.push(Record::JobQueued { id, spec: spec.clone(), status: status.clone() });

@@ -134,8 +134,8 @@ impl Cluster {
         exit: &Exit,
     ) -> bool {
         let status = &self.jobs[&id].status;
-        matches!(&status.state, JobState::Queued { lost_on: Some(node), .. } if node == name)
-            && status.attempt == attempt
+        matches!(status.state, JobState::Queued { .. })
+            && status.past.last().is_some_and(|it| (it.attempt, &it.node) == (attempt, name))
             && exit.kind != ExitKind::LeaseEnded
     }
 

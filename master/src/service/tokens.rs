@@ -64,7 +64,7 @@ mod tests {
             assert!(!is_live(&state, Attempt(1)) && !is_live(&state, Attempt(3)), "{state:?}");
         }
         let over = [
-            JobState::Queued { excluded: Vec::new(), lost_on: None },
+            JobState::Queued { excluded: Vec::new() },
             JobState::Archiving { placement: placement(), end: end() },
             JobState::Done { end: end(), node: None, archive: Archive::Complete },
             JobState::Deleting { end: end() },

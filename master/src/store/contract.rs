@@ -139,7 +139,7 @@ async fn a_contradiction_is_refused(place: Place) {
     let same_position = Record::JobQueued {
         id: id(7),
         spec: spec().into(),
-        status: status(2, JobState::Queued { excluded: vec![], lost_on: None }),
+        status: status(2, JobState::Queued { excluded: vec![] }),
     };
     for record in [queued(1), queued(2), same_position, changed(9, running("a"))] {
         let refused = leader.try_commit(vec![record.clone()]).await;
@@ -183,7 +183,7 @@ async fn a_restore_is_in_queue_order(place: Place) {
     }
     // Taken out and queued again at the old position.
     leader.commit([changed(1, running("a"))]).await;
-    leader.commit([changed(1, JobState::Queued { excluded: vec![], lost_on: None })]).await;
+    leader.commit([changed(1, JobState::Queued { excluded: vec![] })]).await;
     let jobs = leader.store.restore().await.unwrap().jobs;
     let order: Vec<_> = jobs.iter().map(|(id, _, status)| (*id, status.position.0)).collect();
     assert_eq!(order, [(id(1), 1), (id(2), 2), (id(3), 3)]);
@@ -278,7 +278,7 @@ async fn prefixes_find_ids(place: Place) {
     let job = |(at, id): (usize, &&str)| Record::JobQueued {
         id: id.parse().unwrap(),
         spec: spec().into(),
-        status: status(at as u64 + 1, JobState::Queued { excluded: vec![], lost_on: None }),
+        status: status(at as u64 + 1, JobState::Queued { excluded: vec![] }),
     };
     leader.commit(ids.iter().enumerate().map(job)).await;
     let find = async |prefix: &str, limit| {
@@ -300,12 +300,8 @@ async fn prefixes_find_ids(place: Place) {
 async fn every_filter_holds(place: Place) {
     let mut leader = Leader::of(place()).await;
     let (projects, users) = (["p", "P", "Größe 2"], ["ada", "bob"]);
-    let ends = [
-        JobState::Queued { excluded: vec![], lost_on: None },
-        running("a"),
-        done(Outcome::Completed),
-        failed(),
-    ];
+    let ends =
+        [JobState::Queued { excluded: vec![] }, running("a"), done(Outcome::Completed), failed()];
     let mut jobs = Vec::new();
     for number in 1..=24 {
         let at = number as usize;
@@ -470,7 +466,7 @@ pub fn queued(number: u64) -> Record {
 }
 
 pub fn job_queued(number: u64, position: u64, spec: JobSpec) -> Record {
-    let status = status(position, JobState::Queued { excluded: vec![], lost_on: None });
+    let status = status(position, JobState::Queued { excluded: vec![] });
     Record::JobQueued { id: id(number), spec: spec.into(), status }
 }
 
@@ -530,8 +526,8 @@ pub fn states() -> Vec<JobState> {
         |started| JobState::Stopping { placement: placement("a"), started, by: "ada".into() };
     let incomplete = Archive::Incomplete { reason: "over 20 GB".into() };
     vec![
-        JobState::Queued { excluded: vec![], lost_on: None },
-        JobState::Queued { excluded: excluded.clone(), lost_on: Some("a".parse().unwrap()) },
+        JobState::Queued { excluded: vec![] },
+        JobState::Queued { excluded: excluded.clone() },
         JobState::Placed { placement: placement("a"), excluded },
         running("a"),
         stopping(None),

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_lives_is_written_as_it_is_now_and_nothing_that_is_the_same() {
-        let waits = JobState::Queued { excluded: vec![], lost_on: None };
+        let waits = JobState::Queued { excluded: vec![] };
         let old = Snapshot {
             jobs: vec![job(1, &running("a")), job(2, &waits)],
             nodes: vec![node("a", None), node("gone", None), node("same", None)],
