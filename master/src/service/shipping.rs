@@ -38,9 +38,14 @@ pub enum LogFile {
 }
 
 impl Service {
-    /// Makes the folder of a job whose attempt is about to start, here and nowhere else: where it is gone later the job was deleted.
+    /// Makes the folder of a job whose attempt is about to start or to be archived, here and nowhere else: where it is gone at any
+    /// other time the job was deleted.
     pub async fn begin_attempt(&self, holder: &Holder) -> Result<(), Error> {
-        self.starting(holder).await?;
+        let job = self.held(holder).await?;
+        let now = job.status.state.placement().is_some_and(|it| it.attempt == holder.attempt);
+        if !now {
+            return Err(not_held(holder));
+        }
         let path = self.archive.job(holder.job);
         run(&self.storage.appends, "make the job's folder", move || std::fs::create_dir_all(path))
             .await

@@ -75,11 +75,20 @@ impl Error {
 impl Archive {
     /// Returns what stayed behind, in words, when all that can be kept is kept.
     pub async fn run(self, log: oneshot::Receiver<()>) -> Option<String> {
+        if let Some(why) = self.folder().await {
+            return Some(why);
+        }
         let checkpoints = self.checkpoints().await;
         let outputs = self.outputs().await;
         let _ = log.await; // an agent that shuts down archives again
         let both: Vec<String> = [outputs, checkpoints].into_iter().flatten().collect();
         (!both.is_empty()).then(|| both.join("; "))
+    }
+
+    /// Somebody may have removed it from the shared storage; what is in it is wanted all the same.
+    async fn folder(&self) -> Option<String> {
+        let (storage, id) = (self.node.storage.clone(), self.id);
+        self.insist(move |cancel| Ok(storage.begin(id, cancel).map(|()| None)?)).await
     }
 
     /// Checkpoints that are not on the shared storage already: the next attempt finds what this one leaves there.

@@ -69,8 +69,8 @@ impl Storage {
         }
     }
 
-    /// Makes the folder of a job, when an attempt starts and never later: a job whose folder is gone later was deleted, and nothing of
-    /// it is written any more. Blocks.
+    /// Makes the folder of a job, when an attempt starts and when the master wants its archive, and at no other time: a job whose
+    /// folder is gone was deleted, and nothing of it is written any more. Blocks.
     pub fn begin(&self, id: AttemptId, cancel: &CancellationToken) -> Result<(), Error> {
         match self {
             Self::Mounted(shared) => begin_mounted(&shared.job(id.job), &shared.jobs()),

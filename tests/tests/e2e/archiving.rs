@@ -109,3 +109,36 @@ fn the_outputs_of_a_container_are_complete_when_the_master_dies_while_it_archive
 fn the_outputs_are_complete_when_master_and_agent_die_while_they_archive() {
     is_killed_while_it_archives(&Victim::Both, "process");
 }
+
+/// Runs until it finds the file that it is told of.
+const WAITS: &str = "import os, sys, time\n\
+    print('first', flush=True)\n\
+    while not os.path.exists(sys.argv[1]):\n    time.sleep(0.1)\n\
+    open('out', 'w').write('saved')\nprint('last', flush=True)\n";
+
+fn is_archived_though_its_folder_was_removed(shared: bool) {
+    let settings = Settings { executor: "process", shared, ..Settings::default() };
+    let cluster = Cluster::start(settings);
+    let dir = cluster.project("waits", &[("main.py", WAITS)]);
+    let go = cluster.path("go");
+    let id = cluster.submit(&dir, &["main.py", go.to_str().unwrap()]);
+    let folder = cluster.path("shared/jobs").join(&id[..2]).join(&id);
+    eventually("its log is being copied", || folder.join("log/1.log").exists().then_some(()));
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&go, "").unwrap();
+    cluster.atlas(&["wait", &id]).exits(0);
+    eventually("it is archived", || (cluster.job(&id)["phase"] == "done").then_some(()));
+    assert_eq!(cluster.job(&id)["left_behind"], serde_json::Value::Null);
+    assert_eq!(fs::read_to_string(folder.join("outputs/out")).unwrap(), "saved");
+    says(&cluster, &id, "first\nlast\n");
+}
+
+#[test]
+fn a_job_whose_folder_somebody_removed_from_the_share_is_archived_in_a_new_one() {
+    is_archived_though_its_folder_was_removed(true);
+}
+
+#[test]
+fn a_job_of_a_node_without_the_share_is_archived_too_when_its_folder_was_removed() {
+    is_archived_though_its_folder_was_removed(false);
+}
