@@ -6,6 +6,7 @@
 pub mod access;
 pub mod agent;
 pub mod cluster;
+pub mod files;
 pub mod id;
 pub mod job;
 pub mod log_index;

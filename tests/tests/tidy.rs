@@ -10,7 +10,7 @@ use atlas_core::Cause;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("atlas-core", &[]),
     ("atlas-proto", &["atlas-core"]),
-    ("atlas-runtime", &[]),
+    ("atlas-runtime", &["atlas-core"]),
     ("atlas-master", &["atlas-core", "atlas-proto", "atlas-runtime"]),
     ("atlas-node", &["atlas-core", "atlas-proto", "atlas-runtime", "atlas-supervisor"]),
     ("atlas-supervisor", &["atlas-core"]),

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_core::files::{Found, What};
 use atlas_proto::CHUNK;
-use atlas_proto::convert::ship::{FileMeta, Holder, Item, Kind, bytes_of, path_of};
+use atlas_proto::convert::ship::{Holder, bytes_of, path_of};
 use atlas_proto::wire::{self, checkpoint_part, ship_answer, ship_request};
 use atlas_runtime::storage::shipment::{Answer, Error as ShipmentError, Left, Reply};
-use atlas_runtime::storage::{Found, Meta, Others, Owner, Shipment, What};
+use atlas_runtime::storage::{Others, Owner, Shipment};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -114,7 +115,7 @@ pub async fn fetch_checkpoints(
         let files = async {
             let mut resume = file.map(|it| (it, offset));
             for found in rest {
-                let item = wire::ShipItem::from(&item(&found));
+                let item = wire::ShipItem::from(&found);
                 let from = match (resume.take(), &item.kind) {
                     (Some((meta, offset)), Some(wire::ship_item::Kind::File(now)))
                         if meta == *now =>
@@ -188,17 +189,6 @@ async fn file_pieces(
             return false;
         }
     }
-}
-
-fn item(found: &Found) -> Item {
-    let kind = match &found.what {
-        What::File(Meta { bytes, modified, mode }) => {
-            Kind::File(FileMeta { bytes: *bytes, modified: *modified, mode: *mode })
-        }
-        What::Link(target) => Kind::Link(target.clone()),
-        What::Folder { mode } => Kind::Folder { mode: *mode },
-    };
-    Item { path: found.path.clone(), kind }
 }
 
 /// Receives files into the archive.
@@ -336,9 +326,9 @@ fn message(
 ) -> Result<Option<Reply>, Status> {
     match message {
         ship_request::Message::Offer(wire::ShipOffer { items }) => {
-            let items: Result<Vec<_>, _> = items.into_iter().map(Item::try_from).collect();
+            let items: Result<Vec<_>, _> = items.into_iter().map(Found::try_from).collect();
             let items = items.map_err(|it| Status::invalid_argument(it.to_string()))?;
-            shipment.offer(items.into_iter().map(found).collect()).map(Some).map_err(refused)
+            shipment.offer(items).map(Some).map_err(refused)
         }
         ship_request::Message::Piece(wire::ShipPiece { data, last }) => {
             shipment.piece(&data, last).map(|()| None).map_err(refused)
@@ -350,17 +340,6 @@ fn message(
             Err(Status::invalid_argument("a shipment begins once and ends once"))
         }
     }
-}
-
-fn found(Item { path, kind }: Item) -> Found {
-    let what = match kind {
-        Kind::File(FileMeta { bytes, modified, mode }) => {
-            What::File(Meta { bytes, modified, mode })
-        }
-        Kind::Link(target) => What::Link(target),
-        Kind::Folder { mode } => What::Folder { mode },
-    };
-    Found { path, what }
 }
 
 fn answer(answer: Answer) -> wire::ShipAnswer {

@@ -8,9 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use atlas_core::JobState;
+use atlas_core::files::Found;
 use atlas_proto::CHUNK;
 use atlas_proto::convert::ship::Holder;
-use atlas_runtime::storage::{self, Found, Keeper, Owner, Shipment, log};
+use atlas_runtime::storage::{self, Keeper, Owner, Shipment, log};
 use bytes::Bytes;
 
 use super::{Error, Filling, Service};

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use atlas_core::files::{Found, What};
 use atlas_runtime::storage::shipment::Left;
-use atlas_runtime::storage::{Found, Others, What, list};
+use atlas_runtime::storage::{Others, list};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, MOST_FILES, copy, some_of};
@@ -80,7 +81,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
-    use atlas_runtime::storage::{Keeper, Meta, Owner, Shipment};
+    use atlas_core::files::Meta;
+    use atlas_runtime::storage::{Keeper, Owner, Shipment};
 
     use super::*;
 

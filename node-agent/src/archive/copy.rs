@@ -5,9 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use atlas_core::files::{Found, What};
 use atlas_proto::CHUNK;
 use atlas_runtime::storage::shipment::{Answer, Left};
-use atlas_runtime::storage::{Found, Others, What, open};
+use atlas_runtime::storage::{Others, open};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
@@ -130,7 +131,7 @@ pub(super) fn unreadable(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use atlas_runtime::storage::Meta;
+    use atlas_core::files::Meta;
     use rustix::io::Errno;
 
     use super::*;

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_core::files::{Found, LONGEST_PATH, Meta, What};
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use atlas_runtime::storage::shipment::Left;
-use atlas_runtime::storage::{Found, LONGEST_PATH, Meta, Others, Owner, What};
+use atlas_runtime::storage::{Others, Owner};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use atlas_proto::convert::ship::{Item, path_of};
+use atlas_core::files::{Found, What};
+use atlas_proto::convert::ship::path_of;
 use atlas_proto::wire::{self, ship_answer, ship_request};
 use atlas_runtime::storage::shipment::{self, Answer, Left, Reply};
-use atlas_runtime::storage::{Found, Keeper, Others, Owner, Shipment, What};
+use atlas_runtime::storage::{Keeper, Others, Owner, Shipment};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use super::{Error, Progress, Remote, item};
+use super::{Error, Progress, Remote};
 use crate::paths::AttemptId;
 
 /// Messages on their way to the master, beside what the connection itself holds.
@@ -128,7 +129,7 @@ fn failed(to: &std::path::Path) -> impl FnOnce(shipment::Error) -> Error {
 
 impl Shipping {
     fn offer(&mut self, found: &[Found]) -> Result<Reply, Error> {
-        let items = found.iter().map(|it| wire::ShipItem::from(&item::of(it))).collect();
+        let items = found.iter().map(wire::ShipItem::from).collect();
         self.send(ship_request::Message::Offer(wire::ShipOffer { items }))?;
         let reply = self.reply()?;
         if reply.answers.len() != found.len() {
@@ -200,6 +201,5 @@ fn answer(answer: wire::ShipAnswer) -> Option<Answer> {
 
 /// What came from the wire, checked.
 pub(super) fn parse(item: wire::ShipItem) -> Result<Found, Error> {
-    let item: Item = item.try_into().map_err(|_| Error::OutOfOrder)?;
-    Ok(item::found(item))
+    item.try_into().map_err(|_| Error::OutOfOrder)
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use atlas_proto::convert::ship::{FileMeta, bytes_of};
+use atlas_core::files::{Found, Meta, What};
+use atlas_proto::convert::ship::bytes_of;
 use atlas_proto::wire::{self, checkpoint_part};
-use atlas_runtime::storage::{Found, Keeper, Meta, Owner, What};
+use atlas_runtime::storage::{Keeper, Owner};
 use tokio_util::sync::CancellationToken;
 
 use super::folder::parse;
@@ -47,10 +48,7 @@ impl GiveBack {
 
     /// Goes on to the end. After an error it may be tried again. Blocks.
     pub fn run(&mut self) -> Result<(), Error> {
-        let begun = self.file.as_ref().map(|it| {
-            let Meta { bytes, modified, mode } = it.meta;
-            (wire::FileMeta::from(FileMeta { bytes, modified, mode }), it.written)
-        });
+        let begun = self.file.as_ref().map(|it| (it.meta.into(), it.written));
         let (file, offset) = begun.unzip();
         let request = self.remote.signed(wire::FetchCheckpointsRequest {
             holder: Some(self.remote.holder(self.id)),

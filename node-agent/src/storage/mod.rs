@@ -3,7 +3,6 @@
 
 mod folder;
 mod give_back;
-mod item;
 mod log;
 mod progress;
 mod remote;

@@ -4,14 +4,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use atlas_core::files::{Found, LONGEST_PATH, Meta, What};
 use atlas_core::{Attempt, JobId, NodeName};
 use bytes::Bytes;
 
 use super::{Invalid, parse, required};
 use crate::wire;
-
-/// Bytes of a path below the folder that is shipped. Nodes leave behind what has a longer one.
-pub const LONGEST_PATH: usize = 4096;
 
 /// Who speaks of which attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,31 +18,6 @@ pub struct Holder {
     pub identity: String,
     pub job: JobId,
     pub attempt: Attempt,
-}
-
-/// A thing in a folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Not checked to lie below the folder: that is for who opens it.
-    pub path: PathBuf,
-    pub kind: Kind,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    File(FileMeta),
-    Link(PathBuf),
-    Folder { mode: u32 },
-}
-
-/// What is known of a file before its bytes come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileMeta {
-    pub bytes: u64,
-    /// Seconds and nanoseconds.
-    pub modified: (i64, u32),
-    /// What may be done to it, and nothing else of a mode.
-    pub mode: u32,
 }
 
 impl TryFrom<wire::Holder> for Holder {
@@ -72,34 +45,34 @@ impl From<&Holder> for wire::Holder {
     }
 }
 
-impl TryFrom<wire::ShipItem> for Item {
+impl TryFrom<wire::ShipItem> for Found {
     type Error = Invalid;
     fn try_from(item: wire::ShipItem) -> Result<Self, Invalid> {
         use wire::ship_item::Kind as Wire;
         let wire::ShipItem { path, kind } = item;
-        let kind = match required("item.kind", kind)? {
-            Wire::File(meta) => Kind::File(meta.try_into()?),
-            Wire::Link(target) => Kind::Link(bounded("item.link", &target)?),
-            Wire::Folder(mode) => Kind::Folder { mode: permissions(mode)? },
+        let what = match required("item.kind", kind)? {
+            Wire::File(meta) => What::File(meta.try_into()?),
+            Wire::Link(target) => What::Link(bounded("item.link", &target)?),
+            Wire::Folder(mode) => What::Folder { mode: permissions(mode)? },
         };
-        Ok(Self { path: bounded("item.path", &path)?, kind })
+        Ok(Self { path: bounded("item.path", &path)?, what })
     }
 }
 
-impl From<&Item> for wire::ShipItem {
-    fn from(item: &Item) -> Self {
+impl From<&Found> for wire::ShipItem {
+    fn from(found: &Found) -> Self {
         use wire::ship_item::Kind as Wire;
-        let Item { path, kind } = item;
-        let kind = match kind {
-            Kind::File(meta) => Wire::File((*meta).into()),
-            Kind::Link(target) => Wire::Link(bytes_of(target)),
-            Kind::Folder { mode } => Wire::Folder(*mode),
+        let Found { path, what } = found;
+        let kind = match what {
+            What::File(meta) => Wire::File((*meta).into()),
+            What::Link(target) => Wire::Link(bytes_of(target)),
+            What::Folder { mode } => Wire::Folder(*mode),
         };
         Self { path: bytes_of(path), kind: Some(kind) }
     }
 }
 
-impl TryFrom<wire::FileMeta> for FileMeta {
+impl TryFrom<wire::FileMeta> for Meta {
     type Error = Invalid;
     fn try_from(meta: wire::FileMeta) -> Result<Self, Invalid> {
         let wire::FileMeta { bytes, modified_s, modified_ns, mode } = meta;
@@ -110,9 +83,9 @@ impl TryFrom<wire::FileMeta> for FileMeta {
     }
 }
 
-impl From<FileMeta> for wire::FileMeta {
-    fn from(meta: FileMeta) -> Self {
-        let FileMeta { bytes, modified: (modified_s, modified_ns), mode } = meta;
+impl From<Meta> for wire::FileMeta {
+    fn from(meta: Meta) -> Self {
+        let Meta { bytes, modified: (modified_s, modified_ns), mode } = meta;
         Self { bytes, modified_s, modified_ns, mode }
     }
 }
@@ -149,11 +122,11 @@ mod tests {
 
     #[test]
     fn an_item_is_what_it_was_and_a_wild_one_is_refused() {
-        let meta = FileMeta { bytes: 7, modified: (-3, 999_999_999), mode: 0o755 };
+        let meta = Meta { bytes: 7, modified: (-3, 999_999_999), mode: 0o755 };
         let name = OsStr::from_bytes(b"a/\xff");
-        for kind in [Kind::File(meta), Kind::Link("../x".into()), Kind::Folder { mode: 0o700 }] {
-            let item = Item { path: name.into(), kind };
-            assert_eq!(Item::try_from(wire::ShipItem::from(&item)), Ok(item));
+        for what in [What::File(meta), What::Link("../x".into()), What::Folder { mode: 0o700 }] {
+            let item = Found { path: name.into(), what };
+            assert_eq!(Found::try_from(wire::ShipItem::from(&item)), Ok(item));
         }
         let file = |path: &[u8], ns, mode| wire::ShipItem {
             path: Bytes::copy_from_slice(path),
@@ -163,13 +136,13 @@ mod tests {
                 ..Default::default()
             })),
         };
-        assert!(Item::try_from(file(b"a", 0, 0o644)).is_ok());
-        assert!(Item::try_from(file(b"", 0, 0o644)).is_err());
-        assert!(Item::try_from(file(&[b'a'; 5000], 0, 0o644)).is_err());
-        assert!(Item::try_from(file(b"a", 1_000_000_000, 0o644)).is_err());
-        assert!(Item::try_from(file(b"a", 0, 0o4755)).is_err());
+        assert!(Found::try_from(file(b"a", 0, 0o644)).is_ok());
+        assert!(Found::try_from(file(b"", 0, 0o644)).is_err());
+        assert!(Found::try_from(file(&[b'a'; 5000], 0, 0o644)).is_err());
+        assert!(Found::try_from(file(b"a", 1_000_000_000, 0o644)).is_err());
+        assert!(Found::try_from(file(b"a", 0, 0o4755)).is_err());
         assert!(
-            Item::try_from(wire::ShipItem { path: Bytes::from_static(b"a"), kind: None }).is_err()
+            Found::try_from(wire::ShipItem { path: Bytes::from_static(b"a"), kind: None }).is_err()
         );
     }
 }

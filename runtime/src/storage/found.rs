@@ -7,33 +7,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use atlas_core::files::{Found, LONGEST_PATH, Meta, What};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::Meta;
 use super::keeper::is_part;
 use crate::names::Names;
 
 /// Folders within folders; each is held open.
 const DEEPEST: usize = 128;
-/// Bytes of a path that travels.
-pub const LONGEST_PATH: usize = 4096;
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// A thing that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub path: PathBuf,
-    pub what: What,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    File(Meta),
-    Link(PathBuf),
-    Folder { mode: u32 },
-}
 
 /// What was found in a folder, and what was not looked at.
 #[derive(Debug, Default)]
@@ -105,13 +89,21 @@ fn folder(
 fn what(here: &OwnedFd, name: &OsStr, stat: &Stat) -> io::Result<Option<What>> {
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Some(What::Folder { mode: stat.st_mode & 0o777 }),
-        FileType::RegularFile => Some(What::File(Meta::of(stat))),
+        FileType::RegularFile => Some(What::File(meta(stat))),
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(here, name, Vec::new())?;
             Some(What::Link(PathBuf::from(OsStr::from_bytes(target.to_bytes()))))
         }
         _ => None,
     })
+}
+
+pub(super) fn meta(of: &Stat) -> Meta {
+    Meta {
+        bytes: u64::try_from(of.st_size).unwrap_or_default(),
+        modified: (of.st_mtime, u32::try_from(of.st_mtime_nsec).unwrap_or_default()),
+        mode: of.st_mode & 0o777,
+    }
 }
 
 /// Opens a regular file below a directory that a job could write to, through no link.

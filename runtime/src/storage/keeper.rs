@@ -6,35 +6,18 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use atlas_core::files::Meta;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::durable::{ONE_BY_ONE, sync_below};
+use super::found;
 use super::give::{self, Owner, give};
 use super::is_denied;
 use super::mirror::{self, Offered};
 use super::shipment::Left;
 use super::tree::Tree;
 use crate::process::remove_all_at;
-
-/// What is known of a file before its bytes come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Meta {
-    pub bytes: u64,
-    /// Seconds and nanoseconds: a file that is there with this length and time is not written again.
-    pub modified: (i64, u32),
-    pub mode: u32,
-}
-
-impl Meta {
-    pub(super) fn of(found: &Stat) -> Self {
-        Self {
-            bytes: u64::try_from(found.st_size).unwrap_or_default(),
-            modified: (found.st_mtime, u32::try_from(found.st_mtime_nsec).unwrap_or_default()),
-            mode: found.st_mode & 0o777,
-        }
-    }
-}
 
 /// How far a file has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,8 +254,8 @@ fn regular(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<Stat>> {
     }
 }
 
-fn is_there(found: &Stat, meta: &Meta) -> bool {
-    let Meta { bytes, modified, .. } = Meta::of(found);
+fn is_there(stat: &Stat, meta: &Meta) -> bool {
+    let Meta { bytes, modified, .. } = found::meta(stat);
     (bytes, modified) == (meta.bytes, meta.modified)
 }
 

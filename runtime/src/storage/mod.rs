@@ -19,10 +19,10 @@ use std::io;
 use rustix::io::Errno;
 
 pub use durable::sync_below;
-pub use found::{Found, LONGEST_PATH, Listed, What, list, open};
+pub use found::{Listed, list, open};
 pub use give::Owner;
 pub use held::Held;
-pub use keeper::{Keeper, Meta, Others, Standing, is_part};
+pub use keeper::{Keeper, Others, Standing, is_part};
 pub use shipment::Shipment;
 
 /// Whether the storage never takes a file of this name, size or owner; any other error is the same for all files.

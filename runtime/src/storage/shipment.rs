@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Found, Held, Keeper, Meta, Others, Standing, What, is_of_the_file};
+use atlas_core::files::{Found, Meta, What};
+
+use super::{Held, Keeper, Others, Standing, is_of_the_file};
 
 /// Things of one shipment.
 const MOST_ITEMS: usize = 100_000;
