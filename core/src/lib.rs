@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod reason;
 pub mod record;
 pub mod resources;
+pub mod run;
 pub mod spec;
 pub mod time;
 
@@ -28,5 +29,6 @@ pub use outcome::{Cause, Outcome};
 pub use reason::Reason;
 pub use record::Record;
 pub use resources::{Capacity, Demand};
+pub use run::Run;
 pub use spec::JobSpec;
 pub use time::{Mono, Now, Timestamp};
