@@ -15,6 +15,7 @@ pub mod migrate;
 pub mod pieces;
 pub mod proxy;
 pub mod reactor;
+pub mod runs;
 pub mod service;
 mod share;
 pub mod start;
