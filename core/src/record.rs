@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{JobId, NodeName};
 use crate::job::JobStatus;
 use crate::node::NodeRecord;
+use crate::run::Run;
 use crate::spec::JobSpec;
 use crate::time::Millis;
 
@@ -23,6 +24,11 @@ pub enum Record {
         id: JobId,
         event: JobEvent,
         status: JobStatus,
+    },
+    /// What a job told of itself. Of a job that is gone it changes nothing, and it goes with the job.
+    RunChanged {
+        id: JobId,
+        run: Arc<Run>,
     },
     JobDeleted {
         id: JobId,
@@ -50,9 +56,10 @@ impl Record {
     /// The job that this is about.
     pub fn job(&self) -> Option<JobId> {
         match self {
-            Self::JobQueued { id, .. } | Self::JobChanged { id, .. } | Self::JobDeleted { id } => {
-                Some(*id)
-            }
+            Self::JobQueued { id, .. }
+            | Self::JobChanged { id, .. }
+            | Self::RunChanged { id, .. }
+            | Self::JobDeleted { id } => Some(*id),
             Self::NodeChanged(_) | Self::NodeRemoved(_) | Self::LeaseGranted(_) => None,
         }
     }

@@ -12,12 +12,14 @@ use atlas_core::{ClusterId, Record};
 
 use crate::store::{
     Batch, CommitError, Counts, Error as StoreError, Facts, Filter, Mark, Movable, Page, Standing,
-    StoredJob, refuses_to_take_in,
+    StoredJob, StoredRun, refuses_to_take_in,
 };
 pub use command::{Arguments, command};
 
 /// Jobs that travel at once.
 const BATCH: usize = 1000;
+/// The same of runs, of which one may be megabytes.
+const RUNS: usize = 50;
 
 /// One side of a move.
 #[derive(Clone, Copy)]
@@ -119,12 +121,21 @@ async fn copy(
     loop {
         let page = jobs.next().await?;
         if page.is_empty() {
-            return Ok(writer.stands);
+            break;
         }
         copied += page.len() as u64;
         let queued = |StoredJob { id, spec, status }| Record::JobQueued { id, spec, status };
         writer.write(page.into_iter().map(queued).collect()).await?;
         progress(copied, source.counts.jobs);
+    }
+    let mut runs = Runs::of(from.store);
+    loop {
+        let page = runs.next().await?;
+        if page.is_empty() {
+            return Ok(writer.stands);
+        }
+        let told = |StoredRun { id, run, .. }| Record::RunChanged { id, run };
+        writer.write(page.into_iter().map(told).collect()).await?;
     }
 }
 
@@ -148,6 +159,16 @@ async fn compare(from: Side<'_>, to: Side<'_>, source: &Facts) -> Result<(), Err
             return Err(differs("there are more or fewer jobs".into()));
         }
         if sent.is_empty() {
+            break;
+        }
+    }
+    let (mut sent, mut arrived) = (Runs::of(from.store), Runs::of(to.store));
+    loop {
+        let (sent, arrived) = (sent.next().await?, arrived.next().await?);
+        if sent != arrived {
+            return Err(differs("what the jobs told of themselves is another".into()));
+        }
+        if sent.is_empty() {
             return Ok(());
         }
     }
@@ -166,6 +187,27 @@ impl Writer<'_> {
         self.to.store.commit(&batch).await.map_err(failed)?;
         self.stands = batch.mark();
         Ok(())
+    }
+}
+
+/// All runs of a store, newest first, a page at a time.
+struct Runs<'a> {
+    store: &'a dyn Movable,
+    page: Page,
+}
+
+impl<'a> Runs<'a> {
+    fn of(store: &'a dyn Movable) -> Self {
+        Self { store, page: Page { before: None, limit: RUNS } }
+    }
+
+    /// Empty at the end.
+    async fn next(&mut self) -> Result<Vec<StoredRun>, StoreError> {
+        let runs = self.store.runs(&self.page).await?;
+        if let Some(last) = runs.last() {
+            self.page.before = Some(last.position);
+        }
+        Ok(runs)
     }
 }
 

@@ -129,6 +129,7 @@ async fn fill(leader: &mut Leader) {
     for (number, state) in (1..).zip(contract::states()) {
         leader.commit([contract::queued(number), contract::changed(number, state)]).await;
     }
+    leader.commit((1..100).map(|it| contract::told(it, it))).await;
     leader.commit((100..100 + BATCH as u64 + 5).map(contract::queued)).await;
     let nodes = [contract::node("a", None), contract::node("b", Some("its disk is full".into()))];
     leader.commit(nodes.map(Record::NodeChanged)).await;
@@ -137,13 +138,15 @@ async fn fill(leader: &mut Leader) {
 }
 
 /// All jobs, and all else that is no number of whoever leads.
-async fn content(place: Place<'_>) -> (Vec<StoredJob>, Vec<JobId>, Facts) {
+async fn content(place: Place<'_>) -> (Vec<StoredJob>, Vec<StoredRun>, Vec<JobId>, Facts) {
     let store = place();
     let page = Page { before: None, limit: 10_000 };
     let jobs = store.jobs(&Filter::default(), &page).await.unwrap();
+    let runs = store.runs(&page).await.unwrap();
+    assert!(!runs.is_empty());
     let live = store.restore().await.unwrap().jobs.into_iter().map(|it| it.0).collect();
     let mut facts = store.facts().await.unwrap();
     facts.mark.epoch = Epoch(0);
     facts.standing = Standing::Whole;
-    (jobs, live, facts)
+    (jobs, runs, live, facts)
 }

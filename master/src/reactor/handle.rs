@@ -32,6 +32,8 @@ pub(super) enum Request {
         link: Link,
         to: oneshot::Sender<Result<Vec<Record>, Error>>,
     },
+    /// Records that are not the cluster's.
+    Keep(Vec<Record>, oneshot::Sender<Result<Vec<Record>, Error>>),
     Ask(Ask),
     /// Nothing more is taken; what was decided is kept and done, and then the reactor ends.
     Close,
@@ -119,6 +121,13 @@ impl Handle {
     /// What happened, whether anybody likes it or not. Kept in order; not answered.
     pub async fn tell(&self, input: Input) -> Result<(), Error> {
         self.requests.send(Request::Input(input, None)).await.map_err(|_| Error::Stopping)
+    }
+
+    /// Keeps what the cluster does not decide, in the same commits; returns once it is kept, however long the store refuses.
+    pub async fn keep(&self, records: Vec<Record>) -> Result<(), Error> {
+        let (to, answer) = oneshot::channel();
+        self.requests.send(Request::Keep(records, to)).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)?.map(drop)
     }
 
     /// Opens a node's session; the first message on `link` is the complete list.

@@ -237,6 +237,10 @@ impl Reactor {
                 }
                 self.gathering.answers.push(Answer { to, what });
             }
+            Request::Keep(records, to) => {
+                self.gathering.records.extend(records);
+                self.gathering.answers.push(Answer { to, what: Ok(Vec::new()) });
+            }
             Request::Ask(ask) => self.ask(ask),
             Request::Close => self.requests.close(),
         }

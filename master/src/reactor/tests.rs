@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas_core::cluster::{Policy, Snapshot};
 use atlas_core::spec::Sealed;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, Status};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, Run, Status};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::edge::seal::Seals;
 use crate::edge::token::JobTokens;
-use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob, contract};
+use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob, StoredRun, contract};
 
 /// The real store behind a door: closed it holds commits back, and answers can be lost or commits refused.
 struct Door {
@@ -91,6 +91,12 @@ impl Store for Door {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Vec<StoredJob>, store::Error>> {
         self.store.jobs(filter, page)
+    }
+    fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, store::Error>> {
+        self.store.run(id)
+    }
+    fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, store::Error>> {
+        self.store.runs(page)
     }
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, store::Error>> {
         self.store.uses_bundle(bundle)
@@ -206,6 +212,27 @@ async fn whoever_waits_for_a_store_that_goes_on_refusing_is_told() {
         tokio::task::yield_now().await;
     }
     assert!(is_queued(store.job(id).await.unwrap()));
+}
+
+#[tokio::test]
+async fn what_the_cluster_does_not_decide_is_kept_in_the_same_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Door::new(&dir);
+    let (handle, _ended) = reactor(store.clone()).await;
+    let (id, input) = submit(1);
+    store.let_pass(1);
+    handle.ask_for(input).await.unwrap();
+    let before = handle.kept();
+    let run = Arc::new(Run { weight: 7, ..Run::default() });
+    let keep = handle.keep(vec![Record::RunChanged { id, run: run.clone() }]);
+    let let_pass = async {
+        assert_eq!(store.run(id).await.unwrap(), None);
+        store.let_pass(1);
+    };
+    let (kept, ()) = tokio::join!(keep, let_pass);
+    kept.unwrap();
+    assert_eq!(store.run(id).await.unwrap(), Some(run));
+    assert_eq!(handle.kept(), before.next());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What every store must do. Each implementation runs [`check`] on a place of its own.
 
+mod runs;
+
 use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
@@ -16,6 +18,7 @@ use atlas_core::{
 use futures::future::BoxFuture;
 
 use super::{Batch, CommitError, Filter, Mark, Page, Store, StoredJob};
+pub use runs::told;
 
 /// Where one store lies. Every `open` is a connection of its own, as another master, or the same one after a death, makes it.
 pub type Place = Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>;
@@ -31,7 +34,7 @@ pub async fn check(place: impl Fn() -> Place) {
 /// A sentence and its test.
 type Rule = (&'static str, fn(Place) -> BoxFuture<'static, ()>);
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     ("a new one is empty", |it| Box::pin(a_new_one_is_empty(it))),
     ("each leader has the next epoch", |it| Box::pin(each_leader_has_the_next_epoch(it))),
     ("a commit is all or nothing", |it| Box::pin(a_commit_is_all_or_nothing(it))),
@@ -45,6 +48,7 @@ const RULES: [Rule; 19] = [
     ("a deleted job is gone", |it| Box::pin(a_deleted_job_is_gone(it))),
     ("a position is never given twice", |it| Box::pin(a_position_is_never_given_twice(it))),
     ("any text and number comes back", |it| Box::pin(any_text_and_number_comes_back(it))),
+    ("a run stays with its job", |it| Box::pin(runs::a_run_stays_with_its_job(it))),
     ("prefixes find ids", |it| Box::pin(prefixes_find_ids(it))),
     ("every filter holds", |it| Box::pin(every_filter_holds(it))),
     ("pages follow each other", |it| Box::pin(pages_follow_each_other(it))),

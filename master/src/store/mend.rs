@@ -63,6 +63,7 @@ pub fn mend(now: Timestamp, old: &Snapshot, live: Live, recent: &[Record]) -> Me
             None => mend.records.push(Record::JobDeleted { id: *id }),
         }
     }
+    mend.records.extend(last_runs(recent));
     let kept: BTreeMap<_, _> = old.nodes.iter().map(|it| (&it.spec.name, it)).collect();
     let named: BTreeSet<_> = nodes.iter().map(|it| it.spec.name.clone()).collect();
     let removed = kept.keys().filter(|it| !named.contains(**it));
@@ -107,10 +108,26 @@ fn last_of_each(recent: &[Record]) -> BTreeMap<JobId, Last> {
                 jobs.entry(*id).or_default().status = Some(status.clone());
             }
             Record::JobDeleted { id } => jobs.entry(*id).or_default().status = None,
-            Record::NodeChanged(_) | Record::NodeRemoved(_) | Record::LeaseGranted(_) => {}
+            Record::RunChanged { .. }
+            | Record::NodeChanged(_)
+            | Record::NodeRemoved(_)
+            | Record::LeaseGranted(_) => {}
         }
     }
     jobs
+}
+
+/// Of each job the last run that somebody remembers. A job that lives on writes its run anew with its next event.
+fn last_runs(recent: &[Record]) -> impl Iterator<Item = Record> {
+    let mut runs = BTreeMap::new();
+    for record in recent {
+        match record {
+            Record::RunChanged { id, .. } => drop(runs.insert(*id, record.clone())),
+            Record::JobDeleted { id } => drop(runs.remove(id)),
+            _ => {}
+        }
+    }
+    runs.into_values()
 }
 
 /// A store keeps values; the event is for who follows the job, and heard it then.
@@ -136,7 +153,7 @@ fn lost(now: Timestamp, status: &JobStatus) -> JobStatus {
 
 #[cfg(test)]
 mod tests {
-    use atlas_core::Position;
+    use atlas_core::{Position, Run};
 
     use super::*;
     use crate::store::contract::{changed as to, id, node, queued, running, states};
@@ -148,6 +165,10 @@ mod tests {
             unreachable!("these are their kinds")
         };
         (id, spec, status)
+    }
+
+    fn told(number: u64, weight: u64) -> Record {
+        Record::RunChanged { id: id(number), run: Run { weight, ..Run::default() }.into() }
     }
 
     fn check(
@@ -165,6 +186,7 @@ mod tests {
                 format!("{}: {}", number(id), status.phase().word())
             }
             Record::JobDeleted { id } => format!("{} deleted", number(id)),
+            Record::RunChanged { id, run } => format!("run of {}: {}", number(id), run.weight),
             Record::NodeChanged(node) => format!("node {}", node.spec.name),
             Record::NodeRemoved(name) => format!("no node {name}"),
             Record::LeaseGranted(span) => format!("granted {}", span.0),
@@ -205,11 +227,15 @@ mod tests {
             Record::JobDeleted { id: id(2) },
             queued(5),
             to(5, done.clone()),
+            told(5, 1),
+            told(6, 1),
+            told(5, 2),
             to(4, done),
             queued(6),
             Record::JobDeleted { id: id(6) },
         ];
-        let expected = ["1: done", "2 deleted", "3: done", "5 new: done", "6 deleted"];
+        let expected =
+            ["1: done", "2 deleted", "3: done", "5 new: done", "6 deleted", "run of 5: 2"];
         let found = check(&old, Live::default(), &recent);
         assert_eq!(found, (expected.map(str::to_owned).into(), vec![id(3)], vec![id(4)]));
     }

@@ -16,7 +16,7 @@ use atlas_core::cluster::Snapshot;
 use atlas_core::job::JobState;
 use atlas_core::{
     BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, ProjectName, Record, Revision,
-    Status,
+    Run, Status,
 };
 use futures::future::BoxFuture;
 
@@ -62,6 +62,12 @@ pub trait Store: Send + Sync + 'static {
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
+
+    /// What a job told of itself; `None` = nothing yet, or there is no such job.
+    fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>>;
+
+    /// All runs, those of the newest jobs first.
+    fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>>;
 
     /// Whether any job still refers to this bundle.
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>>;
@@ -125,6 +131,15 @@ pub struct StoredJob {
     pub id: JobId,
     pub spec: Arc<JobSpec>,
     pub status: JobStatus,
+}
+
+/// A run as it was last committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRun {
+    pub id: JobId,
+    /// Of its job.
+    pub position: Position,
+    pub run: Arc<Run>,
 }
 
 /// All of these must hold.

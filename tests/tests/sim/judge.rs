@@ -147,7 +147,10 @@ impl Judge {
                     self.saw("job deleted");
                 }
                 Record::NodeChanged(node) if node.cordoned.is_some() => self.saw("node cordoned"),
-                Record::NodeChanged(_) | Record::NodeRemoved(_) | Record::LeaseGranted(_) => {}
+                Record::RunChanged { .. }
+                | Record::NodeChanged(_)
+                | Record::NodeRemoved(_)
+                | Record::LeaseGranted(_) => {}
             }
         }
     }

@@ -304,6 +304,7 @@ impl World {
             Record::JobDeleted { id } => format!("{} deleted", self.clients.number(*id)),
             Record::NodeChanged(node) => format!("{} cordoned={:?}", node.spec.name, node.cordoned),
             Record::NodeRemoved(name) => format!("{name} removed"),
+            Record::RunChanged { id, .. } => format!("run {id}"),
             Record::LeaseGranted(span) => format!("granted {span}"),
         };
         format!("  kept: {}", records.iter().map(brief).collect::<Vec<_>>().join("; "))

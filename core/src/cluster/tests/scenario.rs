@@ -288,6 +288,7 @@ impl Store {
                     self.nodes.insert(node.spec.name.clone(), node);
                 }
                 Record::NodeRemoved(name) => drop(self.nodes.remove(&name)),
+                Record::RunChanged { .. } => unreachable!("the cluster makes none"),
                 Record::LeaseGranted(span) => self.granted = (span > Millis(0)).then_some(span),
             }
         }

@@ -96,6 +96,7 @@ pub(super) fn record(record: &Record) -> String {
             Some(why) => format!("  node {} cordoned: {why}", node.spec.name),
         },
         Record::NodeRemoved(name) => format!("  node {name} removed"),
+        Record::RunChanged { id, .. } => format!("  run {id}"),
         Record::LeaseGranted(span) => format!("  granted {span}"),
     }
 }

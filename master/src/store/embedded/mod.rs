@@ -21,13 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, Position};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, Position, Run};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
     Batch, CommitError, Error, Facts, Filter, Lead, Mark, Movable, Page, Store, StoredJob,
+    StoredRun,
 };
 use fault::Fault;
 use readers::Readers;
@@ -111,6 +112,15 @@ impl Store for Embedded {
         let (filter, page) = (filter.clone(), *page);
         let list = move |from: &mut Connection| read::jobs(from, &filter, page);
         self.readers.read("list jobs", list).boxed()
+    }
+
+    fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>> {
+        self.readers.read("look a run up", move |from| read::run(from, id)).boxed()
+    }
+
+    fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>> {
+        let page = *page;
+        self.readers.read("list runs", move |from| read::runs(from, page)).boxed()
     }
 
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>> {

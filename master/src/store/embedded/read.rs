@@ -7,14 +7,14 @@ use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
 use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status,
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run, Status,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::fault::Fault;
 use crate::store::value::decode;
-use crate::store::{Error, Filter, Mark, Page, Standing, StoredJob};
+use crate::store::{Error, Filter, Mark, Page, Standing, StoredJob, StoredRun};
 
 pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
     from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
@@ -145,6 +145,33 @@ fn conditions(filter: &Filter) -> (String, Vec<String>) {
         text += &format!("AND {plus}{column} = ?{} ", values.len() + 2);
     }
     (text, values)
+}
+
+pub fn run(from: &Connection, id: JobId) -> Result<Option<Arc<Run>>, Fault> {
+    let mut statement =
+        from.prepare_cached("SELECT id, run FROM runs JOIN jobs USING (position) WHERE id = ?1")?;
+    let mut rows = statement.query([id.to_string()])?;
+    rows.next()?.map(|row| decode_run(id, text(row, 1)?)).transpose()
+}
+
+pub fn runs(from: &Connection, page: Page) -> Result<Vec<StoredRun>, Fault> {
+    let Page { before, limit } = page;
+    let before = before.map_or(i64::MAX, |it| count(it.0));
+    let mut statement = from.prepare_cached(
+        "SELECT id, position, run FROM runs JOIN jobs USING (position) \
+         WHERE position < ?1 ORDER BY position DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query([before, count(limit)])?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, position) = (id(row)?, Position(unsigned(row, 1)?));
+        runs.push(StoredRun { id, position, run: decode_run(id, text(row, 2)?)? });
+    }
+    Ok(runs)
+}
+
+fn decode_run(id: JobId, text: &str) -> Result<Arc<Run>, Fault> {
+    Ok(decode(|| format!("the run of job {id}"), text)?)
 }
 
 pub fn uses_bundle(from: &Connection, bundle: BundleId) -> Result<bool, Fault> {

@@ -112,6 +112,12 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
                 )));
             }
         }
+        Record::RunChanged { id, run } => {
+            to.prepare_cached(
+                "INSERT OR REPLACE INTO runs (position, run) SELECT position, ?2 FROM jobs WHERE id = ?1",
+            )?
+            .execute([id.to_string(), encode(run)])?;
+        }
         Record::JobDeleted { id } => delete(to, *id)?,
         Record::NodeChanged(node) => {
             to.prepare_cached("INSERT OR REPLACE INTO nodes (name, node) VALUES (?1, ?2)")?
@@ -131,10 +137,12 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
 
 fn delete(to: &Transaction<'_>, id: JobId) -> rusqlite::Result<()> {
     let id = id.to_string();
-    to.prepare_cached(
-        "DELETE FROM specs WHERE position = (SELECT position FROM jobs WHERE id = ?1)",
-    )?
-    .execute([&id])?;
+    for table in ["specs", "runs"] {
+        to.prepare_cached(&format!(
+            "DELETE FROM {table} WHERE position = (SELECT position FROM jobs WHERE id = ?1)"
+        ))?
+        .execute([&id])?;
+    }
     to.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([&id])?;
     Ok(())
 }

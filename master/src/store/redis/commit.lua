@@ -7,7 +7,7 @@ if epoch ~= ARGV[1] or revision ~= ARGV[2] then
 end
 
 -- How many values follow each word.
-local VALUES = {queued = 10, changed = 5, deleted = 1, node = 2, node_removed = 1, granted = 1}
+local VALUES = {queued = 10, changed = 5, run = 2, deleted = 1, node = 2, node_removed = 1, granted = 1}
 -- More records than a call takes lie in a list, each in JSON; how many there are comes with the word.
 local staged = ARGV[5] == 'staged' and STAGED .. ARGV[1]
 if staged and redis.call('LLEN', staged) ~= tonumber(ARGV[6]) then
@@ -117,6 +117,13 @@ function write.changed(words, at)
     redis.call('ZREM', STATUS .. before, id)
   end
   place(id, position, status, live, host)
+end
+
+function write.run(words, at)
+  local key = JOB .. words[at + 1]
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, 'run', words[at + 2])
+  end
 end
 
 function write.deleted(words, at)

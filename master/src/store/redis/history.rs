@@ -1,10 +1,10 @@
 //! The last commits of this leader, to write back what a server lost that came back older: one that did not sync its last
 //! seconds, or a replica that took over before it had everything.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use atlas_core::{Record, Revision};
+use atlas_core::{JobId, Record, Revision};
 
 use crate::store::Batch;
 
@@ -20,12 +20,14 @@ pub struct History {
     base: Revision,
     commits: VecDeque<(Instant, Batch)>,
     records: usize,
+    /// Which commit has a job's run. Only the last is kept: a run is written whole and often.
+    runs: HashMap<JobId, Revision>,
 }
 
 impl History {
     /// Of a leader that begins at this revision.
     pub fn since(base: Revision) -> Self {
-        Self { base, commits: VecDeque::new(), records: 0 }
+        Self { base, commits: VecDeque::new(), records: 0, runs: HashMap::new() }
     }
 
     /// The revision of the commit that was tried last.
@@ -42,12 +44,31 @@ impl History {
         if batch.revision != self.last().next() {
             return;
         }
+        self.forget_older_runs(batch);
         self.records += batch.records.len();
         self.commits.push_back((now, batch.clone()));
         while self.commits.len() > 1 && self.is_too_much(now) {
             let Some((_, dropped)) = self.commits.pop_front() else { break };
             self.records -= dropped.records.len();
             self.base = dropped.revision;
+            for id in dropped.records.iter().filter_map(run_of) {
+                if self.runs.get(&id) == Some(&dropped.revision) {
+                    self.runs.remove(&id);
+                }
+            }
+        }
+    }
+
+    fn forget_older_runs(&mut self, batch: &Batch) {
+        for id in batch.records.iter().filter_map(run_of) {
+            let before = self.runs.insert(id, batch.revision);
+            let Some(revision) = before.filter(|it| *it != batch.revision) else { continue };
+            let at = self.commits.binary_search_by_key(&revision, |(_, it)| it.revision);
+            let Ok(at) = at else { continue };
+            let records = &mut self.commits[at].1.records;
+            let many = records.len();
+            records.retain(|it| run_of(it) != Some(id));
+            self.records -= many - records.len();
         }
     }
 
@@ -70,13 +91,20 @@ impl History {
     }
 }
 
+fn run_of(record: &Record) -> Option<JobId> {
+    match record {
+        Record::RunChanged { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use atlas_core::Epoch;
+    use atlas_core::{Epoch, Run};
 
     use super::*;
     use crate::store::Mark;
-    use crate::store::contract::queued;
+    use crate::store::contract::{id, queued};
 
     fn batch(revision: u64, records: usize) -> Batch {
         let records = (0..records).map(|it| queued(it as u64 + 1)).collect();
@@ -101,6 +129,23 @@ mod tests {
         assert_eq!(between(&history, 3, 5), Some(vec![4]));
         assert_eq!(between(&history, 2, 5), Some(vec![3, 4]));
         assert_eq!(between(&history, 1, 5), None, "commit 2 was another leader's");
+    }
+
+    #[test]
+    fn of_each_run_it_keeps_the_last_value_only() {
+        let (mut history, now) = (History::since(Revision(0)), Instant::now());
+        let told = |job: u64, weight| Record::RunChanged {
+            id: id(job),
+            run: Run { weight, ..Run::default() }.into(),
+        };
+        for (revision, records) in
+            [(1, vec![told(1, 1), queued(1), told(2, 1)]), (2, vec![]), (3, vec![told(1, 3)])]
+        {
+            history.tried(now, &Batch { records, ..batch(revision, 0) });
+        }
+        let kept = [queued(1), told(2, 1), told(1, 3)];
+        assert_eq!((history.records(), history.records), (kept.into(), 3));
+        assert_eq!(between(&history, 0, 9), Some(vec![1, 2, 3]));
     }
 
     #[test]

@@ -51,7 +51,7 @@ keys! {
     STAGED = "atlas:staged:";
     /// Hash, name → node.
     NODES = "atlas:nodes";
-    /// + id: hash of one job, `spec` and `state` in JSON beside what it is found by.
+    /// + id: hash of one job, `spec`, `state` and `run` in JSON beside what it is found by.
     JOB = "atlas:job:";
     /// + project: sorted set, position → job.
     PROJECT = "atlas:jobs:";

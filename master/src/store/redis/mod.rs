@@ -12,15 +12,15 @@ mod read;
 mod tests;
 mod write;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, Run};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJob};
+use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJob, StoredRun};
 pub use access::Access;
 use history::History;
 use link::Link;
@@ -175,6 +175,14 @@ impl Store for Redis {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
         read::jobs(&self.link, filter, *page).boxed()
+    }
+
+    fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>> {
+        read::run(&self.link, id).boxed()
+    }
+
+    fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>> {
+        read::runs(&self.link, *page).boxed()
     }
 
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>> {

@@ -7,14 +7,14 @@ use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
 use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Status,
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run, Status,
 };
 use redis::{AsyncCommands as _, Pipeline, RedisResult};
 
 use super::keys;
 use super::link::Link;
 use crate::store::value::decode;
-use crate::store::{Error, Filter, Mark, Page, StoredJob};
+use crate::store::{Error, Filter, Mark, Page, StoredJob, StoredRun};
 
 /// So many jobs travel at once.
 const BATCH: usize = 500;
@@ -159,6 +159,46 @@ async fn shortest(link: &Link, filter: &Filter) -> RedisResult<String> {
     let counts: Vec<u64> = counts.query_async(&mut link.connection()).await?;
     let shortest = indexes.into_iter().zip(counts).min_by_key(|it| it.1);
     Ok(shortest.expect("there is one at least").0)
+}
+
+pub async fn run(link: &Link, id: JobId) -> Result<Option<Arc<Run>>, Error> {
+    let found = link.connection().hget(format!("{}{id}", keys::JOB), "run").await;
+    let text: Option<String> = found.map_err(|error| link.failed("look a run up", error))?;
+    text.map(|it| decode_run(id, &it)).transpose()
+}
+
+/// Walks all jobs from the newest on.
+pub async fn runs(link: &Link, page: Page) -> Result<Vec<StoredRun>, Error> {
+    let failed = |error| link.failed("list runs", error);
+    let mut found = Vec::new();
+    let mut before = page.before.map_or_else(|| "+inf".to_owned(), |it| format!("({it}"));
+    while found.len() < page.limit {
+        let batch = isize::try_from(BATCH.min(page.limit)).expect("it is short");
+        let ids: Vec<(JobText, u64)> = link
+            .connection()
+            .zrevrangebyscore_limit_withscores(keys::JOBS, &before, "-inf", 0, batch)
+            .await
+            .map_err(failed)?;
+        let Some((_, last)) = ids.last() else { break };
+        before = format!("({last}");
+        let mut asked = Pipeline::new();
+        for (id, _) in &ids {
+            asked.hget(format!("{}{id}", keys::JOB), "run");
+        }
+        let texts: Vec<Option<String>> =
+            asked.query_async(&mut link.connection()).await.map_err(failed)?;
+        for ((id, position), text) in ids.iter().zip(texts) {
+            let Some(text) = text else { continue };
+            let (id, position) = (parse(id)?, Position(*position));
+            found.push(StoredRun { id, position, run: decode_run(id, &text)? });
+        }
+    }
+    found.truncate(page.limit);
+    Ok(found)
+}
+
+fn decode_run(id: JobId, text: &str) -> Result<Arc<Run>, Error> {
+    decode(|| format!("the run of job {id}"), text)
 }
 
 pub async fn uses_bundle(link: &Link, bundle: BundleId) -> Result<bool, Error> {

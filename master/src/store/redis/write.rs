@@ -183,6 +183,7 @@ fn words(record: &Record) -> Vec<String> {
             host(status).into(),
             encode(status),
         ],
+        Record::RunChanged { id, run } => vec!["run".into(), id.to_string(), encode(run)],
         Record::JobDeleted { id } => vec!["deleted".into(), id.to_string()],
         Record::NodeChanged(node) => {
             vec!["node".into(), node.spec.name.to_string(), encode(node)]
