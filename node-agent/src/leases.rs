@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use atlas_core::Mono;
+use atlas_core::time::Millis;
 
 use crate::supervisor::{self, write_deadline};
 
@@ -28,6 +30,8 @@ pub struct Leases(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     deadline: Deadline,
+    /// `None` = until the machine restarts, or no master has spoken yet.
+    length: Option<Millis>,
     /// Control directories of jobs that run or are about to.
     jobs: BTreeSet<PathBuf>,
 }
@@ -42,6 +46,15 @@ pub struct Held {
 impl Leases {
     pub fn deadline(&self) -> Deadline {
         self.state().deadline
+    }
+
+    /// How long the master grants leases for. `None` = until the machine restarts, or it is not known yet.
+    pub fn length(&self) -> Option<Duration> {
+        self.state().length.map(|Millis(it)| Duration::from_millis(it))
+    }
+
+    pub fn granted_for(&self, length: Option<Millis>) {
+        self.state().length = length;
     }
 
     /// What begins from now on begins with this deadline. What runs keeps the one it has until [`set`](Self::set).

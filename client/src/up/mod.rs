@@ -105,7 +105,9 @@ async fn start(
     if let Some((workers, executor)) = workers {
         let args = node_args(settings, &data, &endpoints, workers, executor);
         let child = node.insert(Child::start(&programs.node, &args, &data)?);
-        joined = Some((child.or_ended(ready::node(&client)).await??, executor));
+        // What the node says may be why the master ends.
+        let found = master.or_ended(child.or_ended(ready::node(&client))).await;
+        joined = Some((found???, executor));
     }
     data.write_endpoints(&endpoints, joined.as_ref().map(|it| it.0.address.as_str()))?;
     announce(&endpoints, joined.as_ref().map(|it| (&it.0, it.1)), &data, say);

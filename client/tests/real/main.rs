@@ -58,9 +58,13 @@ impl Machine {
         self.command(&[&["up"], &ports[..], args].concat())
     }
 
-    /// Starts Atlas, waits until it is ready, and makes it the `scheduler` of this user.
     fn up(&self, args: &[&str]) -> Up {
-        let mut process = self.up_command(args).spawn().unwrap();
+        self.ready(self.up_command(args))
+    }
+
+    /// Starts Atlas, waits until it is ready, and makes it the `scheduler` of this user.
+    fn ready(&self, mut up: Command) -> Up {
+        let mut process = up.spawn().unwrap();
         let mut stderr = BufReader::new(process.stderr.take().unwrap());
         let mut said = String::new();
         while !said.contains("Ctrl-C stops Atlas") {
@@ -210,4 +214,48 @@ fn a_kill_leaves_no_part_behind_and_a_stop_is_found_by_its_folder() {
     assert!(stopped.status.success(), "{stopped:?}");
     assert_eq!(up.ends().0, Some(0));
     assert_eq!(stop().status.code(), Some(1));
+}
+
+const STORE: [&str; 2] = ["atlas.sqlite", "atlas.sqlite-wal"];
+
+/// What of these is there.
+fn copy_all(from: &Path, to: &Path, names: &[&str]) {
+    for name in names.iter().filter(|it| from.join(it).exists()) {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_store_that_was_put_back_from_a_copy_is_refused_until_that_is_accepted() {
+    let machine = Machine::new();
+    let data = machine.path("home/data/master");
+    let run_one = |up: Command| {
+        let mut up = machine.ready(up);
+        let job = machine.submit(&["true"]);
+        machine.atlas(&["wait", &job], 0);
+        up.send(Signal::INT);
+        assert_eq!(up.ends().0, Some(0));
+        job
+    };
+    let kept = run_one(machine.up_command(&[]));
+    copy_all(&data, machine.dir.path(), &STORE);
+    let lost = run_one(machine.up_command(&[]));
+    for file in STORE.map(|it| data.join(it)).iter().filter(|it| it.exists()) {
+        fs::remove_file(file).unwrap();
+    }
+    copy_all(machine.dir.path(), &data, &STORE);
+    // The second time the master knows it before any node has come.
+    for _ in 0..2 {
+        let refused = machine.up_command(&[]).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(126), "{said}");
+        assert!(said.contains("older than what node") && said.contains("--accept-older"), "{said}");
+    }
+    let mut accepting = machine.up_command(&[]);
+    accepting.env("ATLAS_ACCEPT_OLDER_STORE", "true");
+    run_one(accepting);
+
+    let _up = machine.up(&[]);
+    machine.atlas(&["show", &kept], 0);
+    machine.atlas(&["show", &lost], 1);
 }

@@ -14,8 +14,11 @@ use crate::storage::Progress;
 
 /// A storage that takes a log takes the end of it in this time.
 const LAST_LOG: Duration = Duration::from_secs(10);
-/// A storage that takes nothing for so long does not keep slot and GPUs any longer.
-const STALLED: Duration = Duration::from_mins(10);
+/// A storage that takes nothing for so many leases does not keep slot and GPUs any longer: an outage that jobs live through is no
+/// end of a hand-over either.
+const STALLED: u32 = 2;
+/// Where leases do not end.
+const STALLED_WITHOUT: Duration = Duration::from_mins(10);
 
 impl Attempt {
     /// Archives when that is wished, and waits for the release.
@@ -73,11 +76,12 @@ impl Attempt {
         }
         let (archive, _stop) = self.archive_of(kept.clone());
         let progress = archive.progress.clone();
+        let stalled = self.node.leases.length().map_or(STALLED_WITHOUT, |it| it * STALLED);
         let left_behind = tokio::select! {
             left_behind = archive.checkpoints() => left_behind,
             () = stop(self.wishes.clone()) => None,
-            () = progress.stalled(STALLED) => {
-                Some(format!("of its checkpoints nothing more was taken for {STALLED:?}"))
+            () = progress.stalled(stalled) => {
+                Some(format!("of its checkpoints nothing more was taken for {stalled:?}"))
             }
         };
         if let Some(why) = left_behind {

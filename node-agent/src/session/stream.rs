@@ -142,7 +142,9 @@ impl Stream {
         let list = self.list(session).await?;
         // What is started now must begin with the new lease; what the list does not name must not get it. Only then it is written
         // down, before the first heartbeat, which tells the master that nothing counts by an older one any more.
-        clock.welcomed((lease_ms > 0).then_some(Millis(lease_ms)));
+        let length = (lease_ms > 0).then_some(Millis(lease_ms));
+        clock.welcomed(length);
+        session.leases.granted_for(length);
         session.leases.announce(deadline(clock));
         session.driver.assignments(Epoch(epoch), list).await.ok_or(Error::Shutdown)??;
         session.publish(clock).await;

@@ -1,5 +1,8 @@
 //! A node that mounts no share, behind a line that is slow and then cut.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use atlas_tests::harness::{Node, Plan, Site, eventually};
 
 #[test]
@@ -51,4 +54,66 @@ fn a_checkpoint_goes_from_one_node_without_the_share_to_the_next_attempt_on_anot
     assert_eq!((&ended["attempt"], &ended["node"]), (&2.into(), &"node-b".into()), "{ended:#}");
     let log = site.atlas(&["get", "logs", "scheduler", &job]).exits(0).stdout;
     assert!(log.ends_with("found node-a\n"), "{log}");
+}
+
+/// A node without the share, and a job there that has saved something.
+fn has_saved(script: &str) -> (Site, String) {
+    let nodes = vec![Node { shared: false, ..Node::default() }];
+    let site = Site::start(Plan { lease: "40s", nodes, ..Plan::default() });
+    let dir = site.project("saves", &[("saves.sh", script)]);
+    let job = site.submit(&dir, &["sh", "saves.sh"]);
+    eventually("it has saved", || {
+        site.atlas(&["get", "logs", "scheduler", &job]).stdout.contains("saved\n").then_some(())
+    });
+    (site, job)
+}
+
+#[test]
+fn a_job_whose_node_lost_the_lease_goes_on_there_with_what_it_had_saved_when_the_cable_is_back() {
+    let (site, job) = has_saved(SAVES);
+    site.pull_cable(&site.nodes[0].host);
+    site.wait_status(&job, "queued");
+    site.plug_cable(&site.nodes[0].host);
+    site.atlas(&["wait", &job]).exits(0);
+    let ended = site.job(&job);
+    assert_eq!((&ended["attempt"], &ended["node"]), (&2.into(), &"node-a".into()), "{ended:#}");
+    let log = site.atlas(&["get", "logs", "scheduler", &job]).exits(0).stdout;
+    assert!(log.ends_with("found node-a\n"), "{log}");
+}
+
+/// Saves once and waits; the next attempt says how much it found.
+const COUNTS: &str = "cd $ATLAS_CHECKPOINT_DIR; [ $ATLAS_ATTEMPT = 1 ] || { echo found $(ls | wc -l); exit; }\n\
+    echo 1 > saved; echo saved; exec sleep 600\n";
+
+#[test]
+fn a_job_is_queued_again_when_the_storage_takes_nothing_of_what_it_had_saved_for_two_leases() {
+    let (site, job) = has_saved(COUNTS);
+    let share = site.path("share").display().to_string();
+    let mount = |how: &str| site.master_host.run(&["mount", "-o", how, &share]);
+    mount("remount,bind,ro");
+    let began = Instant::now();
+    site.nodes[0].host.run(&["pkill", "-KILL", "-f", "atlas-supervisor"]);
+    eventually("it is tried again", || (site.job(&job)["attempt"] == 2).then_some(()));
+    let held = began.elapsed();
+    assert!(held >= Duration::from_secs(80), "its slot was given away after {held:?}");
+    mount("remount,bind,rw");
+    site.atlas(&["wait", &job]).exits(0);
+    let log = site.atlas(&["get", "logs", "scheduler", &job]).exits(0).stdout;
+    assert!(log.ends_with("found 0\n"), "{log}");
+}
+
+#[test]
+fn a_lost_attempt_keeps_its_slot_for_two_leases_where_the_master_does_not_answer() {
+    let (site, job) = has_saved(COUNTS);
+    let host = &site.nodes[0].host;
+    site.pull_cable(&site.master_host);
+    host.run(&["pkill", "-KILL", "-f", "atlas-supervisor"]);
+    eventually("its slot is given back", || {
+        let log = fs::read_to_string(host.path("node.log")).unwrap();
+        log.contains("of its checkpoints nothing more was taken for 80s").then_some(())
+    });
+    site.plug_cable(&site.master_host);
+    site.atlas(&["wait", &job]).exits(0);
+    let log = site.atlas(&["get", "logs", "scheduler", &job]).exits(0).stdout;
+    assert!(log.ends_with("found 0\n"), "{log}");
 }
