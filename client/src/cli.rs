@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     clear_queue, completion, delete, get_job, get_logs, info, init, jobs, join_token, ls, node,
-    queue, show, stop, submit, up, wait,
+    queue, rerun, show, stop, submit, up, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -41,6 +41,7 @@ enum Command {
     Init(init::Args),
     Up(up::Args),
     Submit(Box<submit::Args>),
+    Rerun(rerun::Args),
     /// Fetch a job's files or show its log
     Get(GetArgs),
     Stop(stop::Args),
@@ -92,6 +93,7 @@ impl Cli {
             Command::Init(args) => init::run(&args, say),
             Command::Up(args) => up::run(args, say).await,
             Command::Submit(args) => submit::run(*args, say).await,
+            Command::Rerun(args) => rerun::run(args, say).await,
             Command::Get(GetArgs { what: Get::Job(args) }) => get_job::run(args, say).await,
             Command::Get(GetArgs { what: Get::Logs(args) }) => get_logs::run(args, say).await,
             Command::Stop(args) => stop::run(args, say).await,
@@ -116,7 +118,7 @@ impl Cli {
 
     /// Whether a job's own exit code may be the command's.
     pub const fn is_about_a_job(&self) -> bool {
-        matches!(self.command, Command::Submit(_) | Command::Wait(_))
+        matches!(self.command, Command::Submit(_) | Command::Rerun(_) | Command::Wait(_))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BundleId, ProjectName};
+use crate::id::{BundleId, JobId, ProjectName};
 use crate::resources::Demand;
 
 /// A job as submitted; never changed afterwards.
@@ -43,6 +43,8 @@ pub struct JobSpec {
     pub fresh_requirements: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun: Option<Rerun>,
     /// W3C trace context of the submission, so that its spans hang together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -122,6 +124,15 @@ pub struct Outputs {
     pub max_bytes: Option<u64>,
 }
 
+/// The job that another one repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    pub of: JobId,
+    /// It is given the checkpoints of that job, to go on from there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
+}
+
 /// The state of the folder's repository when it was submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Git {
@@ -133,6 +144,11 @@ pub struct Git {
 }
 
 impl JobSpec {
+    /// The job whose checkpoints this one is given.
+    pub fn resumes(&self) -> Option<JobId> {
+        self.rerun.filter(|it| it.resume).map(|it| it.of)
+    }
+
     /// Whether a repeated submission asks for the same job: the trace it belongs to is another each time.
     pub fn same_job(&self, other: &Self) -> bool {
         let comparable = |it: &Self| Self { traceparent: None, ..it.clone() };

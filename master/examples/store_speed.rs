@@ -186,6 +186,7 @@ fn spec(number: u64) -> JobSpec {
         wait_for_capacity: false,
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: None,
     }
 }

@@ -163,6 +163,16 @@ impl JobDir {
         self.0.join("checkpoints.part")
     }
 
+    /// Checkpoints of the job that this one goes on from, where there is no shared storage; whole when it is there.
+    pub fn resume(&self) -> PathBuf {
+        self.0.join("resume")
+    }
+
+    /// Those on their way.
+    pub fn resume_part(&self) -> PathBuf {
+        self.0.join("resume.part")
+    }
+
     /// A link to the folder of the virtual environment that the job uses.
     pub fn venv(&self) -> PathBuf {
         self.0.join("venv")

@@ -23,6 +23,7 @@ pub fn spec() -> JobSpec {
         wait_for_capacity: false,
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: None,
     }
 }

@@ -12,6 +12,7 @@ pub mod join_token;
 pub mod ls;
 pub mod node;
 pub mod queue;
+pub mod rerun;
 pub mod show;
 pub mod stop;
 pub mod submit;

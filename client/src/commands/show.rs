@@ -49,6 +49,8 @@ fn lines(job: &JobView) -> String {
     line("status", Some(format!("{} ({})", job.status, job.phase)));
     line("cause", job.cause.clone());
     line("detail", job.detail.clone());
+    let checkpoints = |resume| if resume { " (with its checkpoints)" } else { "" };
+    line("rerun of", job.rerun.as_ref().map(|it| format!("{}{}", it.of, checkpoints(it.resume))));
     line("command", Some(job.command.join(" ")));
     line("entrypoint", job.entrypoint.as_ref().map(|it| it.join(" ")));
     line("submitted", Some(format!("{} ({})", job.submitted_at, job.age())));

@@ -78,12 +78,22 @@ impl Master {
         &self.info
     }
 
-    /// Sends the submission until there is an answer: the id makes it the same one each time.
     pub async fn submit(&self, request: &wire::SubmitRequest) -> Result<wire::SubmitReply, Error> {
+        self.insist(async |mut jobs| jobs.submit(request.clone()).await).await
+    }
+
+    pub async fn rerun(&self, request: &wire::RerunRequest) -> Result<wire::SubmitReply, Error> {
+        self.insist(async |mut jobs| jobs.rerun(request.clone()).await).await
+    }
+
+    /// Sends a submission until there is an answer: the id makes it the same one each time.
+    async fn insist(
+        &self,
+        send: impl AsyncFn(Jobs) -> Result<Response<wire::SubmitReply>, Status>,
+    ) -> Result<wire::SubmitReply, Error> {
         let mut patience = Patience::brief(&self.link);
         loop {
-            let mut jobs = self.jobs.clone();
-            match self.unary(jobs.submit(request.clone())).await {
+            match self.unary(send(self.jobs.clone())).await {
                 Err(error) => patience.wait(error).await?,
                 Ok(reply) => {
                     patience.recovered();

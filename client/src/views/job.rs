@@ -52,6 +52,7 @@ pub struct JobView {
     pub note: Option<String>,
     pub wait_for_capacity: bool,
     pub git: Option<Git>,
+    pub rerun: Option<Rerun>,
     pub bundle: Option<Bundle>,
     pub log_bytes: Option<u64>,
     /// Why its archive is not complete.
@@ -67,6 +68,14 @@ pub struct Volume {
     pub host: String,
     pub bind: String,
     pub read_only: bool,
+}
+
+/// The job that this one repeats.
+#[derive(Debug, Serialize)]
+pub struct Rerun {
+    pub of: String,
+    /// With that job's checkpoints.
+    pub resume: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,6 +133,7 @@ impl From<wire::Job> for JobView {
             note: text(spec.note),
             wait_for_capacity: spec.wait_for_capacity,
             git: spec.git.map(Into::into),
+            rerun: spec.rerun.map(|it| Rerun { of: it.of, resume: it.resume }),
             bundle: spec.bundle.map(Into::into),
             log_bytes: job.log_bytes,
             left_behind: text(job.left_behind),

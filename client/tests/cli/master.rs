@@ -209,6 +209,10 @@ impl Jobs for Served {
         Ok(Response::new(wire::SubmitReply { job: Some(job), created, notices: vec![] }))
     }
 
+    async fn rerun(&self, _: Request<wire::RerunRequest>) -> Answer<wire::SubmitReply> {
+        Err(Status::unimplemented("nothing is run again here"))
+    }
+
     async fn find_bundle(
         &self,
         request: Request<wire::FindBundleRequest>,

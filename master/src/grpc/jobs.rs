@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::identity;
 use super::status::status;
-use crate::service::{Error, Service};
+use crate::service::{Error, Service, Submitted};
 use crate::store::{Filter, StoredJob};
 
 /// Translates; the service layer does.
@@ -42,17 +42,13 @@ impl jobs_server::Jobs for Jobs {
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Answer<wire::SubmitReply> {
         let who = identity(&request);
         let traceparent = TraceParent::from_metadata(request.metadata()).map(|it| it.to_string());
-        let done = self
-            .0
-            .submit(&who, request.into_inner(), traceparent)
-            .await
-            .map_err(|it| status(&it))?;
-        let reply = wire::SubmitReply {
-            job: Some(view(&done.job)),
-            created: done.created,
-            notices: done.notices,
-        };
-        Ok(Response::new(reply))
+        submitted(self.0.submit(&who, request.into_inner(), traceparent).await)
+    }
+
+    async fn rerun(&self, request: Request<wire::RerunRequest>) -> Answer<wire::SubmitReply> {
+        let who = identity(&request);
+        let traceparent = TraceParent::from_metadata(request.metadata()).map(|it| it.to_string());
+        submitted(self.0.rerun(&who, request.into_inner(), traceparent).await)
     }
 
     async fn find_bundle(
@@ -184,6 +180,11 @@ impl jobs_server::Jobs for Jobs {
         });
         Ok(Response::new(chunks.boxed()))
     }
+}
+
+fn submitted(done: Result<Submitted, Error>) -> Answer<wire::SubmitReply> {
+    let Submitted { job, created, notices } = done.map_err(|it| status(&it))?;
+    Ok(Response::new(wire::SubmitReply { job: Some(view(&job)), created, notices }))
 }
 
 fn view(job: &StoredJob) -> wire::Job {

@@ -106,8 +106,9 @@ pub async fn fetch_checkpoints(
     service: Arc<Service>,
     request: wire::FetchCheckpointsRequest,
 ) -> Result<Replies<wire::CheckpointPart>, Status> {
-    let wire::FetchCheckpointsRequest { holder, after, offset, file } = request;
-    let (root, found) = service.checkpoints(&parse(holder)?).await.map_err(|it| status(&it))?;
+    let wire::FetchCheckpointsRequest { holder, after, offset, file, of_resumed } = request;
+    let listed = service.checkpoints(&parse(holder)?, of_resumed).await;
+    let (root, found) = listed.map_err(|it| status(&it))?;
     let after = path_of(&after);
     let rest = found.into_iter().filter(move |it| it.path > after);
     let (to, parts) = mpsc::channel(IN_FLIGHT);

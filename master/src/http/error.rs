@@ -61,7 +61,9 @@ fn code(error: &Error) -> StatusCode {
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
         | Error::NoSuchPath { .. } => StatusCode::NOT_FOUND,
-        Error::NoLogYet(_) | Error::NoBundle(_) | Error::SpecDiffers(_) => StatusCode::CONFLICT,
+        Error::NoLogYet(_) | Error::NoBundle(_) | Error::BundleGone(_) | Error::SpecDiffers(_) => {
+            StatusCode::CONFLICT
+        }
         Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Error::Denied(_) | Error::NotHeld { .. } | Error::UnreadableCheckpoint { .. } => {
             StatusCode::FORBIDDEN

@@ -34,6 +34,8 @@ pub enum Error {
     SecretsWanted(Vec<String>),
     #[error("bundle {0} is not there; upload it first")]
     NoBundle(atlas_core::BundleId),
+    #[error("the bundle of job {0} is gone from the shared storage: submit its folder again")]
+    BundleGone(JobId),
     #[error("attempt {attempt} of job {job} is not for node {node} to speak of now")]
     NotHeld { node: NodeName, job: JobId, attempt: Attempt },
     #[error(

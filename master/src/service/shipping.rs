@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use atlas_core::JobState;
 use atlas_core::files::Found;
+use atlas_core::{JobId, JobState};
 use atlas_proto::CHUNK;
 use atlas_proto::convert::ship::Holder;
 use atlas_runtime::storage::{self, Keeper, Owner, Shipment, log};
@@ -162,16 +162,30 @@ impl Service {
         if is_its_own || is_before_its_own { Ok(()) } else { Err(not_held(holder)) }
     }
 
-    /// What is in the checkpoint folder, for an attempt that is about to start.
-    pub async fn checkpoints(&self, holder: &Holder) -> Result<(PathBuf, Vec<Found>), Error> {
-        self.starting(holder).await?;
-        let path = self.archive.job(holder.job).join("checkpoints");
+    /// What is in the checkpoint folder, for an attempt that is about to start; or in that of the job that it goes on from.
+    pub async fn checkpoints(
+        &self,
+        holder: &Holder,
+        of_resumed: bool,
+    ) -> Result<(PathBuf, Vec<Found>), Error> {
+        let job = self.starting(holder).await?;
+        let of = match (of_resumed, job.spec.resumes()) {
+            (false, _) => job.id,
+            (true, Some(resumed)) => resumed,
+            (true, None) => return Err(not_held(holder)),
+        };
+        self.kept_checkpoints(of).await
+    }
+
+    /// Where they are, and all of them.
+    pub(super) async fn kept_checkpoints(&self, of: JobId) -> Result<(PathBuf, Vec<Found>), Error> {
+        let path = self.archive.job(of).join("checkpoints");
         let root = path.clone();
         let list = move || storage::list(&root, MOST_CHECKPOINTS);
         let listed = run(&self.storage.fetches, "list the checkpoints", list).await;
         let listed = listed.map_err(|it| it.of_checkpoint(path.clone()))?;
         if !listed.is_all() {
-            return Err(Error::TooManyCheckpoints { job: holder.job, most: MOST_CHECKPOINTS });
+            return Err(Error::TooManyCheckpoints { job: of, most: MOST_CHECKPOINTS });
         }
         Ok((path, listed.found))
     }
@@ -207,10 +221,10 @@ impl Service {
         if job.status.had(*attempt, node) && !deleting { Ok(job) } else { Err(not_held(holder)) }
     }
 
-    async fn starting(&self, holder: &Holder) -> Result<(), Error> {
+    async fn starting(&self, holder: &Holder) -> Result<StoredJob, Error> {
         let job = self.held(holder).await?;
         let now = job.status.state.holds_resources() && job.status.attempt == holder.attempt;
-        if now { Ok(()) } else { Err(not_held(holder)) }
+        if now { Ok(job) } else { Err(not_held(holder)) }
     }
 }
 

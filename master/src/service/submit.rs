@@ -6,13 +6,13 @@ use atlas_core::access::{Verb, allow};
 use atlas_core::cluster::{Input, NodeView};
 use atlas_core::node::ExecutorKind;
 use atlas_core::spec::Bundle;
-use atlas_core::{Identity, JobId, JobSpec, Record};
+use atlas_core::{Identity, JobId, JobSpec, Phase, Record};
 use atlas_proto::wire;
 
 use super::{Error, Service};
 use crate::bundles::Measure;
 use crate::store::StoredJob;
-use crate::submission::{self, Built};
+use crate::submission::{self, Built, Invalid};
 
 /// A job that is in the queue or further.
 pub struct Submitted {
@@ -31,8 +31,46 @@ impl Service {
     ) -> Result<Submitted, Error> {
         allow(who, Verb::Submit)?;
         let built = submission::build(request, who);
-        let Built { id, mut spec, secrets, mut notices } =
-            built.map_err(|it| Error::invalid(it.field, it.why))?;
+        self.take(built.map_err(invalid)?, traceparent).await
+    }
+
+    /// A job again, as a new one.
+    pub async fn rerun(
+        &self,
+        who: &Identity,
+        request: wire::RerunRequest,
+        traceparent: Option<String>,
+    ) -> Result<Submitted, Error> {
+        allow(who, Verb::Submit)?;
+        let job = self.find(&request.job).await?;
+        if request.resume {
+            self.refuse_without_checkpoints(&job).await?;
+        }
+        let built = submission::rerun(job.id, &job.spec, request, who).map_err(invalid)?;
+        match self.take(built, traceparent).await {
+            Err(Error::NoBundle(_)) => Err(Error::BundleGone(job.id)),
+            taken => taken,
+        }
+    }
+
+    /// Nothing else would be different from a run without `--resume`.
+    async fn refuse_without_checkpoints(&self, job: &StoredJob) -> Result<(), Error> {
+        let (id, phase) = (job.id, job.status.phase());
+        if phase != Phase::Done {
+            let why = format!(
+                "job {id} is {}: its checkpoints are all there when it is done; wait for that, or stop it",
+                phase.word()
+            );
+            return Err(Error::invalid("--resume", why));
+        }
+        if self.kept_checkpoints(id).await?.1.is_empty() {
+            return Err(Error::invalid("--resume", format!("job {id} kept no checkpoints")));
+        }
+        Ok(())
+    }
+
+    async fn take(&self, built: Built, traceparent: Option<String>) -> Result<Submitted, Error> {
+        let Built { id, mut spec, secrets, mut notices } = built;
         spec.traceparent = traceparent;
         let wanted: Vec<&String> =
             spec.worker.secrets.keys().filter(|it| !secrets.expose().contains_key(*it)).collect();
@@ -102,11 +140,14 @@ impl Service {
 
 /// The same id again: the same job, if it is the same content.
 fn same(job: StoredJob, spec: &JobSpec, notices: Vec<String>) -> Result<Submitted, Error> {
-    let comparable = |it: &JobSpec| JobSpec { traceparent: None, ..it.clone() };
-    if comparable(&job.spec) != comparable(spec) {
+    if !job.spec.same_job(spec) {
         return Err(Error::SpecDiffers(job.id));
     }
     Ok(Submitted { job, created: false, notices })
+}
+
+fn invalid(invalid: Invalid) -> Error {
+    Error::invalid(invalid.field, invalid.why)
 }
 
 fn last_status(records: &[Record], id: JobId) -> Option<&atlas_core::JobStatus> {

@@ -118,6 +118,7 @@ impl Asked {
             wait_for_capacity: self.wait_for_capacity,
             fresh_requirements: self.fresh_requirements,
             git,
+            rerun: None,
             traceparent: None,
             command: command.value.clone(),
             entrypoint: self.entrypoint.map(|it| it.value),

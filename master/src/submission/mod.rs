@@ -7,6 +7,7 @@ mod flags;
 mod given;
 mod params;
 mod quantity;
+mod rerun;
 mod secrets;
 mod text;
 mod volume;
@@ -26,6 +27,7 @@ use atlas_runtime::config::Secret;
 use asked::Asked;
 use given::Given;
 pub use given::Invalid;
+pub use rerun::rerun;
 
 /// Entries of a bundle's tar.
 const BUNDLE_FILES: u64 = 1_000_000;

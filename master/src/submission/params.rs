@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::Invalid;
 use super::given::{Given, shown};
@@ -28,6 +29,17 @@ pub fn check(given: &Given<String>) -> Result<String, Invalid> {
         return Err(given.refuse(format!("are nested more than {DEEPEST} deep")));
     }
     Ok(text.to_owned())
+}
+
+/// The object with those of `given` in the place of, or beside, its own.
+pub fn over(below: Option<&str>, given: &Given<String>) -> Result<String, Invalid> {
+    type Object = BTreeMap<String, Box<RawValue>>;
+    let above = check(given)?;
+    let read = |text: &str| serde_json::from_str::<Object>(text).expect("it was checked");
+    let mut object = below.map(read).unwrap_or_default();
+    object.extend(read(&above));
+    let text = serde_json::to_string(&object).expect("texts are JSON");
+    check(&given.with(text))
 }
 
 /// Of valid JSON.

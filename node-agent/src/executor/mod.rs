@@ -178,6 +178,7 @@ impl Executor {
                 tmp: text(dir.tmp()),
                 spool: text(dir.spool().join("events")),
                 checkpoints: text(files.checkpoints.clone()),
+                resume: files.resume.clone().map(text),
                 venv: venv.map(|it| text(it.path())),
             },
             Self::Docker(_) => Places {
@@ -186,6 +187,7 @@ impl Executor {
                 tmp: docker::TMP.into(),
                 spool: format!("{}/spool/events", docker::CONTROL),
                 checkpoints: docker::CHECKPOINTS.into(),
+                resume: files.resume.as_ref().map(|_| docker::RESUME.into()),
                 venv: venv.map(|_| docker::VENV.into()),
             },
         }

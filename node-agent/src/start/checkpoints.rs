@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use atlas_core::JobId;
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use super::Error;
 use crate::node::Node;
 use crate::options::JobUser;
 use crate::paths::{AttemptId, JobDir};
-use crate::storage::{self, GiveBack, Remote, Storage};
+use crate::storage::{self, GiveBack, Remote, Storage, Whose};
 
 /// A master that is away is waited for: nobody else could say that the job is not to start.
 const RETRY: Policy =
@@ -27,6 +28,38 @@ pub(super) fn begin(node: &Node, id: AttemptId, cancel: &CancellationToken) -> R
         Storage::Mounted(_) => node.storage.begin(id, cancel).map_err(Error::Storage),
         Storage::Master(remote) => insist(id, remote, cancel, || node.storage.begin(id, cancel)),
     }
+}
+
+/// The checkpoints of the job that this one goes on from. That it was deleted meanwhile is no node's fault.
+pub(super) fn resumed(
+    node: &Node,
+    id: AttemptId,
+    of: JobId,
+    dir: &JobDir,
+    cancel: &CancellationToken,
+) -> Result<PathBuf, Error> {
+    let path = match &node.storage {
+        Storage::Mounted(shared) => {
+            let path = shared.jobs();
+            if !path.exists() {
+                return Err(Error::Storage(storage::Error::NotThere { path }));
+            }
+            shared.checkpoints(of)
+        }
+        Storage::Master(remote) => {
+            let user = &node.settings.job_user;
+            let mut back = GiveBack::new(remote, id, Whose::Resumed, dir, user, cancel.clone());
+            insist(id, remote, cancel, || back.run())?;
+            let (part, path) = (dir.resume_part(), dir.resume());
+            match fs::rename(&part, &path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::Disk { path, source: error });
+                }
+                _ => path,
+            }
+        }
+    };
+    if path.is_dir() { Ok(path) } else { Err(Error::ResumedGone { of }) }
 }
 
 /// Makes the folder for checkpoints.
@@ -46,7 +79,7 @@ pub(super) fn provide(
             Ok(path)
         }
         Storage::Master(remote) => {
-            let mut back = GiveBack::new(remote, id, dir, user, cancel.clone());
+            let mut back = GiveBack::new(remote, id, Whose::Own, dir, user, cancel.clone());
             insist(id, remote, cancel, || back.run())?;
             let (part, path) = (dir.checkpoints_part(), dir.checkpoints());
             let made = make(&part, user).and_then(|()| fs::rename(&part, &path));

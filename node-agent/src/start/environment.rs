@@ -33,6 +33,8 @@ pub struct Places {
     pub tmp: String,
     pub spool: String,
     pub checkpoints: String,
+    /// Checkpoints of the job that this one goes on from.
+    pub resume: Option<String>,
     /// The virtual environment with the job's requirements.
     pub venv: Option<String>,
 }
@@ -108,6 +110,7 @@ fn fixed(facts: &Facts<'_>) -> BTreeMap<String, String> {
         ("CUDA_VISIBLE_DEVICES", gpus.join(",")),
         ("NVIDIA_VISIBLE_DEVICES", if gpus.is_empty() { "void".into() } else { gpus.join(",") }),
     ]);
+    env.extend(places.resume.clone().map(|it| ("ATLAS_RESUME_DIR".to_owned(), it)));
     if let Some(trace) = trace {
         env.insert("TRACEPARENT".into(), trace.clone());
     }
@@ -154,6 +157,7 @@ mod tests {
             tmp: "/t".into(),
             spool: "/c/spool/events".into(),
             checkpoints: "/k".into(),
+            resume: None,
             venv: venv.map(str::to_owned),
         };
         environment(&Facts {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use atlas_core::agent::{Exit, ExitKind, Report};
-use atlas_core::{Cause, Timestamp};
+use atlas_core::{Cause, JobId, Timestamp};
 use atlas_runtime::Chain;
 use atlas_runtime::clock::Wall;
 
@@ -47,6 +47,8 @@ pub enum Error {
         "the master could not open the job's secret {name}: its key is another than when the job was submitted; submit the job again"
     )]
     Secret { name: String },
+    #[error("job {of}, from whose checkpoints this one was to go on, has none any more")]
+    ResumedGone { of: JobId },
     #[error("stopped before it started")]
     Cancelled,
 }
@@ -71,6 +73,7 @@ impl Error {
                 return exited(Cause::Requirements, message, log_length);
             }
             // No other node would hear another value.
+            Self::ResumedGone { .. } => return exited(Cause::Rejected, message, log_length),
             Self::Secret { .. } => return exited(Cause::Internal, message, log_length),
             Self::Venv(venv::Error::NoPython) => (Cause::Requirements, false),
             Self::Venv(venv::Error::Unpack(error)) => (Cause::Bundle, !error.is_of_the_bundle()),

@@ -26,6 +26,8 @@ const REQUIREMENTS: &str = "requirements.txt";
 #[derive(Debug)]
 pub struct Files {
     pub checkpoints: PathBuf,
+    /// The checkpoints of the job that this one goes on from.
+    pub resume: Option<PathBuf>,
     pub mounts: Vec<Mount>,
     /// Of requirements.txt, where there is one and it counts.
     pub requirements: Option<Requirements>,
@@ -38,6 +40,7 @@ pub(super) struct Task {
     pub spec: Arc<JobSpec>,
     pub bundle: PathBuf,
     pub checkpoints: PathBuf,
+    pub resume: Option<PathBuf>,
     pub cancel: CancellationToken,
 }
 
@@ -50,7 +53,8 @@ impl Task {
         let text = serde_json::to_vec(&snapshot).expect("times are always JSON");
         fs::write(&path, text).map_err(|source| Error::Disk { path, source })?;
         let requirements = self.requirements()?;
-        Ok(Files { checkpoints: self.checkpoints.clone(), mounts, requirements })
+        let (checkpoints, resume) = (self.checkpoints.clone(), self.resume.clone());
+        Ok(Files { checkpoints, resume, mounts, requirements })
     }
 
     /// A link of that name counts too, as long as it stays in the tree.

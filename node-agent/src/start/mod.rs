@@ -164,13 +164,20 @@ impl Start {
         let bundle = self.node.bundles.locate(self.kept.spec.bundle.id, &self.cancel).await?;
         let (node, id, dir) = (self.node.clone(), self.id, self.dir.clone());
         let cancel = self.cancel.clone();
-        let checkpoints = blocking(move || checkpoints::provide(&node, id, &dir, &cancel)).await?;
+        let resumed = self.kept.spec.resumes();
+        let (checkpoints, resume) = blocking(move || {
+            let checkpoints = checkpoints::provide(&node, id, &dir, &cancel)?;
+            let resume = resumed.map(|of| checkpoints::resumed(&node, id, of, &dir, &cancel));
+            Ok::<_, Error>((checkpoints, resume.transpose()?))
+        })
+        .await?;
         let task = files::Task {
             node: self.node.clone(),
             dir: self.dir.clone(),
             spec: self.kept.spec.clone(),
             bundle,
             checkpoints,
+            resume,
             cancel: self.cancel.clone(),
         };
         blocking(move || task.run()).await

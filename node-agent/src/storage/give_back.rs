@@ -1,4 +1,5 @@
-//! What the attempts before this one kept in the job's checkpoint folder, given back through the master. It goes on where it was cut.
+//! What the attempts before this one kept in the job's checkpoint folder, or the job that it goes on from, given back through the
+//! master. It goes on where it was cut.
 
 use std::path::PathBuf;
 
@@ -13,10 +14,20 @@ use super::{Error, Remote};
 use crate::options::JobUser;
 use crate::paths::{AttemptId, JobDir};
 
+/// Whose checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Of the attempts before.
+    Own,
+    /// Of the job that this one goes on from.
+    Resumed,
+}
+
 /// One folder on its way back.
 pub struct GiveBack {
     remote: Remote,
     id: AttemptId,
+    whose: Whose,
     to: PathBuf,
     keeper: Keeper,
     cancel: CancellationToken,
@@ -36,14 +47,19 @@ impl GiveBack {
     pub fn new(
         remote: &Remote,
         id: AttemptId,
+        whose: Whose,
         dir: &JobDir,
         user: &JobUser,
         cancel: CancellationToken,
     ) -> Self {
         let owner = Owner { uid: user.uid, gid: user.gid };
-        let to = dir.checkpoints_part();
+        let to = match whose {
+            Whose::Own => dir.checkpoints_part(),
+            Whose::Resumed => dir.resume_part(),
+        };
         let keeper = Keeper::mirror(to.clone(), dir.path().to_owned(), owner);
-        Self { remote: remote.clone(), id, to, keeper, cancel, after: PathBuf::new(), file: None }
+        let (remote, after) = (remote.clone(), PathBuf::new());
+        Self { remote, id, whose, to, keeper, cancel, after, file: None }
     }
 
     /// Goes on to the end. After an error it may be tried again. Blocks.
@@ -55,6 +71,7 @@ impl GiveBack {
             after: bytes_of(&self.after),
             offset: offset.unwrap_or_default(),
             file,
+            of_resumed: self.whose == Whose::Resumed,
         });
         let mut client = self.remote.client();
         let parts = self.remote.wait(&self.cancel, client.fetch_checkpoints(request))?;

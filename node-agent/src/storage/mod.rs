@@ -18,7 +18,7 @@ use crate::paths::{AttemptId, Shared};
 
 pub use folder::Destination;
 use folder::Folder;
-pub use give_back::GiveBack;
+pub use give_back::{GiveBack, Whose};
 pub use log::{Log, LogFile};
 pub use progress::Progress;
 pub use remote::Remote;

@@ -636,6 +636,7 @@ fn spec(bundle: Bundle, command: &[&str]) -> JobSpec {
         wait_for_capacity: false,
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What a user asked for.
 
-use atlas_core::spec::{Bundle, Digest, Git, JobSpec, Outputs, Pull, Volume, Worker};
+use atlas_core::spec::{Bundle, Digest, Git, JobSpec, Outputs, Pull, Rerun, Volume, Worker};
 use atlas_core::{BundleId, Demand};
 
 use super::{Invalid, parse, required};
@@ -25,6 +25,7 @@ impl From<&JobSpec> for wire::JobSpec {
             wait_for_capacity: spec.wait_for_capacity,
             fresh_requirements: spec.fresh_requirements,
             git: spec.git.as_ref().map(Into::into),
+            rerun: spec.rerun.as_ref().map(Into::into),
             traceparent: spec.traceparent.clone(),
         }
     }
@@ -50,6 +51,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             wait_for_capacity,
             fresh_requirements,
             git,
+            rerun,
             traceparent,
         } = spec;
         Ok(Self {
@@ -69,8 +71,23 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             wait_for_capacity,
             fresh_requirements,
             git: git.map(Into::into),
+            rerun: rerun.map(TryInto::try_into).transpose()?,
             traceparent,
         })
+    }
+}
+
+impl From<&Rerun> for wire::Rerun {
+    fn from(rerun: &Rerun) -> Self {
+        Self { of: rerun.of.to_string(), resume: rerun.resume }
+    }
+}
+
+impl TryFrom<wire::Rerun> for Rerun {
+    type Error = Invalid;
+    fn try_from(rerun: wire::Rerun) -> Result<Self, Invalid> {
+        let wire::Rerun { of, resume } = rerun;
+        Ok(Self { of: parse("rerun.of", &of)?, resume })
     }
 }
 

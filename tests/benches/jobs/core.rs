@@ -216,6 +216,7 @@ fn spec(gpus: u32, number: u64) -> JobSpec {
         wait_for_capacity: false,
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: None,
     }
 }

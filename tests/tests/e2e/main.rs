@@ -19,6 +19,7 @@ mod migrate;
 mod nodes;
 mod older_store;
 mod redis;
+mod rerun;
 mod rpc;
 mod secrets;
 mod session;

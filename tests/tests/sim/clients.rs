@@ -121,6 +121,7 @@ fn spec(rng: &mut Rng, most_gpus: u64) -> JobSpec {
         wait_for_capacity: rng.percent(50),
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: None,
     }
 }

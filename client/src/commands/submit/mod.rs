@@ -4,8 +4,8 @@ mod args;
 mod dry_run;
 mod folder;
 mod git;
-mod overrides;
-mod secrets;
+pub(super) mod overrides;
+pub(super) mod secrets;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -83,19 +83,30 @@ async fn submit(args: &Args, words: &Words, say: Say, stage: &Cell<Stage>) -> Re
         send(&master, Prepared { tree: tree?, request }, say, || stage.set(Stage::Sent(id)))
             .await?;
     stage.set(Stage::Submitted(id));
-    let job = reply.job.unwrap_or_default();
+    follow_up(&master, reply, say, args.quiet, args.streams()).await
+}
+
+/// Says what became of a submission, and follows the job to its end where that is wished.
+pub(super) async fn follow_up(
+    master: &Master,
+    reply: wire::SubmitReply,
+    say: Say,
+    quiet: bool,
+    streams: bool,
+) -> Result<Exit, Error> {
+    let wire::Job { id, spec, .. } = reply.job.unwrap_or_default();
     for notice in &reply.notices {
         say.warn(notice);
     }
-    let project = job.spec.as_ref().map_or("", |it| &it.project);
+    let project = spec.as_ref().map_or("", |it| &it.project);
     say.info(format_args!("Job submitted with ID '{id}' in project '{project}'."));
-    if args.quiet {
-        output::line(&id.to_string()).map_err(Error::Output)?;
+    if quiet {
+        output::line(&id).map_err(Error::Output)?;
     }
-    if !args.streams() {
+    if !streams {
         return Ok(Exit::SUCCESS);
     }
-    let ended = follow::to_the_end(&master, &id.to_string(), say, !args.quiet).await?;
+    let ended = follow::to_the_end(master, &id, say, !quiet).await?;
     follow::tell_end(&ended, say);
     Ok(Exit::of(&ended))
 }

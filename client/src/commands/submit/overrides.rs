@@ -81,7 +81,7 @@ fn of_here(name: &str, value: Option<std::ffi::OsString>) -> Result<String, Erro
 }
 
 /// A JSON object, or the file that holds one. The text travels as it is: numbers may be larger than ours.
-fn params(given: &str) -> Result<String, Error> {
+pub(in crate::commands) fn params(given: &str) -> Result<String, Error> {
     let (text, from) = if given.trim_start().starts_with('{') {
         (given.to_owned(), "--params".to_owned())
     } else {

@@ -6,13 +6,14 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::overrides::read;
+use crate::connect;
 use crate::error::Error;
 
 /// Longer than any variable may be.
 const LONGEST: u64 = 128 << 10;
 
 /// What `--secret` names.
-pub(super) fn of_flags(
+pub(in crate::commands) fn of_flags(
     given: &[String],
     env: &[String],
 ) -> Result<BTreeMap<String, String>, Error> {
@@ -32,6 +33,16 @@ pub(super) fn of_flags(
         Ok((name.to_owned(), value))
     };
     given.iter().map(pair).collect()
+}
+
+/// A job that runs again is given what the caller names and nothing else, whatever the master asks for.
+pub(in crate::commands) fn name_each(error: connect::Error) -> Error {
+    let connect::Error::SecretsWanted { names, .. } = error else { return error.into() };
+    let flags: Vec<String> = names.iter().map(|it| format!("--secret {it}")).collect();
+    Error::Usage(format!(
+        "the job had secrets, which nobody keeps: give them again with {} (their values here), or --secret K=@FILE",
+        flags.join(" ")
+    ))
 }
 
 /// What job.config.yaml names, as the master read it. Nothing leaves this machine that the file does not name.

@@ -149,6 +149,7 @@ fn spec() -> JobSpec {
         wait_for_capacity: false,
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: None,
     }
 }

@@ -423,6 +423,7 @@ fn spec(words: &Words) -> JobSpec {
         wait_for_capacity: words.plain.contains(&"wait"),
         fresh_requirements: false,
         git: None,
+        rerun: None,
         traceparent: words.get("trace").map(str::to_owned),
     }
 }

@@ -20,6 +20,7 @@ pub const CONTROL: &str = "/atlas/control";
 pub const API: &str = "/atlas/api";
 pub const HOME: &str = "/atlas/home";
 pub const CHECKPOINTS: &str = "/atlas/checkpoints";
+pub const RESUME: &str = "/atlas/resume";
 pub const VENV: &str = "/atlas/venv";
 pub const TMP: &str = "/tmp";
 const SUPERVISOR: &str = "/atlas/supervisor";
@@ -69,6 +70,7 @@ impl Common<'_> {
             bind(&files.checkpoints, CHECKPOINTS, false),
             bind(&self.api, API, true),
         ];
+        mounts.extend(files.resume.as_ref().map(|it| bind(it, RESUME, true)));
         mounts.extend(venv.map(|venv| bind(&venv.path(), VENV, true)));
         mounts.extend(files.mounts.iter().map(|it| bind(&it.host, &it.bind, it.read_only)));
         let demand = &kept.spec.demand;
@@ -237,7 +239,12 @@ mod tests {
         change(&mut kept);
         let id = "45540b52-ffe2-44ab-9838-db467d3499c0.2".parse().unwrap();
         let dir = Data::new("/d".into()).job(id);
-        let files = Files { checkpoints: "/s/c".into(), mounts: Vec::new(), requirements: None };
+        let files = Files {
+            checkpoints: "/s/c".into(),
+            resume: Some("/s/r".into()),
+            mounts: Vec::new(),
+            requirements: None,
+        };
         let base = Base::default();
         let launch = Launch { id, dir: &dir, kept: &kept, files: &files, base: &base, venv: None };
         let labels = Labels { node: "n", cluster: Some("c".parse().unwrap()), epoch: kept.epoch };

@@ -25,7 +25,7 @@ use crate::options::{JobUser, Settings};
 use crate::paths::{AttemptId, Data};
 use crate::start::Launch;
 
-pub use container::{API, CHECKPOINTS, CONTROL, HOME, TMP, VENV, WORK};
+pub use container::{API, CHECKPOINTS, CONTROL, HOME, RESUME, TMP, VENV, WORK};
 pub use error::Error;
 pub use image::Image;
 
