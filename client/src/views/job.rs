@@ -343,6 +343,7 @@ mod tests {
                 "branch": null,
                 "dirty": true
               },
+              "rerun": null,
               "bundle": {
                 "id": "ab",
                 "tar_bytes": 10240,

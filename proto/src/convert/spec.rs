@@ -231,6 +231,10 @@ mod tests {
             wait_for_capacity: true,
             fresh_requirements: true,
             git: Some(Git { commit: "c".into(), branch: "b".into(), dirty: true }),
+            rerun: Some(Rerun {
+                of: "45540b52-ffe2-44ab-9838-db467d3499c0".parse().unwrap(),
+                resume: true,
+            }),
             traceparent: Some("t".into()),
         }
     }

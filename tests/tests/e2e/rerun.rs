@@ -26,18 +26,18 @@ fn submit(cluster: &Cluster, options: &[&str], dir: &Path) -> String {
     let quiet = ["submit", "--quiet"];
     let rest = ["scheduler", dir.to_str().unwrap(), "main.py"];
     let ran = cluster.atlas(&[&quiet[..], options, &rest].concat()).exits(0);
-    done(cluster, ran)
+    done(cluster, &ran)
 }
 
 /// The id that was printed, once that job is done.
-fn done(cluster: &Cluster, ran: Run) -> String {
+fn done(cluster: &Cluster, ran: &Run) -> String {
     let id = ran.stdout.trim().to_owned();
     eventually("it is done", || (cluster.job(&id)["phase"] == "done").then_some(()));
     id
 }
 
 fn rerun(cluster: &Cluster, options: &[&str], id: &str) -> String {
-    done(cluster, cluster.atlas(&[&["rerun", "--quiet"], options, &[id]].concat()).exits(0))
+    done(cluster, &cluster.atlas(&[&["rerun", "--quiet"], options, &[id]].concat()).exits(0))
 }
 
 fn log(cluster: &Cluster, id: &str) -> String {
@@ -64,7 +64,7 @@ fn a_rerun_is_the_same_job_but_for_the_parameters_that_were_named() {
     let shown = cluster.atlas(&["show", &second]).exits(0).stdout;
     assert!(shown.contains(&format!("rerun of   {first}\n")), "{shown}");
 
-    cluster.atlas(&["rerun", "ffff"]).exits(1).says("there is no job");
+    cluster.atlas(&["rerun", "ffff"]).exits(126).says("there is no job");
     cluster.atlas(&["rerun", "--params", "[1]", &first]).exits(2).says("not a JSON object");
 }
 

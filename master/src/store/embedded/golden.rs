@@ -114,6 +114,7 @@ fn full_spec() -> JobSpec {
         wait_for_capacity: true,
         fresh_requirements: true,
         git: Some(Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true }),
+        rerun: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         ..contract::spec()
     }
