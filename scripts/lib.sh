@@ -32,3 +32,17 @@ engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/de
 target_dir() {
   cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
+
+# A virtual environment target/python/NAME of that Python with what a file of requirements names; made anew when that changes.
+# Prints its folder. Usage: python_venv NAME PYTHON REQUIREMENTS
+python_venv() {
+  local venv
+  venv="$(target_dir)/python/$1"
+  if ! cmp --silent "$3" "$venv/requirements.txt"; then
+    rm -rf "$venv"
+    "$2" -m venv "$venv" >&2
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$3" >&2
+    cp "$3" "$venv/requirements.txt"
+  fi
+  printf '%s\n' "$venv"
+}

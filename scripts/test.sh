@@ -36,6 +36,7 @@ step 'worker image' "$here/../deploy/worker/build-image.sh" --lean
 step 'build' "$here/build.sh" --all-targets
 status=0
 step 'tests' run_tests || status=$?
+step 'Python' "$here/test-python.sh" || status=$?
 
 printf '%s' "$times" >&2
 grep -E '^test .* \.\.\. (ignored|FAILED)' "$log" || true

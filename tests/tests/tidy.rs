@@ -145,6 +145,13 @@ fn no_path_of_a_build_machine_is_written_down() {
     }
 }
 
+/// A job imports the SDK that its node brings: a version of its own would say nothing.
+#[test]
+fn the_python_package_has_the_version_of_the_rest() {
+    let ours = format!("__version__ = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(read(Path::new("client/python/src/foundations/_version.py")), ours);
+}
+
 struct Dependency {
     of: String,
     on: String,

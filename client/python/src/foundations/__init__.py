@@ -1,0 +1,62 @@
+"""The Python SDK of Atlas: what a script says of itself while it runs. docs/using/sdk.md is its manual.
+
+Importing it costs next to nothing: a function's module is imported when the function is first used.
+"""
+
+from __future__ import annotations
+
+from foundations import _start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from foundations import parameters as parameters
+    from foundations._artifacts import save_artifact as save_artifact
+    from foundations._checkpoints import checkpoint_dir as checkpoint_dir
+    from foundations._flatten import flatten_parameter_dictionary as flatten_parameter_dictionary
+    from foundations._metrics import log_metric as log_metric
+    from foundations._metrics import log_metrics as log_metrics
+    from foundations._params import load_parameters as load_parameters
+    from foundations._params import log_param as log_param
+    from foundations._params import log_params as log_params
+    from foundations._tags import set_name as set_name
+    from foundations._tags import set_project_name as set_project_name
+    from foundations._tags import set_tag as set_tag
+    from foundations._version import __version__ as __version__
+
+_HOMES = {
+    "__version__": "_version",
+    "checkpoint_dir": "_checkpoints",
+    "flatten_parameter_dictionary": "_flatten",
+    "load_parameters": "_params",
+    "log_metric": "_metrics",
+    "log_metrics": "_metrics",
+    "log_param": "_params",
+    "log_params": "_params",
+    "parameters": "",
+    "save_artifact": "_artifacts",
+    "set_name": "_tags",
+    "set_project_name": "_tags",
+    "set_tag": "_tags",
+}
+"""In which module each name is at home; a name that is a module has none."""
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError("module 'foundations' has no attribute '%s'" % name)
+    from importlib import import_module
+
+    module = import_module("foundations." + (home or name))
+    found: object = getattr(module, name) if home else module
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+_start.start()

@@ -1,0 +1,33 @@
+"""What importing the package does to the process: in a job the facts are told, elsewhere nothing happens."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from foundations import _run
+
+
+def start() -> None:
+    """Called once, by the import."""
+    if _run.is_job() and _run.is_wanted() and not _is_command():
+        from foundations import _facts
+
+        _facts.tell()
+
+
+def _is_command() -> bool:
+    """True = this is `foundations …` or `python -m foundations …`, which is no script of the job."""
+    first = sys.argv[0] if getattr(sys, "argv", None) else ""
+    if os.path.basename(first).partition(".")[0] in ("foundations", "foundations-script"):
+        return True
+    if first != "-m":
+        return False
+    # `python -m` is looking for the module: either this one, or one that imports this one.
+    frame = sys._getframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name != __name__ and name != __package__ and not name.startswith("importlib"):
+            return bool(name == "runpy")
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

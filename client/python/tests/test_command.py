@@ -1,0 +1,90 @@
+"""`foundations` and `python -m foundations`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from conftest import Job
+
+
+def log(job: Job, *words: str) -> Any:
+    return job.run("-m", "foundations", "log", *words)
+
+
+def test_shells_log_too(job: Job) -> None:
+    (job.folder / "model.pt").write_text("12")
+    for words in (
+        ["metric", "loss", "0.25", "--step", "3"],
+        ["metric", "count", "4"],
+        ["metric", "note", "fine"],
+        ["param", "sizes", "[1, 2]"],
+        ["param", "opt", "adam"],
+        ["tag", "best"],
+        ["tag", "model", "cnn"],
+        ["artifact", "model.pt", "--key", "the model"],
+    ):
+        done = log(job, *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    events = job.events()
+    assert events[-1].pop("path").endswith("/model.pt")
+    assert events == [
+        {"e": "metric", "key": "loss", "value": 0.25, "step": 3},
+        {"e": "metric", "key": "count", "value": 4},
+        {"e": "metric", "key": "note", "value": "fine"},
+        {"e": "param", "key": "sizes", "value": [1, 2]},
+        {"e": "param", "key": "opt", "value": "adam"},
+        {"e": "tag", "key": "best", "value": ""},
+        {"e": "tag", "key": "model", "value": "cnn"},
+        {"e": "artifact", "key": "the model", "bytes": 2, "folder": False},
+    ]
+    assert job.events("facts") == [], "the shell's job is no Python"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["metric", "loss"], 2, "required"),
+        (["everything"], 2, "invalid choice"),
+        (["metric", "loss", "1", "--step", "x"], 2, "invalid int"),
+        (["metric", "loss", "1", "--step", "-1"], 126, "negative"),
+        (["artifact", "nowhere"], 1, "nowhere"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(job: Job, words: Any, code: int, says: str) -> None:
+    done = log(job, *words)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert job.lines() == []
+
+
+def test_outside_of_a_job_there_is_nowhere_to_log_to(job: Job) -> None:
+    done = job.run("-m", "foundations", "log", "tag", "x", ATLAS_SPOOL="", ATLAS_ATTEMPT="")
+    assert done.returncode == 126
+    assert "not tracked" in done.stderr
+
+
+def test_everything_else_is_the_programs(job: Job) -> None:
+    program = job.root / "bin" / "atlas"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"; exit 7\n')
+    program.chmod(0o755)
+    done = job.run("-m", "foundations", "submit", "scheduler", ".", "main.py", PATH="%s:/bin" % program.parent)
+    assert (done.returncode, done.stdout) == (7, "submit scheduler . main.py\n")
+
+
+def test_without_the_program_it_says_how_to_get_it(job: Job) -> None:
+    done = job.run("-m", "foundations", "jobs", PATH="/nowhere")
+    assert done.returncode == 126
+    assert "make build" in done.stderr
+
+
+def test_a_module_of_the_job_that_imports_it_is_a_script(job: Job) -> None:
+    os.mkdir(job.folder / "pkg")
+    (job.folder / "pkg" / "__init__.py").write_text("import foundations\n")
+    (job.folder / "pkg" / "train.py").write_text("import foundations; foundations.log_metric('m', 1)\n")
+    done = job.run("-m", "pkg.train")
+    assert done.returncode == 0, done.stderr
+    assert len(job.events("facts")) == 1
+    assert len(job.events("metric")) == 1

@@ -1,0 +1,106 @@
+"""What importing the module does, in a job and elsewhere."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Job
+
+
+def test_a_job_that_only_imports_tells_what_it_is(job: Job) -> None:
+    done = job.script("import foundations", "--lr", "0.1")
+    assert (done.stdout, done.stderr) == ("", "")
+    (event,) = job.events("facts")
+    facts = event["value"]
+    assert facts["python"] == platform.python_version()
+    assert facts["executable"] == sys.executable
+    assert facts["argv"][-3:] == ["main.py", "--lr", "0.1"]
+    assert facts["packages"]["pytest"] == pytest.__version__
+    assert facts["packages"]["foundations"]
+
+
+def test_packages_are_those_that_would_be_imported(tmp_path: Any, fresh: Any) -> None:
+    fresh()
+    from foundations._facts import installed
+
+    names = [
+        "Flask_Cors-3.0.8.dist-info",
+        "old-1.0-py3.8.egg-info",
+        "torch-2.1.0+cu118.dist-info",
+        "~rch-1.dist-info.x",
+    ]
+    for name in [*names, "plain", "no_version.egg-info"]:
+        (tmp_path / "first" / name).mkdir(parents=True)
+    (tmp_path / "second" / "old-0.9.dist-info").mkdir(parents=True)
+    folders = [str(tmp_path / it) for it in ("first", "nowhere", "second")]
+    assert installed(folders) == {"flask-cors": "3.0.8", "old": "1.0", "torch": "2.1.0+cu118"}
+
+
+def test_facts_fit_into_a_line(job: Job) -> None:
+    job.script("import foundations", "x" * 100_000)
+    (event,) = job.events("facts")
+    assert event["value"]["argv"] == "left out: too long"
+    assert event["value"]["python"]
+
+
+@pytest.mark.parametrize("variable", [{"ATLAS_TRACKING": "0"}, {"FOUNDATIONS_COMMAND_LINE": "True"}])
+def test_tracking_can_be_switched_off(job: Job, variable: Any) -> None:
+    done = job.script("import foundations; foundations.log_metric('m', 1); foundations.set_tag('t')", **variable)
+    assert (done.stderr, job.lines()) == ("", [])
+
+
+def test_outside_of_a_job_a_script_runs_and_is_told_once(job: Job) -> None:
+    text = (
+        "import foundations\n"
+        "print(foundations.load_parameters())\n"
+        "foundations.log_metric('m', 1); foundations.log_params({'a': 1}); foundations.set_tag('t')\n"
+        "foundations.save_artifact(__file__); foundations.set_project_name('p'); foundations.set_name('n')\n"
+        "print(foundations.checkpoint_dir())\n"
+        "try: foundations.log_metric('m', None)\n"
+        "except TypeError: print('wrong')\n"
+    )
+    done = job.script(text, ATLAS_SPOOL="", ATLAS_ATTEMPT="")
+    assert done.stdout == "{}\ncheckpoints\nwrong\n"
+    assert done.stderr.splitlines() == [
+        "Foundations WARNING: this script does not run as a job of Atlas: what it logs is not tracked"
+    ]
+    assert sorted(os.listdir(job.folder)) == ["checkpoints", "main.py"]
+
+
+def test_outside_of_a_job_an_import_says_nothing(job: Job) -> None:
+    assert job.script("import foundations", ATLAS_SPOOL="", ATLAS_ATTEMPT="").stderr == ""
+
+
+def test_importing_it_imports_little(job: Job) -> None:
+    (job.folder / "main.py").write_text(
+        "import sys; before = set(sys.modules)\n"
+        "import foundations; foundations.log_metric('m', 1.5)\n"
+        "print(*set(sys.modules) - before)\n"
+    )
+    folder = str(Path(str(__import__("foundations").__file__)).parent.parent)
+    done = job.run("-S", "main.py", PYTHONPATH=folder)
+    imported = set(done.stdout.split())
+    assert "foundations._metrics" in imported
+    slow = {"json", "re", "typing", "pathlib", "argparse", "logging", "subprocess", "inspect", "dataclasses", "shutil"}
+    assert not slow & imported, "each of them costs as much as the rest"
+
+
+def test_checkpoints_are_where_the_job_is_told(job: Job) -> None:
+    done = job.script(
+        "import foundations\nfile = foundations.checkpoint_dir() / 'x'\nfile.write_text('1')\nprint(file)",
+        ATLAS_CHECKPOINT_DIR=str(job.root / "k"),
+    )
+    assert done.stdout == "%s\n" % (job.root / "k" / "x")
+
+
+def test_what_the_module_offers_can_be_listed(sdk: Any) -> None:
+    assert set(sdk.__all__) <= set(dir(sdk))
+    for name in sdk.__all__:
+        assert getattr(sdk, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'log_everything'"):
+        sdk.log_everything()
