@@ -10,7 +10,7 @@ pub mod tunnel;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -26,6 +26,15 @@ pub struct Edge {
     /// Only jobs come this way, and they must show their token: what reaches a master on loopback through a node would
     /// otherwise be anybody it says it is.
     pub jobs_only: bool,
+}
+
+/// Who sent a request: whom its token speaks for, else, without accounts, who the client says it is.
+pub fn identity(extensions: &Extensions, said: Option<&str>) -> Identity {
+    if let Some(who) = extensions.get::<Identity>() {
+        return who.clone();
+    }
+    let user = said.unwrap_or_default().chars().filter(|it| !it.is_control());
+    Identity::unverified(user.take(64).collect::<String>())
 }
 
 /// Puts the identity that a token proves beside the request.
@@ -66,7 +75,7 @@ fn refusal(headers: &HeaderMap, error: Error) -> Response {
     if kind.starts_with(b"application/grpc") {
         grpc::status(&error).into_http()
     } else {
-        Problem(error).into_response()
+        Problem::from(error).into_response()
     }
 }
 

@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 
 use crate::grpc::JoinToken;
-use crate::http::problem;
+use crate::http::{Code, problem};
 
 #[derive(Clone)]
 struct Tunnels {
@@ -31,11 +31,11 @@ pub fn routes(inside: Router, token: JoinToken, tasks: Tasks) -> Router {
 async fn open(State(tunnels): State<Tunnels>, mut request: Request) -> Response {
     let Tunnels { token, inside, tasks } = tunnels;
     if let Err(why) = token.admit(shown(request.headers(), JOIN_TOKEN_HEADER)) {
-        return problem(StatusCode::UNAUTHORIZED, &why);
+        return problem(Code::Unauthenticated, why);
     }
     if shown(request.headers(), header::UPGRADE.as_str()) != TUNNEL_PROTOCOL.as_bytes() {
         let why = format!("this is for nodes, which ask for `upgrade: {TUNNEL_PROTOCOL}`");
-        return problem(StatusCode::UPGRADE_REQUIRED, &why);
+        return problem(Code::UpgradeRequired, why);
     }
     let opened = hyper::upgrade::on(&mut request);
     tasks.clone().spawn("tunnel", async move {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use atlas_core::BundleId;
-use atlas_core::access::{Verb, allow};
 use atlas_proto::wire::{self, upload_bundle_request::Part};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -29,7 +28,7 @@ pub async fn upload(
     service: &Arc<Service>,
     request: Request<Streaming<wire::UploadBundleRequest>>,
 ) -> Result<Response<wire::UploadBundleReply>, Status> {
-    allow(&identity(&request), Verb::Submit).map_err(|it| status(&it.into()))?;
+    let who = identity(&request);
     let mut parts = request.into_inner();
     let first = parts.message().await?.and_then(|it| it.part);
     let Some(Part::Start(wire::UploadStart { bundle, upload, mut offset, bytes: _ })) = first
@@ -43,9 +42,10 @@ pub async fn upload(
                 "every message of an upload but the first carries bytes",
             ));
         };
-        offset = service.write_bundle(&upload, offset, data).await.map_err(|it| status(&it))?;
+        offset =
+            service.write_bundle(&who, &upload, offset, data).await.map_err(|it| status(&it))?;
     }
-    let bytes = service.finish_bundle(&upload).await.map_err(|it| status(&it))?;
+    let bytes = service.finish_bundle(&who, &upload).await.map_err(|it| status(&it))?;
     Ok(Response::new(wire::UploadBundleReply { bytes }))
 }
 

@@ -16,6 +16,7 @@ use atlas_proto::{MAX_MESSAGE, USER_HEADER};
 use tonic::Request;
 use tonic::server::NamedService;
 
+use crate::edge;
 use crate::service::Service;
 
 pub use jobs::filter;
@@ -36,12 +37,8 @@ fn path_of<S: NamedService>(_: &S) -> String {
     format!("/{}/{{*method}}", S::NAME)
 }
 
-/// Who sent a request: whom its token speaks for, else, without accounts, who the client says it is.
+/// Who sent a request.
 fn identity<T>(request: &Request<T>) -> Identity {
-    if let Some(who) = request.extensions().get::<Identity>() {
-        return who.clone();
-    }
-    let user =
-        request.metadata().get(USER_HEADER).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    Identity::unverified(user.chars().filter(|it| !it.is_control()).take(64).collect::<String>())
+    let said = request.metadata().get(USER_HEADER).and_then(|it| it.to_str().ok());
+    edge::identity(request.extensions(), said)
 }

@@ -1,9 +1,22 @@
 //! HTTP on the one router that also carries gRPC: health, metrics, and the JSON API.
+//!
+//! Each resource of the API has a file with its routes, its JSON and nothing else: what is asked for comes out of [`asked`], answers
+//! go through [`answer`], refusals through [`error`], and the service layer does the rest.
 
-mod api;
+mod answer;
+mod asked;
+mod bundles;
 mod error;
 mod health;
+mod jobs;
+mod nodes;
+mod queue;
 mod root;
+mod submit;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod version;
 mod views;
 
 use std::sync::Arc;
@@ -14,7 +27,7 @@ use axum::routing::get;
 use crate::metrics::Metrics;
 use crate::service::Service;
 
-pub use error::{Problem, problem};
+pub use error::{Code, Problem, problem};
 
 /// What handlers need.
 #[derive(Clone)]
@@ -29,10 +42,9 @@ pub fn routes(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/api/v1/jobs", get(api::jobs))
-        .route("/api/v1/jobs/{job}", get(api::job))
-        .route("/api/v1/queue", get(api::queue))
-        .route("/api/v1/nodes", get(api::nodes))
+        .merge(v1::routes())
         .fallback(error::no_such_page)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::map_response(answer::as_it_is))
         .with_state(app)
 }

@@ -16,6 +16,7 @@ pub async fn page() -> Html<String> {
 <li><a href="/api/v1/jobs">/api/v1/jobs</a> and /api/v1/jobs/JOB: jobs, newest first (<code>atlas jobs</code>, <code>atlas show JOB</code>)</li>
 <li><a href="/api/v1/queue">/api/v1/queue</a>: what waits, and why (<code>atlas queue</code>)</li>
 <li><a href="/api/v1/nodes">/api/v1/nodes</a>: the machines (<code>atlas nodes</code>)</li>
+<li><a href="/api/v1/openapi.json">/api/v1/openapi.json</a>: all that the API takes and gives</li>
 </ul>
 <p>For programs that watch it: <a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>.</p>
 </body>

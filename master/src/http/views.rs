@@ -1,23 +1,30 @@
-//! JSON of the API. Times are milliseconds since 1970 (UTC).
+//! A job as the API shows it, wherever it is shown.
 
 use std::collections::BTreeMap;
 
 use atlas_proto::convert::job_view;
 use atlas_proto::wire;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::store::StoredJob;
 
-#[derive(Serialize)]
+/// A job of a listing.
+#[derive(Serialize, JsonSchema)]
 pub struct Job {
     id: String,
     project: String,
     name: Option<String>,
     user: String,
     tags: BTreeMap<String, String>,
+    /// queued, running, completed or failed.
     status: String,
+    /// queued, starting, running, stopping, archiving or done: what is kept of a job is whole when it is done.
     phase: String,
+    /// Why it failed: `exit-code 3`, `node-lost`, ….
     cause: Option<String>,
+    /// More about the cause; of a job that waits, why it does.
     detail: String,
     command: Vec<String>,
     num_gpus: u32,
@@ -31,104 +38,137 @@ pub struct Job {
     image_digest: Option<String>,
 }
 
-#[derive(Serialize)]
-pub struct Jobs {
-    pub jobs: Vec<Job>,
-    pub next_cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-pub struct Queue {
-    pub total: u64,
-    pub jobs: Vec<Queued>,
-}
-
-#[derive(Serialize)]
-pub struct Queued {
-    pub place: u64,
-    pub reason: String,
-    pub job: Job,
-}
-
-#[derive(Serialize)]
-pub struct Node {
-    name: String,
-    state: String,
-    reason: String,
-    executor: String,
-    version: String,
-    slots: u32,
-    slots_free: u32,
-    gpus: Vec<Gpu>,
+/// All that is known of a job.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobDetails")]
+pub struct Details {
+    #[serde(flatten)]
+    job: Job,
+    note: String,
+    entrypoint: Option<Vec<String>>,
+    /// As they were submitted.
+    #[schemars(with = "Option<serde_json::Value>")]
+    params: Option<Box<RawValue>>,
     cpus: f64,
     memory_bytes: u64,
-    jobs: Vec<String>,
+    shm_bytes: Option<u64>,
+    image: Option<String>,
+    /// Values that look like secrets are masked.
+    env: BTreeMap<String, String>,
+    /// Names of secret environment.
+    secrets: Vec<String>,
+    volumes: Vec<Volume>,
+    git: Option<Git>,
+    /// The job that this one repeats.
+    rerun_of: Option<String>,
+    /// It was given that job's checkpoints.
+    resumed: bool,
+    /// Of the last attempt, once it has ended.
+    log_bytes: Option<u64>,
+    /// Why not everything of it was kept; empty = it was, or it has not ended.
+    left_behind: String,
+    /// Nodes that could not start it, with the reason of each.
+    excluded: BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
-pub struct Gpu {
-    id: String,
-    index: u32,
-    model: String,
-    memory_bytes: u64,
-    free: bool,
+#[derive(Serialize, JsonSchema)]
+struct Volume {
+    host: String,
+    bind: String,
+    read_only: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Git {
+    commit: String,
+    branch: String,
+    dirty: bool,
 }
 
 impl From<&StoredJob> for Job {
     fn from(job: &StoredJob) -> Self {
-        let view = job_view(job.id, &job.spec, &job.status);
+        let mut view = job_view(job.id, &job.spec, &job.status);
+        let spec = view.spec.take().unwrap_or_default();
+        Self::of(view, spec)
+    }
+}
+
+impl Job {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn of(view: wire::Job, spec: wire::JobSpec) -> Self {
         let cause = view.cause.map(|it| {
             if it.value.is_empty() { it.kind } else { format!("{} {}", it.kind, it.value) }
         });
         Self {
             id: view.id,
-            project: job.spec.project.to_string(),
-            name: job.spec.name.clone(),
-            user: job.spec.user.clone(),
-            tags: job.spec.tags.clone(),
+            project: spec.project,
+            name: spec.name,
+            user: spec.user,
+            tags: spec.tags,
             status: view.status,
             phase: view.phase,
             cause,
             detail: view.detail,
-            command: job.spec.command.clone(),
-            num_gpus: job.spec.demand.gpus,
+            command: spec.command,
+            num_gpus: spec.demand.unwrap_or_default().gpus,
             node: view.node,
             gpus: view.gpus,
             attempt: view.attempt,
             submitted_ms: view.submitted_ms,
-            image_digest: view.image_digest,
             started_ms: view.started_ms,
             ended_ms: view.ended_ms,
-            bundle: job.spec.bundle.id.to_string(),
+            bundle: spec.bundle.unwrap_or_default().id,
+            image_digest: view.image_digest,
         }
     }
 }
 
-impl From<wire::Node> for Node {
-    fn from(node: wire::Node) -> Self {
-        let gpu = |it: wire::Gpu| Gpu {
-            id: it.id,
-            index: it.index,
-            model: it.model,
-            memory_bytes: it.memory_bytes,
-            free: it.free,
+impl Details {
+    /// With the reason, if it waits.
+    pub fn of(job: &StoredJob, why: Option<String>) -> Self {
+        let mut view = job_view(job.id, &job.spec, &job.status);
+        let mut spec = view.spec.take().unwrap_or_default();
+        let worker = spec.worker.take().unwrap_or_default();
+        if let Some(why) = why {
+            view.detail = why;
+        }
+        let volume = |it: wire::Volume| {
+            let wire::Volume { host, bind, read_only } = it;
+            Volume { host, bind, read_only }
         };
+        let git = spec.git.take().map(|wire::Git { commit, branch, dirty }| Git {
+            commit,
+            branch,
+            dirty,
+        });
+        let demand = spec.demand.unwrap_or_default();
+        let rerun = spec.rerun.take();
         Self {
-            name: node.name,
-            state: node.state,
-            reason: node.reason,
-            executor: node.executor,
-            version: node.version,
-            slots: node.slots,
-            slots_free: node.slots_free,
-            gpus: node.gpus.into_iter().map(gpu).collect(),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "thousandths of the cores of one machine"
-            )]
-            cpus: node.cpu_milli as f64 / 1000.0,
-            memory_bytes: node.memory_bytes,
-            jobs: node.jobs,
+            resumed: rerun.as_ref().is_some_and(|it| it.resume),
+            rerun_of: rerun.map(|it| it.of),
+            note: std::mem::take(&mut spec.note),
+            entrypoint: spec.entrypoint.take().map(|it| it.words),
+            params: spec.params_json.take().and_then(|it| RawValue::from_string(it).ok()),
+            cpus: cores(demand.cpu_milli),
+            memory_bytes: demand.memory_bytes,
+            shm_bytes: spec.shm_bytes,
+            image: worker.image,
+            env: worker.env.into_iter().collect(),
+            secrets: worker.secrets.into_keys().collect(),
+            volumes: worker.volumes.into_iter().map(volume).collect(),
+            git,
+            log_bytes: view.log_bytes,
+            left_behind: std::mem::take(&mut view.left_behind),
+            excluded: std::mem::take(&mut view.excluded).into_iter().collect(),
+            job: Job::of(view, spec),
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "thousandths of the cores of one machine")]
+pub fn cores(milli: u64) -> f64 {
+    milli as f64 / 1000.0
 }

@@ -94,13 +94,23 @@ impl Handle {
 
     /// What a user asks for: answered with its records once they are kept; refused while the store refuses.
     pub async fn ask_for(&self, input: Input) -> Result<Vec<Record>, Error> {
+        self.hand_in(input).await?.await
+    }
+
+    /// As [`Self::ask_for`], in two steps: what is handed in first comes first, whenever the answers are waited for.
+    pub async fn hand_in(
+        &self,
+        input: Input,
+    ) -> Result<impl Future<Output = Result<Vec<Record>, Error>>, Error> {
         self.refuse_while_stalled()?;
         let (to, answer) = oneshot::channel();
         self.requests.send(Request::Input(input, Some(to))).await.map_err(|_| Error::Stopping)?;
-        tokio::select! {
-            answer = answer => answer.map_err(|_| Error::Stopping)?,
-            why = self.stalled() => Err(Error::Unsettled(why)),
-        }
+        Ok(async {
+            tokio::select! {
+                answer = answer => answer.map_err(|_| Error::Stopping)?,
+                why = self.stalled() => Err(Error::Unsettled(why)),
+            }
+        })
     }
 
     /// Returns once the store has refused for some time, with the reason.

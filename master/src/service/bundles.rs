@@ -46,10 +46,12 @@ impl Service {
 
     pub async fn write_bundle(
         &self,
+        who: &Identity,
         upload: &Upload,
         offset: u64,
         data: Bytes,
     ) -> Result<u64, Error> {
+        allow(who, Verb::Submit)?;
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
         blocking(&self.storage.uploads, move || {
             Ok(bundles.write(upload.bundle, &upload.token, offset, &data)?)
@@ -58,7 +60,8 @@ impl Service {
     }
 
     /// The bundle is whole: verified, and known under its hash from now on.
-    pub async fn finish_bundle(&self, upload: &Upload) -> Result<u64, Error> {
+    pub async fn finish_bundle(&self, who: &Identity, upload: &Upload) -> Result<u64, Error> {
+        allow(who, Verb::Submit)?;
         let (bundles, upload) = (self.bundles.clone(), upload.clone());
         blocking(&self.storage.verifications, move || {
             Ok(bundles.finish(upload.bundle, &upload.token)?)

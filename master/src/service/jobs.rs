@@ -64,6 +64,19 @@ impl Service {
         }
     }
 
+    /// The job when it is done, or as it is when so much time has passed.
+    pub async fn wait(&self, text: &str, at_most: Duration) -> Result<StoredJob, Error> {
+        let id = self.find(text).await?.id;
+        let (to, mut jobs) = mpsc::channel(1);
+        let drained = async { while jobs.recv().await.is_some() {} };
+        let followed = async { tokio::join!(self.follow(text, to), drained).0 };
+        if let Ok(followed) = tokio::time::timeout(at_most, followed).await {
+            followed?;
+        }
+        // Who was deleted meanwhile is not there any more.
+        self.find(&id.to_string()).await
+    }
+
     /// A queued job ends at once, a running one after its grace.
     pub async fn stop(&self, who: &Identity, text: &str) -> Result<StoredJob, Error> {
         allow(who, Verb::Change)?;

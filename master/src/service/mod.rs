@@ -13,7 +13,7 @@ mod queue;
 mod shipping;
 mod submit;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tokens;
 
 use std::sync::Arc;

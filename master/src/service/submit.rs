@@ -5,14 +5,19 @@ use std::sync::Arc;
 use atlas_core::access::{Verb, allow};
 use atlas_core::cluster::{Input, NodeView};
 use atlas_core::node::ExecutorKind;
-use atlas_core::spec::Bundle;
+use atlas_core::spec::{Bundle, Sealed};
 use atlas_core::{Identity, JobId, JobSpec, Phase, Record};
 use atlas_proto::wire;
+use futures::future::{self, Either};
+use futures::stream::{self, StreamExt};
 
 use super::{Error, Service};
 use crate::bundles::Measure;
 use crate::store::StoredJob;
 use crate::submission::{self, Built, Invalid};
+
+/// Jobs of a batch that are looked up in the store at once.
+const LOOKED_UP: usize = 32;
 
 /// A job that is in the queue or further.
 pub struct Submitted {
@@ -20,6 +25,12 @@ pub struct Submitted {
     /// False: it was there already, with the same content.
     pub created: bool,
     pub notices: Vec<String>,
+}
+
+/// A request that holds.
+enum Checked {
+    Known(Box<Submitted>),
+    New { id: JobId, spec: Arc<JobSpec>, sealed: Sealed, notices: Vec<String> },
 }
 
 impl Service {
@@ -32,6 +43,36 @@ impl Service {
         allow(who, Verb::Submit)?;
         let built = submission::build(request, who);
         self.take(built.map_err(invalid)?, traceparent).await
+    }
+
+    /// One after the other into the queue, in this order; what is wrong with one keeps no other.
+    pub async fn submit_all(
+        &self,
+        who: &Identity,
+        requests: impl Iterator<Item = wire::SubmitRequest> + Send,
+        traceparent: Option<&str>,
+    ) -> Result<Vec<Result<Submitted, Error>>, Error> {
+        allow(who, Verb::Submit)?;
+        let check = async |request| {
+            let built = submission::build(request, who).map_err(invalid)?;
+            self.check(built, traceparent.map(ToOwned::to_owned)).await
+        };
+        let mut checks = std::pin::pin!(stream::iter(requests).map(check).buffered(LOOKED_UP));
+        let mut entered = Vec::new();
+        while let Some(checked) = checks.next().await {
+            entered.push(match checked {
+                Ok(checked) => self.enter(checked).await,
+                Err(error) => Err(error),
+            });
+        }
+        let mut fates = Vec::with_capacity(entered.len());
+        for answer in entered {
+            fates.push(match answer {
+                Ok(answer) => answer.await,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(fates)
     }
 
     /// A job again, as a new one.
@@ -70,6 +111,10 @@ impl Service {
     }
 
     async fn take(&self, built: Built, traceparent: Option<String>) -> Result<Submitted, Error> {
+        self.enter(self.check(built, traceparent).await?).await?.await
+    }
+
+    async fn check(&self, built: Built, traceparent: Option<String>) -> Result<Checked, Error> {
         let Built { id, mut spec, secrets, mut notices } = built;
         spec.traceparent = traceparent;
         let wanted: Vec<&String> =
@@ -81,7 +126,7 @@ impl Service {
         spec.worker.secrets = digests;
         notices.extend(self.image_in_vain(&spec).await?);
         if let Some(job) = self.store.job(id).await.map_err(Error::unchanged)? {
-            return same(job, &spec, notices);
+            return same(job, &spec, notices).map(|it| Checked::Known(Box::new(it)));
         }
         let spec = Arc::new(spec);
         let Some(measure) = self.measure(spec.bundle.id).await? else {
@@ -90,9 +135,34 @@ impl Service {
             return Err(Error::NoBundle(spec.bundle.id));
         };
         is_as_declared(&spec.bundle, measure)?;
-        let records =
-            self.reactor.ask_for(Input::Submit { id, spec: spec.clone(), sealed }).await?;
-        match last_status(&records, id) {
+        Ok(Checked::New { id, spec, sealed, notices })
+    }
+
+    /// Into the queue, behind what entered before; then its answer.
+    async fn enter(
+        &self,
+        checked: Checked,
+    ) -> Result<impl Future<Output = Result<Submitted, Error>>, Error> {
+        match checked {
+            Checked::Known(submitted) => Ok(Either::Left(future::ready(Ok(*submitted)))),
+            Checked::New { id, spec, sealed, notices } => {
+                let input = Input::Submit { id, spec: spec.clone(), sealed };
+                let answer = self.reactor.hand_in(input).await?;
+                Ok(Either::Right(
+                    async move { self.entered(id, spec, notices, &answer.await?).await },
+                ))
+            }
+        }
+    }
+
+    async fn entered(
+        &self,
+        id: JobId,
+        spec: Arc<JobSpec>,
+        notices: Vec<String>,
+        records: &[Record],
+    ) -> Result<Submitted, Error> {
+        match last_status(records, id) {
             Some(status) => Ok(Submitted {
                 job: StoredJob { id, spec, status: status.clone() },
                 created: true,

@@ -82,14 +82,14 @@ impl NodeProxy for Says {
     }
 }
 
-struct World {
-    service: Arc<Service>,
+pub(crate) struct World {
+    pub service: Arc<Service>,
     tasks: Tasks,
     _dir: tempfile::TempDir,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.path()).unwrap());
         let lead = store.lead().await.unwrap();
@@ -150,7 +150,7 @@ impl World {
     }
 
     /// A node that says where it is; whether it is there, nobody asks.
-    async fn join_at(&self, name: &str, number: u64, address: String) -> mpsc::Receiver<Down> {
+    pub async fn join_at(&self, name: &str, number: u64, address: String) -> mpsc::Receiver<Down> {
         let spec = NodeSpec {
             name: name.parse().unwrap(),
             identity: name.into(),
@@ -170,7 +170,7 @@ impl World {
         down
     }
 
-    async fn submit(&self) -> JobId {
+    pub async fn submit(&self) -> JobId {
         let id = JobId::from_random([7; 16]);
         self.service
             .reactor

@@ -1,0 +1,151 @@
+//! Jobs: listed, shown, waited for, stopped, deleted.
+
+use std::time::Duration;
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use super::answer::Tagged;
+use super::asked::{Limit, Path, Query, Who};
+use super::error::Problem;
+use super::views::{Details, Job};
+use crate::grpc;
+
+/// The longest time that one request waits, in seconds, and the usual one.
+const LONGEST_WAIT: u32 = 600;
+const USUAL_WAIT: u32 = 60;
+
+#[derive(Deserialize, JsonSchema)]
+pub struct JobPath {
+    /// Its id, or any unique beginning of it of 4 or more digits.
+    pub job: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ListQuery {
+    project: Option<String>,
+    /// queued, running, completed or failed.
+    status: Option<String>,
+    user: Option<String>,
+    limit: Option<Limit>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of jobs, newest first.
+#[derive(Serialize, JsonSchema)]
+struct Jobs {
+    jobs: Vec<Job>,
+    /// Asks for the next page; null = there is none.
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct GetQuery {
+    /// `done`: the answer comes when the job is done, or when `timeout_s` is over, whatever it is then.
+    wait: Option<WaitFor>,
+    /// Seconds.
+    timeout_s: Option<Seconds>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WaitFor {
+    Done,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(try_from = "u32")]
+struct Seconds(#[schemars(range(max = 600))] u32);
+
+impl TryFrom<u32> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: u32) -> Result<Self, String> {
+        if seconds <= LONGEST_WAIT {
+            Ok(Self(seconds))
+        } else {
+            Err(format!("{seconds} s are more than {LONGEST_WAIT} s: ask again instead"))
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedJob")]
+struct Deleted {
+    id: String,
+}
+
+pub fn routes() -> ApiRouter<App> {
+    ApiRouter::new()
+        .api_route(
+            "/jobs",
+            get_with(list, |it| it.id("list_jobs").summary("Jobs, newest first").tag("jobs")),
+        )
+        .api_route(
+            "/jobs/{job}",
+            get_with(get, |it| {
+                it.id("get_job").summary("A job, now or when it is done").tag("jobs")
+            })
+            .delete_with(delete, |it| {
+                let what = "Removes a job that is done, and everything that is kept of it";
+                it.id("delete_job").summary(what).tag("jobs")
+            }),
+        )
+        .api_route(
+            "/jobs/{job}/stop",
+            post_with(stop, |it| {
+                let what = "Ends a job: at once if it waits, else after its grace";
+                it.id("stop_job").summary(what).tag("jobs")
+            }),
+        )
+}
+
+async fn list(State(app): State<App>, query: Query<ListQuery>) -> Result<Json<Jobs>, Problem> {
+    let Query(ListQuery { project, status, user, limit, cursor }) = query;
+    let (filter, before) =
+        grpc::filter(project, status, user, cursor.as_deref().unwrap_or_default())?;
+    let page = app.service.list(&filter, before, limit.unwrap_or_default().get()).await?;
+    let jobs = page.jobs.iter().map(Job::from).collect();
+    Ok(Json(Jobs { jobs, next_cursor: page.next.map(|it| it.to_string()) }))
+}
+
+async fn get(
+    State(app): State<App>,
+    Path(JobPath { job }): Path<JobPath>,
+    Query(GetQuery { wait, timeout_s }): Query<GetQuery>,
+) -> Result<Tagged<Details>, Problem> {
+    let job = match wait {
+        None => app.service.find(&job).await?,
+        Some(WaitFor::Done) => {
+            let Seconds(seconds) = timeout_s.unwrap_or(Seconds(USUAL_WAIT));
+            app.service.wait(&job, Duration::from_secs(seconds.into())).await?
+        }
+    };
+    let why = app.service.why(job.id).await?;
+    Ok(Tagged(Details::of(&job, why)))
+}
+
+async fn stop(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    _: Query<()>,
+) -> Result<Json<Job>, Problem> {
+    Ok(Json(Job::from(&app.service.stop(&who, &job).await?)))
+}
+
+async fn delete(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    _: Query<()>,
+) -> Result<Json<Deleted>, Problem> {
+    let id = app.service.delete(&who, &job).await?.to_string();
+    Ok(Json(Deleted { id }))
+}
