@@ -5,6 +5,7 @@ mod docker;
 mod engine;
 mod harness;
 mod identity;
+mod master;
 mod measure;
 mod process;
 mod proxy;

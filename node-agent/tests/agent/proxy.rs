@@ -10,7 +10,8 @@ use atlas_proto::wire::{LogChunk, NodeFilesRequest, ReadLogRequest};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::harness::{Node, TOKEN, eventually};
+use crate::harness::{Node, eventually};
+use crate::master::TOKEN;
 
 struct Client(NodeProxyClient<Channel>);
 

@@ -3,6 +3,7 @@
 //! After every step the invariants are checked, and that what was kept is what the cluster knows.
 
 mod ends;
+mod grants;
 mod joining;
 mod late;
 mod leases;
