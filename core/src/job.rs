@@ -44,7 +44,8 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-/// The way of a job: queued → placed → running → (stopping) → archiving → done → (deleting).
+/// The way of a job: queued → placed → running → (stopping) → archiving → done → (deleting). Of a run outside the scheduler:
+/// outside → done → (deleting).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum JobState {
@@ -61,6 +62,13 @@ pub enum JobState {
     Running {
         placement: Placement,
         started: Timestamp,
+    },
+    /// It runs outside the scheduler, on a machine of its user's, and says itself how it ends.
+    Outside {
+        started: Timestamp,
+        /// Who has asked it to stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop: Option<String>,
     },
     Stopping {
         placement: Placement,
@@ -184,7 +192,9 @@ impl JobStatus {
             JobState::Queued { .. }
             | JobState::Placed { .. }
             | JobState::Stopping { started: None, .. } => Status::Queued,
-            JobState::Running { .. } | JobState::Stopping { .. } => Status::Running,
+            JobState::Running { .. } | JobState::Outside { .. } | JobState::Stopping { .. } => {
+                Status::Running
+            }
             JobState::Archiving { end, .. }
             | JobState::Done { end, .. }
             | JobState::Deleting { end } => match end.outcome {
@@ -198,8 +208,8 @@ impl JobStatus {
         match &self.state {
             JobState::Queued { .. } => Phase::Queued,
             JobState::Placed { .. } => Phase::Starting,
-            JobState::Running { .. } => Phase::Running,
-            JobState::Stopping { .. } => Phase::Stopping,
+            JobState::Running { .. } | JobState::Outside { stop: None, .. } => Phase::Running,
+            JobState::Outside { stop: Some(_), .. } | JobState::Stopping { .. } => Phase::Stopping,
             JobState::Archiving { .. } => Phase::Archiving,
             JobState::Done { .. } | JobState::Deleting { .. } => Phase::Done,
         }
@@ -214,7 +224,10 @@ impl JobState {
             | Self::Running { placement, .. }
             | Self::Stopping { placement, .. }
             | Self::Archiving { placement, .. } => Some(placement),
-            Self::Queued { .. } | Self::Done { .. } | Self::Deleting { .. } => None,
+            Self::Queued { .. }
+            | Self::Outside { .. }
+            | Self::Done { .. }
+            | Self::Deleting { .. } => None,
         }
     }
 
@@ -231,13 +244,14 @@ impl JobState {
             Self::Queued { .. }
             | Self::Placed { .. }
             | Self::Running { .. }
+            | Self::Outside { .. }
             | Self::Stopping { .. } => None,
         }
     }
 
     pub fn started(&self) -> Option<Timestamp> {
         match self {
-            Self::Running { started, .. } => Some(*started),
+            Self::Running { started, .. } | Self::Outside { started, .. } => Some(*started),
             Self::Stopping { started, .. } => *started,
             Self::Archiving { end, .. } | Self::Done { end, .. } | Self::Deleting { end } => {
                 end.started

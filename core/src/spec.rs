@@ -45,6 +45,8 @@ pub struct JobSpec {
     pub git: Option<Git>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun: Option<Rerun>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// W3C trace context of the submission, so that its spans hang together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -122,6 +124,13 @@ pub struct Outputs {
     /// Bytes; absent = the node's own bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
+}
+
+/// Somebody runs it on a machine of their own: the cluster keeps what it says, and never starts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The machine's name, as it calls itself.
+    pub host: String,
 }
 
 /// The job that another one repeats.

@@ -187,6 +187,7 @@ fn spec(number: u64) -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: None,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Cluster;
 use super::open::Open;
 use super::placement::Verdict;
+use super::{Cluster, Job};
 use crate::id::{GpuId, JobId};
 use crate::job::JobState;
 use crate::time::Now;
@@ -20,6 +20,7 @@ impl Cluster {
         self.check_resources()?;
         self.check_open()?;
         self.check_holders()?;
+        self.check_outside()?;
         self.check_secrets()?;
         self.check_queue(now)
     }
@@ -104,6 +105,17 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Runs outside the scheduler, and no others, are waited for.
+    fn check_outside(&self) -> Result<(), Violation> {
+        let outside = |it: &&Job| matches!(it.status.state, JobState::Outside { .. });
+        let jobs = self.jobs.iter().filter(|it| outside(&it.1)).map(|it| it.0);
+        if jobs.eq(self.outside.keys()) {
+            Ok(())
+        } else {
+            Err(Violation("those that are waited for are not the runs outside".into()))
+        }
     }
 
     /// A job has its secrets as long as it may have to be started, and no longer.

@@ -27,22 +27,29 @@ impl Cluster {
             return Ok(());
         }
         self.refuse_impossible(&spec)?;
-        let status = JobStatus {
-            submitted: now.wall,
-            position: self.next_position,
-            attempt: Default::default(),
-            lost: 0,
-            image: None,
-            sealed,
-            past: Vec::new(),
-            state: JobState::Queued { excluded: Vec::new() },
-        };
-        self.next_position = self.next_position.next();
+        let state = JobState::Queued { excluded: Vec::new() };
+        let status = JobStatus { sealed, ..self.next_status(now, state) };
         step.records.push(Record::JobQueued { id, spec: spec.clone(), status: status.clone() });
         let (position, job) = (status.position, Job { spec, status });
         self.queue.insert(position, id, job.class());
         self.jobs.insert(id, job);
         Ok(())
+    }
+
+    /// Of a new job.
+    pub(super) fn next_status(&mut self, now: Now, state: JobState) -> JobStatus {
+        let position = self.next_position;
+        self.next_position = position.next();
+        JobStatus {
+            submitted: now.wall,
+            position,
+            attempt: Default::default(),
+            lost: 0,
+            image: None,
+            sealed: Sealed::default(),
+            past: Vec::new(),
+            state,
+        }
     }
 
     pub(super) fn stop(
@@ -56,6 +63,10 @@ impl Cluster {
         let (placement, started) = match &job.status.state {
             JobState::Queued { .. } => {
                 self.end_queued(now, id, Outcome::failed(Cause::StoppedBy(by), ""), step);
+                return Ok(());
+            }
+            JobState::Outside { .. } => {
+                self.stop_outside(now, id, by, step);
                 return Ok(());
             }
             JobState::Placed { placement, .. } => (placement.clone(), None),

@@ -43,6 +43,7 @@ impl Cluster {
         }
         self.settle_arrivals(now, step);
         self.expire(now, step);
+        self.give_up_silent(now, step);
         self.look_around(now.mono);
         let counted = self.stopping.is_some() || self.nodes.values().any(|node| node.granted);
         if self.grant_stored && !counted {
@@ -54,6 +55,7 @@ impl Cluster {
     /// All leases are full from now on, and the time that stood still is nobody's silence.
     fn rebase(&mut self, now: Mono) {
         let until = self.lease_from(now);
+        self.outside.values_mut().for_each(|heard| *heard = now);
         for node in self.nodes.values_mut() {
             node.lease_until = node.lease_until.max(until);
             if node.reach != Reach::Gone {

@@ -13,6 +13,7 @@ mod jobs;
 mod lease;
 mod nodes;
 mod open;
+mod outside;
 mod placement;
 mod queue;
 mod reports;
@@ -24,7 +25,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::agent::{Assignment, Report};
+use crate::agent::{Assignment, Exit, Report};
 use crate::id::{Attempt, JobId, NodeName, Position};
 use crate::job::{Archive, JobStatus, Status};
 use crate::node::{NodeSpec, Troubles};
@@ -48,6 +49,8 @@ pub struct Cluster {
     open: open::Open,
     /// Finished jobs whose files are being removed.
     deleting: BTreeMap<JobId, JobStatus>,
+    /// Runs outside the scheduler, and when each was heard last.
+    outside: BTreeMap<JobId, Mono>,
     /// Jobs that left lately, so that a late repetition of a submission is known as one.
     recent: jobs::Recent,
     next_position: Position,
@@ -123,6 +126,20 @@ pub enum Input {
         spec: Arc<JobSpec>,
         /// Of every secret that the spec names.
         sealed: Sealed,
+    },
+    /// A run outside the scheduler; looked for like a submission.
+    Begin {
+        id: JobId,
+        spec: Arc<JobSpec>,
+    },
+    /// It is still there.
+    Heard {
+        job: JobId,
+    },
+    /// How it ended, as it says itself.
+    EndOutside {
+        job: JobId,
+        exit: Exit,
     },
     Stop {
         job: JobId,
@@ -274,6 +291,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             open: open::Open::default(),
             deleting: BTreeMap::new(),
+            outside: BTreeMap::new(),
             recent: jobs::Recent::default(),
             next_position: Position(1),
             last_tick: now.mono,
@@ -290,6 +308,9 @@ impl Cluster {
         let mut step = Step::default();
         match input {
             Input::Submit { id, spec, sealed } => self.submit(now, id, spec, sealed, &mut step)?,
+            Input::Begin { id, spec } => self.begin(now, id, spec, &mut step)?,
+            Input::Heard { job } => self.heard(now, job)?,
+            Input::EndOutside { job, exit } => self.end_outside(job, &exit, &mut step)?,
             Input::Stop { job, by } => self.stop(now, job, by, &mut step)?,
             Input::ClearQueue { by, limit } => self.clear_queue(now, &by, limit, &mut step),
             Input::Delete { job, status } => self.delete(job, status, &mut step)?,

@@ -186,15 +186,15 @@ pub(super) fn clip(mut text: String) -> String {
     text
 }
 
-fn end(exit: &Exit, outcome: Outcome) -> End {
+pub(super) fn end(exit: &Exit, outcome: Outcome) -> End {
     let Exit { at, started, log_length, spool_length, .. } = *exit;
     End { outcome, at, started, log_length, spool_length }
 }
 
 /// What the end of a process means for its job; `None` = the attempt was lost, not the job.
-fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
+pub(super) fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
     if exit.stopped
-        && let JobState::Stopping { by, .. } = state
+        && let JobState::Stopping { by, .. } | JobState::Outside { stop: Some(by), .. } = state
     {
         return Some(Outcome::failed(Cause::StoppedBy(by.clone()), exit.detail.clone()));
     }

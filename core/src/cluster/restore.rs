@@ -95,6 +95,9 @@ impl Cluster {
     /// Where the job stood: in the queue, or on its node.
     fn put_back(&mut self, id: JobId, job: &Job) {
         let state = &job.status.state;
+        if let JobState::Outside { .. } = state {
+            self.outside.insert(id, self.last_tick);
+        }
         if let JobState::Queued { .. } = state {
             return self.queue.insert(job.status.position, id, job.class());
         }

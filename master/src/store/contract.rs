@@ -462,6 +462,7 @@ pub fn spec() -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: None,
     }
 }

@@ -119,6 +119,7 @@ impl Asked {
             fresh_requirements: self.fresh_requirements,
             git,
             rerun: None,
+            outside: None,
             traceparent: None,
             command: command.value.clone(),
             entrypoint: self.entrypoint.map(|it| it.value),

@@ -243,6 +243,7 @@ fn spec(bundle: Bundle, command: &[&str]) -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: None,
     }
 }

@@ -1,6 +1,8 @@
 //! What a user asked for.
 
-use atlas_core::spec::{Bundle, Digest, Git, JobSpec, Outputs, Pull, Rerun, Volume, Worker};
+use atlas_core::spec::{
+    Bundle, Digest, Git, JobSpec, Outputs, Outside, Pull, Rerun, Volume, Worker,
+};
 use atlas_core::{BundleId, Demand};
 
 use super::{Invalid, parse, required};
@@ -26,6 +28,7 @@ impl From<&JobSpec> for wire::JobSpec {
             fresh_requirements: spec.fresh_requirements,
             git: spec.git.as_ref().map(Into::into),
             rerun: spec.rerun.as_ref().map(Into::into),
+            outside: spec.outside.as_ref().map(|it| wire::Outside { host: it.host.clone() }),
             traceparent: spec.traceparent.clone(),
         }
     }
@@ -52,6 +55,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             fresh_requirements,
             git,
             rerun,
+            outside,
             traceparent,
         } = spec;
         Ok(Self {
@@ -72,6 +76,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             fresh_requirements,
             git: git.map(Into::into),
             rerun: rerun.map(TryInto::try_into).transpose()?,
+            outside: outside.map(|it| Outside { host: it.host }),
             traceparent,
         })
     }
@@ -235,6 +240,7 @@ mod tests {
                 of: "45540b52-ffe2-44ab-9838-db467d3499c0".parse().unwrap(),
                 resume: true,
             }),
+            outside: Some(Outside { host: "h".into() }),
             traceparent: Some("t".into()),
         }
     }

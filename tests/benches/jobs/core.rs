@@ -217,6 +217,7 @@ fn spec(gpus: u32, number: u64) -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: None,
     }
 }

@@ -122,6 +122,7 @@ fn spec(rng: &mut Rng, most_gpus: u64) -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: None,
     }
 }

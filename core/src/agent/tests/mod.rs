@@ -150,6 +150,7 @@ fn spec() -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: None,
     }
 }

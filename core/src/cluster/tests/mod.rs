@@ -9,6 +9,7 @@ mod late;
 mod leases;
 mod nodes;
 mod not_started;
+mod outside;
 mod placement;
 mod properties;
 mod queue;

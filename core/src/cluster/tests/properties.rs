@@ -41,6 +41,8 @@ fn line() -> impl Strategy<Value = String> {
         12 => (node.clone(), job.clone(), 1..=4u8, report).prop_map(
             |(node, job, attempt, report)| format!("report {node} {job}#{attempt} {report}")
         ),
+        2 => (job.clone(), prop::sample::select(vec!["begin #", "heard #", "end # code-0"]))
+            .prop_map(|(job, line)| line.replace('#', &job.to_string())),
         2 => job.clone().prop_map(|job| format!("stop {job}")),
         1 => (1..=3u8).prop_map(|limit| format!("clear limit={limit}")),
         2 => node.clone().prop_map(|node| format!("leave {node}")),

@@ -4,6 +4,7 @@
 //! policy lease=SECONDS|until-reboot      first of all, where it matters
 //! join NODE [gpus=N] [slots=N] [cpu=N] [memory=N] [volume=PREFIX] [boot=N] [identity=X] [at=ADDRESS] [trouble=CONDITION]… [held=JOB#ATTEMPT:REPORT]…
 //! submit JOB [gpus=N] [cpu=N] [memory=N] [volume=PATH] [wait] [user=X]      stop JOB      clear [limit=N]
+//! begin RUN      heard RUN      end RUN REPORT       outside the scheduler
 //! report NODE JOB#ATTEMPT REPORT [session=N]      leave NODE      beat NODE [session=N]      remove NODE
 //! troubles NODE [CONDITION]…     all that the node finds wrong with itself now
 //! delete JOB      trashed JOB      planned-stop      restart
@@ -24,7 +25,7 @@ use crate::job::JobStatus;
 use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec, Troubles};
 use crate::record::Record;
 use crate::resources::{Capacity, Demand, Gpu};
-use crate::spec::{Bundle, Digest, JobSpec, Sealed, Volume, Worker};
+use crate::spec::{Bundle, Digest, JobSpec, Outside, Sealed, Volume, Worker};
 use crate::time::{Millis, Mono, Now, Timestamp};
 
 /// A cluster, its clock and its store.
@@ -141,6 +142,15 @@ impl Scenario {
                 let seal = |name: &String| (name.clone(), format!("sealed {name}"));
                 let sealed = Sealed(spec.worker.secrets.keys().map(seal).collect());
                 Input::Submit { id: words::job(first), spec, sealed }
+            }
+            "begin" => {
+                let outside = Some(Outside { host: "laptop".into() });
+                let spec = Arc::new(JobSpec { outside, ..spec(words) });
+                Input::Begin { id: words::job(first), spec }
+            }
+            "heard" => Input::Heard { job: words::job(first) },
+            "end" => {
+                Input::EndOutside { job: words::job(first), exit: words::exit(words.plain[1]) }
             }
             "stop" => Input::Stop { job: words::job(first), by },
             "clear" => Input::ClearQueue { by, limit: words.number("limit", 1000) as usize },
@@ -424,6 +434,7 @@ fn spec(words: &Words) -> JobSpec {
         fresh_requirements: false,
         git: None,
         rerun: None,
+        outside: None,
         traceparent: words.get("trace").map(str::to_owned),
     }
 }

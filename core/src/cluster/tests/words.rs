@@ -59,7 +59,7 @@ fn not_started(strike: bool) -> Report {
     Report::NotStarted { cause: Cause::Image, message: "no such image".into(), strike }
 }
 
-fn exit(word: &str) -> Exit {
+pub(super) fn exit(word: &str) -> Exit {
     let (kind, stopped) = match word.strip_suffix("-stopped") {
         Some(kind) => (kind, true),
         None => (word, false),
@@ -85,7 +85,8 @@ fn exit(word: &str) -> Exit {
 pub(super) fn record(record: &Record) -> String {
     match record {
         Record::JobQueued { id, status, .. } => {
-            format!("  {} queued at {}", number(*id), status.position)
+            let what = if status.state.started().is_some() { "begun" } else { "queued" };
+            format!("  {} {what} at {}", number(*id), status.position)
         }
         Record::JobChanged { id, event, status } => {
             format!("  {} {}", number(*id), change(*event, status))
@@ -124,7 +125,10 @@ fn change(event: JobEvent, status: &JobStatus) -> String {
             format!("done: archive {}", self::archive(archive))
         }
         (JobEvent::Started, _) => "started".into(),
-        (JobEvent::Stopping, JobState::Stopping { by, .. }) => format!("stopping by {by}"),
+        (
+            JobEvent::Stopping,
+            JobState::Stopping { by, .. } | JobState::Outside { stop: Some(by), .. },
+        ) => format!("stopping by {by}"),
         (JobEvent::Deleting, JobState::Deleting { .. }) => "deleting".into(),
         (event, state) => panic!("{event:?} does not go with {state:?}"),
     }

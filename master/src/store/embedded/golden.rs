@@ -115,6 +115,7 @@ fn full_spec() -> JobSpec {
         fresh_requirements: true,
         git: Some(Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true }),
         rerun: None,
+        outside: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         ..contract::spec()
     }
