@@ -6,6 +6,11 @@ import os
 import random
 from pathlib import Path
 
+try:
+    import foundations  # every job of Atlas finds it
+except ImportError:
+    foundations = None  # elsewhere the script runs as well, and nothing is tracked
+
 DEFAULTS = {"epochs": 5, "learning_rate": 0.1, "seed": 1}
 
 
@@ -38,6 +43,8 @@ def save(path, state):
 def main():
     params = parameters()
     print("parameters:", json.dumps(params, sort_keys=True))
+    if foundations:
+        foundations.log_params(params)
     checkpoint = checkpoint_file()
     if checkpoint.exists():
         state = json.loads(checkpoint.read_text())
@@ -49,9 +56,13 @@ def main():
         noise = random.Random(params["seed"] * 1000 + epoch).uniform(0.95, 1.05)
         state = {"epoch": epoch, "loss": state["loss"] * (1 - params["learning_rate"]) * noise}
         print("epoch %d/%d  loss %.4f" % (epoch, params["epochs"], state["loss"]))
+        if foundations:
+            foundations.log_metric("loss", state["loss"], step=epoch)
         save(checkpoint, state)
 
     Path("result.json").write_text(json.dumps({"params": params, **state}, indent=2) + "\n")
+    if foundations:
+        foundations.save_artifact("result.json")
     print("wrote result.json")
 
 

@@ -20,6 +20,7 @@ mod paths;
 mod proxy;
 mod reach;
 mod run;
+mod sdk;
 mod session;
 pub mod slot;
 #[cfg(test)]

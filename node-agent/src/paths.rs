@@ -10,6 +10,8 @@ use std::str::FromStr;
 use atlas_core::{Attempt, BundleId, JobId};
 use atlas_runtime::storage;
 
+use crate::sdk;
+
 /// A job's log and its index, below its directory.
 pub const LOG: &str = "control/log";
 pub const LOG_INDEX: &str = "control/log.idx";
@@ -97,6 +99,11 @@ impl Data {
 
     pub fn bundles(&self) -> PathBuf {
         self.0.join("bundles")
+    }
+
+    /// The Python SDK that jobs find, as this agent brings it.
+    pub fn sdk(&self) -> PathBuf {
+        self.0.join("sdk").join(sdk::version())
     }
 
     pub fn environments(&self) -> PathBuf {

@@ -29,6 +29,7 @@ use crate::options::{JobUser, Settings};
 use crate::paths::{Data, Shared};
 use crate::proxy::{self, Proxy};
 use crate::reach::Reach;
+use crate::sdk;
 use crate::session::Session;
 use crate::spare::{self, Spares};
 use crate::start::Bundles;
@@ -115,6 +116,9 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     node.venvs.clean().map_err(|source| Error::Clean { path: data.environments(), source })?;
     let cluster = identity::cluster(&data)?;
     let holds = !found.is_empty();
+    if !holds {
+        sdk::clean(&data).map_err(|source| Error::Clean { path: data.sdk(), source })?;
+    }
     let (driver, handle) = Driver::new(node.clone(), epoch, found);
     let session = Session {
         master: node.settings.master.clone(),
@@ -249,6 +253,7 @@ fn prepare(data: &Data) -> Result<InstanceLock, Error> {
         folder(path)?;
     }
     let lock = InstanceLock::acquire(root, "atlas-node")?;
+    sdk::lay_out(data).map_err(|source| Error::Folder { path: data.sdk(), source })?;
     spare::clear(data).map_err(|source| Error::Folder { path: data.spare(), source })?;
     let trash = data.trash();
     std::thread::Builder::new()

@@ -24,23 +24,37 @@ async fn a_new_project_has_what_the_documents_promise_and_runs_anywhere() {
             .contains("project_name: 'my-project'")
     );
 
-    let main = async |args: &[&str]| {
+    let main = async |args: &[&str], python_path: &str| {
         let mut python = Command::new("python3");
         python
             .arg("main.py")
             .args(args)
             .current_dir(&dir)
+            .env("PYTHONPATH", python_path)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("ATLAS_SPOOL", user.path("here/events"))
             .env("ATLAS_CHECKPOINT_DIR", user.path("checkpoints"));
         let output = python.output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     fs::write(dir.join("foundations_job_parameters.json"), r#"{"epochs": 2}"#).unwrap();
-    let first = main(&[]).await;
+    let first = main(&[], "").await;
     assert!(first.contains("epoch 2/2  loss ") && first.contains("wrote result.json"), "{first}");
-    let second = main(&["--epochs", "3"]).await;
+    let second = main(&["--epochs", "3"], "").await;
     assert!(second.contains("resuming after epoch 2") && !second.contains("epoch 1/"), "{second}");
     assert!(fs::read_to_string(dir.join("result.json")).unwrap().contains("\"epoch\": 3"));
+    assert!(!user.path("here/events").exists(), "there is no SDK");
+
+    main(&["--epochs", "4"], concat!(env!("CARGO_MANIFEST_DIR"), "/python/src")).await;
+    let events = fs::read_to_string(user.path("here/events")).unwrap();
+    for said in [
+        r#"{"e":"param","key":"epochs","value":4,"#,
+        r#"{"e":"metric","key":"loss","value":0."#,
+        r#"{"e":"artifact","key":"result.json","#,
+    ] {
+        assert!(events.contains(said), "{events} lacks {said}");
+    }
 }
 
 #[tokio::test]

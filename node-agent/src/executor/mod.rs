@@ -169,7 +169,7 @@ impl Executor {
     }
 
     /// Paths as the job sees them.
-    pub fn places(&self, dir: &JobDir, files: &Files, venv: Option<&Venv>) -> Places {
+    pub fn places(&self, data: &Data, dir: &JobDir, files: &Files, venv: Option<&Venv>) -> Places {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         match self {
             Self::Process(_) => Places {
@@ -180,6 +180,7 @@ impl Executor {
                 checkpoints: text(files.checkpoints.clone()),
                 resume: files.resume.clone().map(text),
                 venv: venv.map(|it| text(it.path())),
+                sdk: text(data.sdk()),
             },
             Self::Docker(_) => Places {
                 work: docker::WORK.into(),
@@ -189,6 +190,7 @@ impl Executor {
                 checkpoints: docker::CHECKPOINTS.into(),
                 resume: files.resume.as_ref().map(|_| docker::RESUME.into()),
                 venv: venv.map(|_| docker::VENV.into()),
+                sdk: docker::SDK.into(),
             },
         }
     }

@@ -37,6 +37,8 @@ pub struct Places {
     pub resume: Option<String>,
     /// The virtual environment with the job's requirements.
     pub venv: Option<String>,
+    /// The folder with the Python SDK.
+    pub sdk: String,
 }
 
 /// What the job's process gets. Later ones win: image, node, what a user may change, the user, what nobody may change.
@@ -57,6 +59,10 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
         env.insert("PATH".into(), format!("{venv}/bin:{path}"));
         env.insert("VIRTUAL_ENV".into(), venv.clone());
     }
+    // Behind what the image or the user say. Nothing in the middle: that would be the current directory.
+    let paths = env.get("PYTHONPATH").filter(|it| !it.is_empty());
+    let paths = paths.map(|it| format!("{it}:")).unwrap_or_default() + &facts.places.sdk;
+    env.insert("PYTHONPATH".into(), paths);
     env
 }
 
@@ -159,6 +165,7 @@ mod tests {
             checkpoints: "/k".into(),
             resume: None,
             venv: venv.map(str::to_owned),
+            sdk: "/s".into(),
         };
         environment(&Facts {
             id: "45540b52-ffe2-44ab-9838-db467d3499c0.2".parse().unwrap(),
@@ -203,6 +210,7 @@ mod tests {
             NO_PROXY=127.0.0.1
             NVIDIA_VISIBLE_DEVICES=void
             PATH=/bin
+            PYTHONPATH=/s
             PYTHONUNBUFFERED=1
             TMPDIR=/t
             TRACEPARENT=00-1-2-01
@@ -259,6 +267,16 @@ mod tests {
         let env = of(&spec(), &[], &[("PATH", "/bin")], Some("/v"));
         assert_eq!((env["PATH"].as_str(), env["VIRTUAL_ENV"].as_str()), ("/v/bin:/bin", "/v"));
         assert!(of(&spec(), &[], &[], Some("/v"))["PATH"].starts_with("/v/bin:/usr/local"));
+    }
+
+    #[test]
+    fn the_sdk_comes_last_in_the_path_of_python() {
+        let path = |base: &[(&str, &str)]| of(&spec(), &[], base, None)["PYTHONPATH"].clone();
+        assert_eq!(path(&[("PYTHONPATH", "/a:/b")]), "/a:/b:/s");
+        assert_eq!(path(&[("PYTHONPATH", "")]), "/s");
+        let mut spec = spec();
+        spec.worker.env.insert("PYTHONPATH".into(), "src".into());
+        assert_eq!(of(&spec, &[], &[("PYTHONPATH", "/a")], None)["PYTHONPATH"], "src:/s");
     }
 
     #[test]

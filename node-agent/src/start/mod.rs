@@ -84,7 +84,7 @@ impl Start {
             Some(requirements) => Some(self.venv(&base, requirements, &mut log).await?),
             None => None,
         };
-        let places = self.node.executor.places(&self.dir, &files, venv.as_ref());
+        let places = self.node.executor.places(&self.node.data, &self.dir, &files, venv.as_ref());
         let lease = self.describe(plan, &base, places).await?;
         let launched = self.launch(&files, &base, venv.as_ref()).await;
         if launched.is_err() {

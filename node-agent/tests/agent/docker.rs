@@ -86,6 +86,19 @@ async fn a_job_finds_what_was_promised() {
 }
 
 #[tokio::test]
+async fn a_script_finds_the_sdk_in_any_image_and_cannot_change_it() {
+    let node = start().await;
+    let assignment = node.script(
+        "python3 -c 'import foundations; foundations.log_metric(\"loss\", 0.5); print(foundations.__file__)'; \
+         grep -c '\"key\":\"loss\",\"value\":0.5' $ATLAS_SPOOL; \
+         touch /atlas/sdk/foundations/x 2>/dev/null || echo closed",
+    );
+    let (job, kind) = run(&node, assignment).await;
+    assert_eq!(kind, ExitKind::Code(0), "{}", node.log(job));
+    assert_eq!(node.said(job), "/atlas/sdk/foundations/__init__.py\n1\nclosed\n");
+}
+
+#[tokio::test]
 async fn a_job_that_wants_too_much_memory_ends_for_that_reason() {
     let node = start().await;
     let mut assignment = node.job(&[("main.py", "x = bytearray(500_000_000)")], &["main.py"]);

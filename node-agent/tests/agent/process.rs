@@ -119,6 +119,23 @@ async fn a_master_of_another_cluster_touches_nothing() {
 }
 
 #[tokio::test]
+async fn a_script_finds_the_sdk_behind_what_is_its_own() {
+    let node = Node::start_process().await;
+    let mut assignment = node.script(
+        "python3 -c 'import foundations; foundations.log_metric(\"loss\", 0.5)'; \
+         grep -c '\"key\":\"loss\",\"value\":0.5' $ATLAS_SPOOL; \
+         echo 'print(\"mine\")' > foundations.py; python3 -c 'import foundations'; \
+         echo ${PYTHONPATH%%:*}",
+    );
+    wanted(&mut assignment).worker.env.insert("PYTHONPATH".into(), "/mine".into());
+    let job = assignment.job;
+    node.master.assign(assignment).await;
+    assert_eq!(node.master.exited(job).await.kind, ExitKind::Code(0), "{}", node.log(job));
+    assert_eq!(node.master.archived(job).await, None);
+    assert_eq!(node.said(job), "1\nmine\n/mine\n");
+}
+
+#[tokio::test]
 async fn a_job_finds_its_environment_parameters_and_checkpoints() {
     let node = Node::start_process().await;
     let mut assignment = node.script(

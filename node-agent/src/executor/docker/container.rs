@@ -22,6 +22,7 @@ pub const HOME: &str = "/atlas/home";
 pub const CHECKPOINTS: &str = "/atlas/checkpoints";
 pub const RESUME: &str = "/atlas/resume";
 pub const VENV: &str = "/atlas/venv";
+pub const SDK: &str = "/atlas/sdk";
 pub const TMP: &str = "/tmp";
 const SUPERVISOR: &str = "/atlas/supervisor";
 
@@ -53,6 +54,8 @@ pub(super) struct Common<'a> {
     pub supervisor: &'a Path,
     /// The folder of the agent's socket for jobs.
     pub api: PathBuf,
+    /// The folder of the Python SDK.
+    pub sdk: PathBuf,
     pub user: &'a JobUser,
     /// Of the machine, in bytes.
     pub memory: u64,
@@ -69,6 +72,7 @@ impl Common<'_> {
             bind(&dir.tmp(), TMP, false),
             bind(&files.checkpoints, CHECKPOINTS, false),
             bind(&self.api, API, true),
+            bind(&self.sdk, SDK, true),
         ];
         mounts.extend(files.resume.as_ref().map(|it| bind(it, RESUME, true)));
         mounts.extend(venv.map(|venv| bind(&venv.path(), VENV, true)));
@@ -264,6 +268,7 @@ mod tests {
             image: &image,
             supervisor: Path::new("/bin/atlas-supervisor"),
             api: "/d/api".into(),
+            sdk: "/d/sdk/1".into(),
             user: &"1000:1000,44".parse().unwrap(),
             memory: 1000,
         })

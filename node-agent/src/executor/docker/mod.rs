@@ -25,7 +25,7 @@ use crate::options::{JobUser, Settings};
 use crate::paths::{AttemptId, Data};
 use crate::start::Launch;
 
-pub use container::{API, CHECKPOINTS, CONTROL, HOME, RESUME, TMP, VENV, WORK};
+pub use container::{API, CHECKPOINTS, CONTROL, HOME, RESUME, SDK, TMP, VENV, WORK};
 pub use error::Error;
 pub use image::Image;
 
@@ -121,9 +121,14 @@ impl Docker {
     }
 
     fn common<'a>(&'a self, image: &'a Image) -> Common<'a> {
-        let api = self.data.api();
-        let (supervisor, user) = (&self.supervisor, &self.job_user);
-        Common { image, supervisor, api, user, memory: self.memory }
+        Common {
+            image,
+            supervisor: &self.supervisor,
+            api: self.data.api(),
+            sdk: self.data.sdk(),
+            user: &self.job_user,
+            memory: self.memory,
+        }
     }
 }
 
