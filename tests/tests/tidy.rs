@@ -37,6 +37,8 @@ const CORE_IS_BUILT_FROM: &[&str] = &["serde", "thiserror"];
 
 /// A file that is longer has two subjects.
 const LONGEST_FILE: usize = 400;
+/// A story may be a little longer than what it is about.
+const LONGEST_OF_TESTS: usize = 450;
 /// A `main.rs` reads its arguments and starts something that has a name and tests.
 const LONGEST_MAIN: usize = 80;
 /// What is large is built or fetched, not tracked: every clone pays for it for ever.
@@ -76,15 +78,18 @@ fn the_core_is_built_from_nothing_that_could_do_io() {
 #[test]
 fn files_have_one_subject() {
     let mut too_long = Vec::new();
-    for path in tracked().into_iter().filter(|it| is_rust(it) && !is_for_tests(it)) {
-        let lines = lines_without_tests(&read(&path));
+    for path in tracked().into_iter().filter(|it| is_rust(it)) {
+        let text = read(&path);
         let is_main = path.file_name().is_some_and(|it| it == "main.rs");
-        let most = if is_main { LONGEST_MAIN } else { LONGEST_FILE };
+        let (lines, most) = if is_for_tests(&path) {
+            (text.lines().count(), LONGEST_OF_TESTS)
+        } else {
+            let most = if is_main { LONGEST_MAIN } else { LONGEST_FILE };
+            (lines_without_tests(&text), most)
+        };
         if lines > most {
-            too_long.push(format!(
-                "{} has {lines} lines without tests, more than {most}",
-                path.display()
-            ));
+            too_long
+                .push(format!("{} has {lines} lines that count, more than {most}", path.display()));
         }
     }
     assert!(too_long.is_empty(), "{}", too_long.join("\n"));
@@ -218,7 +223,6 @@ fn is_text(path: &Path) -> bool {
     ["md", "yaml", "yml", "json", "service"].contains(&extension(path))
 }
 
-/// Files of tests are as long as their stories.
 fn is_for_tests(path: &Path) -> bool {
     let folders = ["tests", "benches"];
     let in_folder = path.components().any(|it| folders.iter().any(|name| it.as_os_str() == *name));
