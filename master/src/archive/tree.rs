@@ -35,6 +35,31 @@ pub fn walk(
     below: &Path,
     visit: &mut dyn FnMut(&Path, Entry) -> io::Result<()>,
 ) -> io::Result<()> {
+    match parent(root, below)? {
+        (dir, None) => folder(&dir, Path::new(""), DEEPEST, visit),
+        (dir, Some((name, path))) => one(&dir, name, &path, DEEPEST, visit),
+    }
+}
+
+/// What stands at `root/path` alone; `None` = nothing that is kept, behind a link neither.
+pub fn look(root: &Path, path: &Path) -> io::Result<Option<Entry>> {
+    let found = match parent(root, path) {
+        Ok((dir, Some((name, _)))) => entry(&dir, name),
+        Ok((_, None)) => Ok(Some(Entry::Folder { modified_ms: 0 })),
+        Err(error) => Err(error),
+    };
+    match found {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
+/// The open folder that the last part of a path is in, with that part and the path in its plain form.
+fn parent<'a>(root: &Path, below: &'a Path) -> io::Result<(OwnedFd, Option<(&'a OsStr, PathBuf)>)> {
     let mut dir = rustix::fs::openat(CWD, root, FOLDER, Mode::empty())?;
     let mut names = Vec::new();
     for part in below.components() {
@@ -49,13 +74,13 @@ pub fn walk(
             }
         }
     }
-    let Some(last) = names.pop() else { return folder(&dir, Path::new(""), DEEPEST, visit) };
+    let Some(last) = names.pop() else { return Ok((dir, None)) };
     let mut path = PathBuf::new();
     for name in names {
         dir = rustix::fs::openat(&dir, name, FOLDER, Mode::empty())?;
         path.push(name);
     }
-    one(&dir, last, &path.join(last), DEEPEST, visit)
+    Ok((dir, Some((last, path.join(last)))))
 }
 
 fn folder(
@@ -88,35 +113,37 @@ fn one(
     depth: usize,
     visit: &mut dyn FnMut(&Path, Entry) -> io::Result<()>,
 ) -> io::Result<()> {
+    let Some(entry) = entry(dir, name)? else { return Ok(()) };
+    let is_folder = matches!(entry, Entry::Folder { .. });
+    visit(path, entry)?;
+    if is_folder {
+        folder(&rustix::fs::openat(dir, name, FOLDER, Mode::empty())?, path, depth, visit)?;
+    }
+    Ok(())
+}
+
+fn entry(dir: &OwnedFd, name: &OsStr) -> io::Result<Option<Entry>> {
     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => {
-            visit(path, Entry::Folder { modified_ms: modified_ms(&stat) })?;
-            folder(&rustix::fs::openat(dir, name, FOLDER, Mode::empty())?, path, depth, visit)
-        }
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Some(Entry::Folder { modified_ms: modified_ms(&stat) }),
         FileType::RegularFile => {
             let file = rustix::fs::openat(dir, name, FILE, Mode::empty())?;
             let stat = rustix::fs::fstat(&file)?;
-            let bytes = u64::try_from(stat.st_size).unwrap_or_default();
-            let executable = stat.st_mode & 0o100 != 0;
-            visit(
-                path,
-                Entry::File {
-                    file: file.into(),
-                    bytes,
-                    modified_ms: modified_ms(&stat),
-                    executable,
-                },
-            )
+            Some(Entry::File {
+                file: file.into(),
+                bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+                modified_ms: modified_ms(&stat),
+                executable: stat.st_mode & 0o100 != 0,
+            })
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
             let target = PathBuf::from(OsStr::from_bytes(target.to_bytes()));
-            visit(path, Entry::Link { target, modified_ms: modified_ms(&stat) })
+            Some(Entry::Link { target, modified_ms: modified_ms(&stat) })
         }
         // A socket, pipe or device is nothing to keep.
-        _ => Ok(()),
-    }
+        _ => None,
+    })
 }
 
 fn modified_ms(stat: &Stat) -> u64 {
@@ -190,6 +217,13 @@ mod tests {
         assert_eq!(names(dir.path(), "b/c").unwrap(), ["b/c", "b/c/file"]);
         assert!(names(dir.path(), "link/passwd").is_err(), "a link was followed");
         assert!(names(dir.path(), "../").is_err(), "the archive was left");
+        let look = |path| look(dir.path(), Path::new(path)).unwrap();
+        assert!(matches!(look("b/c/file"), Some(Entry::File { bytes: 1, .. })));
+        assert!(matches!(look("link"), Some(Entry::Link { .. })));
+        assert!(matches!(look("b"), Some(Entry::Folder { .. })));
+        for nothing in ["c", "a/b", "link/passwd"] {
+            assert!(look(nothing).is_none(), "{nothing}");
+        }
     }
 
     #[test]

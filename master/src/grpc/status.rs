@@ -10,7 +10,9 @@ use crate::{bundles, proxy};
 
 pub fn status(error: &Error) -> Status {
     let code = match error {
-        Error::Invalid { .. } | Error::SecretsWanted(_) => Code::InvalidArgument,
+        Error::Invalid { .. } | Error::SecretsWanted(_) | Error::NotAFile { .. } => {
+            Code::InvalidArgument
+        }
         // What was named is no job, or no single one.
         Error::NoJob(_)
         | Error::NotAnId { .. }

@@ -2,21 +2,29 @@
 //! something else than what they are.
 
 use std::fmt::Write;
+use std::marker::PhantomData;
 
 use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::Operation;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
+
+use crate::service::Error;
+
+/// Items of a list that are written at once.
+const LISTED: usize = 256;
 
 /// One thing as JSON, with a mark that changes when it changes.
 pub struct Tagged<T>(pub T);
@@ -29,6 +37,61 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
 }
 
 impl<T: JsonSchema> OperationOutput for Tagged<T> {
+    type Inner = T;
+
+    fn operation_response(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Option<aide::openapi::Response> {
+        Json::<T>::operation_response(ctx, operation)
+    }
+
+    fn inferred_responses(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, aide::openapi::Response)> {
+        Json::<T>::inferred_responses(ctx, operation)
+    }
+}
+
+/// One list as JSON, sent as it is found: nobody holds all of it.
+pub struct Streamed<T> {
+    body: Body,
+    /// What it reads like when it has come.
+    of: PhantomData<T>,
+}
+
+impl<T> Streamed<T> {
+    /// An object with one list of this name. What fails on the way breaks the connection off.
+    pub fn list<I: Serialize>(
+        name: &'static str,
+        items: impl Stream<Item = Result<I, Error>> + Send + 'static,
+    ) -> Self {
+        let mut first = true;
+        let items = items.ready_chunks(LISTED).map(move |items| {
+            let mut text = Vec::new();
+            for item in items {
+                if !std::mem::take(&mut first) {
+                    text.push(b',');
+                }
+                serde_json::to_writer(&mut text, &item?)
+                    .map_err(|it| Error::io("list")(it.into()))?;
+            }
+            Ok::<_, Error>(Bytes::from(text))
+        });
+        let text = |text: String| stream::iter([Ok(Bytes::from(text))]);
+        let body = text(format!("{{\"{name}\":[")).chain(items).chain(text("]}".into()));
+        Self { body: super::bytes::body(body), of: PhantomData }
+    }
+}
+
+impl<T> IntoResponse for Streamed<T> {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.body).into_response()
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Streamed<T> {
     type Inner = T;
 
     fn operation_response(

@@ -26,6 +26,10 @@ pub enum Code {
     AmbiguousJob,
     NoNode,
     NoFile,
+    /// A folder or a link, where a file was asked for.
+    NotAFile,
+    /// `range` asks for nothing that is there.
+    BeyondTheEnd,
     /// The job has not begun.
     NoLogYet,
     /// The bundle was not uploaded.
@@ -179,6 +183,7 @@ fn code(error: &Error) -> Code {
         Error::NoJob(_) | Error::NotAnId { .. } => Code::NoJob,
         Error::Ambiguous { .. } => Code::AmbiguousJob,
         Error::NoSuchPath { .. } => Code::NoFile,
+        Error::NotAFile { .. } => Code::NotAFile,
         Error::NoLogYet(_) => Code::NoLogYet,
         Error::NoBundle(_) | Error::BundleGone(_) => Code::NoBundle,
         Error::SpecDiffers(_) => Code::SpecDiffers,
@@ -253,7 +258,9 @@ fn status(code: Code) -> StatusCode {
         | Code::NoSuchPage => StatusCode::NOT_FOUND,
         Code::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+        Code::BeyondTheEnd => StatusCode::RANGE_NOT_SATISFIABLE,
         Code::NoLogYet
+        | Code::NotAFile
         | Code::NoBundle
         | Code::WrongOffset
         | Code::SpecDiffers

@@ -6,9 +6,12 @@
 mod answer;
 mod asked;
 mod bundles;
+mod bytes;
 mod error;
+mod files;
 mod health;
 mod jobs;
+mod log;
 mod nodes;
 mod queue;
 mod root;

@@ -1,5 +1,7 @@
 //! The whole router on a real service layer.
 
+mod kept;
+
 use std::io::{Read, Write};
 
 use atlas_core::{BundleId, JobId};

@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::{App, answer, bundles, jobs, nodes, queue, submit, version};
+use super::{App, answer, bundles, files, jobs, log, nodes, queue, submit, version};
 
 const PREFIX: &str = "/api/v1";
 
@@ -41,11 +41,17 @@ fn built() -> (Router<App>, OpenApi) {
     let resources = ApiRouter::new()
         .merge(version::routes())
         .merge(jobs::routes())
+        .merge(log::routes())
+        .merge(files::routes())
         .merge(submit::routes())
         .merge(bundles::routes())
         .merge(queue::routes())
         .merge(nodes::routes());
     let routes = ApiRouter::new().nest(PREFIX, resources).finish_api_with(&mut document, described);
+    // What is behind a star takes slashes, too; a document has no word for that.
+    let paths = document.paths.iter_mut().flat_map(|it| std::mem::take(&mut it.paths));
+    let plain: Vec<_> = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document.paths.get_or_insert_default().paths.extend(plain);
     (routes, document)
 }
 

@@ -25,6 +25,8 @@ pub enum Error {
     NoLogYet(JobId),
     #[error("there is nothing at {path:?} in job {job}")]
     NoSuchPath { job: JobId, path: String },
+    #[error("{path:?} in job {job} is a {what}, and only files are read one by one")]
+    NotAFile { job: JobId, path: String, what: &'static str },
     #[error("job {0} was submitted with another content; submit with a new id")]
     SpecDiffers(JobId),
     #[error(

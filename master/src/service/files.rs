@@ -17,21 +17,21 @@ use crate::proxy::Host;
 use crate::turns::Turns;
 
 /// Pieces on their way to one reader.
-const IN_FLIGHT: usize = 4;
-const SOURCE: &str = "source";
-const WORK: &str = "work";
+pub(super) const IN_FLIGHT: usize = 4;
+pub(super) const SOURCE: &str = "source";
+pub(super) const WORK: &str = "work";
 
 /// What a reader gets, piece by piece.
 pub type Files<T> = mpsc::Receiver<Result<T, Error>>;
 
 /// What of a job is asked for, and where it is.
-struct Wanted {
-    job: JobId,
-    bundle: BundleId,
+pub(super) struct Wanted {
+    pub job: JobId,
+    pub bundle: BundleId,
     /// The folder of the archive.
-    kept: PathBuf,
-    path: PathBuf,
-    host: Option<Host>,
+    pub kept: PathBuf,
+    pub path: PathBuf,
+    pub host: Option<Host>,
 }
 
 impl Service {
@@ -72,7 +72,7 @@ impl Service {
         Ok(pieces)
     }
 
-    async fn wanted(&self, job: &str, path: &str) -> Result<Wanted, Error> {
+    pub(super) async fn wanted(&self, job: &str, path: &str) -> Result<Wanted, Error> {
         let job = self.find(job).await?;
         let host = self.host(job.id, &job.status).await?;
         let path = clean(path)?;
@@ -87,9 +87,10 @@ impl Service {
             None | Some(SOURCE) => true,
             Some(WORK) => wanted.host.is_some(),
             Some(_) => {
-                let path = wanted.kept.join(&wanted.path);
-                let look = self.storage.looks.run(move || path.symlink_metadata().is_ok());
-                look.await.map_err(|it| Error::Unavailable(it.to_string()))?
+                let (kept, path) = (wanted.kept.clone(), wanted.path.clone());
+                let look = self.storage.looks.run(move || tree::look(&kept, &path));
+                let look = look.await.map_err(|it| Error::Unavailable(it.to_string()))?;
+                look.map_err(Error::io("look into the archive"))?.is_some()
             }
         };
         if known {
@@ -239,7 +240,7 @@ impl Wanted {
     }
 
     /// The part of the path below `top`, if what is asked for includes it.
-    fn below(&self, top: &str) -> Option<PathBuf> {
+    pub(super) fn below(&self, top: &str) -> Option<PathBuf> {
         match self.first() {
             None => Some(PathBuf::new()),
             Some(first) if first == top => {
@@ -259,7 +260,7 @@ impl Wanted {
 }
 
 /// Calls `visit` for each entry of a stored bundle at or below a path.
-fn each_of_bundle(
+pub(super) fn each_of_bundle(
     bundles: &crate::bundles::Bundles,
     id: BundleId,
     below: &Path,
@@ -295,7 +296,7 @@ fn clean(path: &str) -> Result<PathBuf, Error> {
 }
 
 /// A path that a tar holds: the same rule, whoever made the tar.
-fn clean_entry(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn clean_entry(path: &Path) -> io::Result<PathBuf> {
     let plain = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     if !path.components().all(|it| plain(&it)) {
         return Err(io::Error::other(format!("{} leaves the tree", path.display())));
@@ -311,11 +312,11 @@ fn if_there(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn broken(host: &Host, status: tonic::Status) -> Error {
+pub(super) fn broken(host: &Host, status: tonic::Status) -> Error {
     crate::proxy::Error::Refused { node: host.node.clone(), source: Box::new(status) }.into()
 }
 
-async fn blocking(
+pub(super) async fn blocking(
     turns: &Turns,
     what: &'static str,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
@@ -341,13 +342,13 @@ fn unfinished(mut tar: tar::Builder<Pieces>) -> io::Result<()> {
 }
 
 /// Cuts what is written into pieces for a channel.
-struct Pieces {
+pub(super) struct Pieces {
     buffer: Vec<u8>,
     to: Option<mpsc::Sender<Result<Bytes, Error>>>,
 }
 
 impl Pieces {
-    fn new(to: mpsc::Sender<Result<Bytes, Error>>) -> Self {
+    pub fn new(to: mpsc::Sender<Result<Bytes, Error>>) -> Self {
         Self { buffer: Vec::with_capacity(CHUNK), to: Some(to) }
     }
 

@@ -70,6 +70,25 @@ impl Service {
         Ok(chunks)
     }
 
+    /// The bytes of an attempt's log (0 = the last attempt), if it is whole and in the archive.
+    pub async fn whole_log(&self, job: &StoredJob, attempt: u64) -> Result<Option<u64>, Error> {
+        let (last, done) = (job.status.attempt, job.status.phase() == Phase::Done);
+        let attempt = if attempt == 0 { last } else { Attempt(attempt) };
+        if attempt > last || (attempt == last && !done) {
+            return Ok(None);
+        }
+        let end = job.status.state.end().filter(|_| attempt == last).map(|it| it.log_length);
+        let path = self.archive.log(job.id, attempt);
+        let looked = self.storage.looks.run(move || match log::open(&path) {
+            Ok(file) => file.metadata().map(|it| it.len()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        });
+        let length = looked.await.map_err(|it| Error::Unavailable(it.to_string()))?;
+        let length = length.map_err(Error::io("read the log in the archive"))?;
+        Ok(Some(end.map_or(length, |end| end.min(length))))
+    }
+
     async fn stream(&self, mut reader: Reader) {
         if let Err(error) = self.all_of(&mut reader).await {
             // Nobody listens any more, then nobody minds.

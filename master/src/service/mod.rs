@@ -4,6 +4,7 @@
 
 mod bundles;
 mod error;
+mod file;
 mod files;
 mod filling;
 mod jobs;
@@ -32,6 +33,7 @@ use crate::turns::Storage;
 
 pub use bundles::Upload;
 pub use error::Error;
+pub use file::Opened;
 pub use files::Files;
 pub use filling::{Filling, Fillings};
 pub use jobs::JobPage;
