@@ -141,13 +141,7 @@ async fn what_the_engine_will_not_give_a_job_is_no_strike() {
         change(wanted(&mut assignment));
         let job = assignment.job;
         node.master.assign(assignment).await;
-        let said = |it: &Report| match it {
-            Report::NotStarted { cause, strike, message } => {
-                Some((cause.clone(), *strike, message.clone()))
-            }
-            _ => None,
-        };
-        let (cause, strike, message) = node.master.told(job, "not started", said).await;
+        let (cause, strike, message) = node.master.not_started(job).await;
         assert_eq!((cause, strike), (Cause::Rejected, false), "{message}");
         assert!(message.contains(why), "{message}");
         assert_eq!(inspect(job, "{{.Id}}"), None, "its container was left");

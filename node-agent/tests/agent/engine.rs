@@ -201,11 +201,8 @@ async fn a_container_that_may_have_been_made_is_gone_before_its_job_is_given_up(
     pass(Duration::from_secs(1)).await;
     assert!(!node.master.was_given_up(job));
     engine.is(Mood::Well);
-    let failed = |it: &Report| match it {
-        Report::NotStarted { cause, strike, .. } => Some((cause.clone(), *strike)),
-        _ => None,
-    };
-    assert_eq!(node.master.told(job, "not started", failed).await, (Cause::Internal, true));
+    let (cause, strike, _) = node.master.not_started(job).await;
+    assert_eq!((cause, strike), (Cause::Internal, true));
     assert_eq!(container(job), None);
 }
 

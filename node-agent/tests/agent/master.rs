@@ -6,7 +6,7 @@ use std::time::Duration;
 use atlas_core::agent::{Assignment, Duty, Report};
 use atlas_core::cluster::Held;
 use atlas_core::node::{Condition, Troubles};
-use atlas_core::{Attempt, JobId};
+use atlas_core::{Attempt, Cause, JobId};
 use atlas_proto::JOIN_TOKEN_HEADER;
 use atlas_proto::convert::Entrusted;
 use atlas_proto::wire::nodes_server::{Nodes, NodesServer};
@@ -150,6 +150,17 @@ impl Master {
 
     pub async fn started(&self, job: JobId) {
         self.told(job, "started", |it| matches!(it, Report::Started { .. }).then_some(())).await;
+    }
+
+    /// Why not, whether it is the node's fault, and what was said.
+    pub async fn not_started(&self, job: JobId) -> (Cause, bool, String) {
+        let said = |it: &Report| match it {
+            Report::NotStarted { cause, strike, message } => {
+                Some((cause.clone(), *strike, message.clone()))
+            }
+            _ => None,
+        };
+        self.told(job, "not started", said).await
     }
 
     pub async fn exited(&self, job: JobId) -> atlas_core::agent::Exit {

@@ -173,13 +173,7 @@ async fn a_bundle_that_is_not_there_is_the_nodes_trouble() {
     let job = assignment.job;
     fs::remove_dir_all(node.shared().join("bundles")).unwrap();
     node.master.assign(assignment).await;
-    let (cause, strike) = node
-        .master
-        .told(job, "not started", |it| match it {
-            Report::NotStarted { cause, strike, .. } => Some((cause.clone(), *strike)),
-            _ => None,
-        })
-        .await;
+    let (cause, strike, _) = node.master.not_started(job).await;
     assert_eq!((cause, strike), (Cause::Bundle, true));
     eventually("its folder is gone", || (!node.dir(job).exists()).then_some(())).await;
 }
@@ -195,13 +189,7 @@ async fn a_node_whose_disk_is_full_starts_no_job_and_says_why_until_there_is_roo
     let assignment = node.script("true");
     let job = assignment.job;
     node.master.assign(assignment).await;
-    let (strike, message) = node
-        .master
-        .told(job, "not started", |it| match it {
-            Report::NotStarted { strike, message, .. } => Some((*strike, message.clone())),
-            _ => None,
-        })
-        .await;
+    let (_, strike, message) = node.master.not_started(job).await;
     // Three of these in a row and the master gives the node no more.
     assert!(strike && message.contains("No space left on device"), "{message}");
     disk.clear();

@@ -170,13 +170,7 @@ async fn started(node: &Node, job: JobId) -> String {
 async fn refused(node: &Node, assignment: Assignment) -> String {
     let job = assignment.job;
     node.master.assign(assignment).await;
-    let said = |it: &Report| match it {
-        Report::NotStarted { cause, strike, message } => {
-            Some((cause.clone(), *strike, message.clone()))
-        }
-        _ => None,
-    };
-    let (cause, strike, message) = node.master.told(job, "not started", said).await;
+    let (cause, strike, message) = node.master.not_started(job).await;
     assert_eq!((cause, strike), (Cause::Image, false), "{message}");
     message
 }

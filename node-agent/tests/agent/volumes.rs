@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use atlas_core::agent::{ExitKind, Report};
+use atlas_core::Cause;
+use atlas_core::agent::ExitKind;
 use atlas_core::node::{AllowedVolume, ExecutorKind};
 use atlas_core::spec::Volume;
-use atlas_core::{Cause, JobId};
 
 use crate::harness::{Node, wanted};
 
@@ -48,20 +48,10 @@ async fn reaches_its_volumes(executor: ExecutorKind) {
     let assignment = node.job(&[], &["true"]);
     let job = assignment.job;
     node.master.assign(assignment).await;
-    let (cause, strike, message) = not_started(&node, job).await;
+    let (cause, strike, message) = node.master.not_started(job).await;
     assert_eq!((cause, strike), (Cause::Internal, true), "{message}");
     assert!(message.starts_with("a default volume of this node cannot be mounted"), "{message}");
     assert!(!default.exists(), "it was made");
-}
-
-async fn not_started(node: &Node, job: JobId) -> (Cause, bool, String) {
-    let said = |it: &Report| match it {
-        Report::NotStarted { cause, strike, message } => {
-            Some((cause.clone(), *strike, message.clone()))
-        }
-        _ => None,
-    };
-    node.master.told(job, "not started", said).await
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::atlas::Atlas;
 use super::place::{Place, Process};
-use super::{binary, eventually, image, job_user};
+use super::{Agent, binary, eventually};
 
 /// How a cluster under test differs from the plain one.
 pub struct Settings {
@@ -99,32 +99,20 @@ impl Cluster {
 
     pub fn start_node(&mut self) {
         let mut command = Command::new(binary("atlas-node"));
-        command
-            .args([
-                "--master",
-                &format!("http://{}", self.grpc),
-                "--name",
-                "node-a",
-                "--listen",
-                &self.listen,
-            ])
-            .args([
-                "--workers",
-                &self.settings.workers.to_string(),
-                "--executor",
-                self.settings.executor,
-            ])
-            .args(self.settings.gpus.then_some("--gpus"))
-            .args(["--allow-volume", &self.settings.volumes])
-            .args(job_user())
-            .args(["--worker-image", &image()])
-            .arg("--data")
-            .arg(self.path("node"))
-            .arg("--token-file")
-            .arg(self.path("master/join-token"));
-        if self.settings.shared {
-            command.arg("--shared").arg(self.path("shared"));
+        command.args(["--name", "node-a"]);
+        let share = self.path("shared");
+        Agent {
+            master: &self.grpc(),
+            token: &self.path("master/join-token"),
+            listen: &self.listen,
+            data: &self.path("node"),
+            share: self.settings.shared.then_some(share.as_path()),
+            executor: self.settings.executor,
+            workers: self.settings.workers,
+            gpus: self.settings.gpus,
+            volumes: &self.settings.volumes,
         }
+        .describe(&mut command);
         self.node = Some(self.spawn(command, "node.log"));
         self.listen = eventually("the node is ready", || {
             let nodes = self.json(&["node", "list"]);

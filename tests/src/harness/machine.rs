@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::gpus::Gpus;
 use super::host::Host;
 use super::place::Process;
-use super::{binary, image, job_user};
+use super::{Agent, binary};
 
 /// How a node is made.
 #[derive(Clone, Debug)]
@@ -79,21 +79,19 @@ impl Machine {
     pub fn start_agent(&mut self) {
         let Surroundings { master, token, share, .. } = &self.surroundings;
         let mut command = self.host.command(binary("atlas-node"));
-        command
-            .args(["--master", master, "--listen", &self.address])
-            .args(["--executor", self.node.executor, "--worker-image", &image()])
-            .args(["--workers", &self.node.workers.to_string(), "--allow-volume", "/"])
-            .args(job_user())
-            .args((self.node.gpus > 0).then_some("--gpus"))
-            .arg("--token-file")
-            .arg(token)
-            .arg("--data")
-            .arg(self.host.path("node"))
-            .args(&self.node.options)
-            .env("ATLAS_LOG", self.surroundings.log);
-        if self.node.shared {
-            command.arg("--shared").arg(share);
+        command.args(&self.node.options).env("ATLAS_LOG", self.surroundings.log);
+        Agent {
+            master,
+            token,
+            listen: &self.address,
+            data: &self.host.path("node"),
+            share: self.node.shared.then_some(share.as_path()),
+            executor: self.node.executor,
+            workers: self.node.workers,
+            gpus: self.node.gpus > 0,
+            volumes: "/",
         }
+        .describe(&mut command);
         if let Some(engine) = &self.engine {
             command.args(["--docker-host", &engine.url()]);
         }

@@ -53,6 +53,37 @@ pub fn multiply_jobs(data: &Path, copies: u32) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// How an agent under test is started, wherever it runs.
+struct Agent<'a> {
+    master: &'a str,
+    token: &'a Path,
+    listen: &'a str,
+    data: &'a Path,
+    share: Option<&'a Path>,
+    executor: &'a str,
+    workers: u32,
+    gpus: bool,
+    volumes: &'a str,
+}
+
+impl Agent<'_> {
+    fn describe(&self, command: &mut Command) {
+        command
+            .args(["--master", self.master, "--listen", self.listen])
+            .args(["--executor", self.executor, "--worker-image", &image()])
+            .args(["--workers", &self.workers.to_string(), "--allow-volume", self.volumes])
+            .args(job_user())
+            .args(self.gpus.then_some("--gpus"))
+            .arg("--token-file")
+            .arg(self.token)
+            .arg("--data")
+            .arg(self.data);
+        if let Some(share) = self.share {
+            command.arg("--shared").arg(share);
+        }
+    }
+}
+
 /// An agent of root has to be told whom jobs run as; another's run as whoever runs the tests.
 pub fn job_user() -> &'static [&'static str] {
     let uid = fs::metadata("/proc/self").unwrap().uid();
