@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, TypeVar
 
 import pytest
 
 Event = Dict[str, Any]
+T = TypeVar("T")
 
 
 class Job:
@@ -24,7 +26,13 @@ class Job:
         self.folder.mkdir()
         (root / "spool").mkdir()
         self.spool = root / "spool" / "events"
-        self.variables = {"ATLAS_SPOOL": str(self.spool), "ATLAS_ATTEMPT": "1", "ATLAS_PROJECT": "mnist"}
+        self.home = root / "home"
+        self.variables = {
+            "ATLAS_HOME": str(self.home),
+            "ATLAS_SPOOL": str(self.spool),
+            "ATLAS_ATTEMPT": "1",
+            "ATLAS_PROJECT": "mnist",
+        }
 
     def lines(self) -> list[str]:
         return self.spool.read_text("utf-8").splitlines() if self.spool.exists() else []
@@ -48,6 +56,17 @@ class Job:
         done = self.run("main.py", *words, **variables)
         assert done.returncode == 0, done.stderr
         return done
+
+
+def eventually(what: str, look: Callable[[], T | None]) -> T:
+    """What `look` finds as soon as it finds something. The only place of these tests that waits."""
+    until = time.monotonic() + 30
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        assert time.monotonic() < until, "not within 30 s: %s" % what
+        time.sleep(0.01)
 
 
 @pytest.fixture

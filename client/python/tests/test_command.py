@@ -62,7 +62,8 @@ def test_a_wrong_call_says_what_is_wrong(job: Job, words: Any, code: int, says: 
 def test_outside_of_a_job_there_is_nowhere_to_log_to(job: Job) -> None:
     done = job.run("-m", "foundations", "log", "tag", "x", ATLAS_SPOOL="", ATLAS_ATTEMPT="")
     assert done.returncode == 126
-    assert "not tracked" in done.stderr
+    assert "ATLAS_SPOOL is not set" in done.stderr
+    assert not job.home.exists()
 
 
 def test_everything_else_is_the_programs(job: Job) -> None:

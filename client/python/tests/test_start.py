@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from pathlib import Path
@@ -54,28 +53,6 @@ def test_tracking_can_be_switched_off(job: Job, variable: Any) -> None:
     assert (done.stderr, job.lines()) == ("", [])
 
 
-def test_outside_of_a_job_a_script_runs_and_is_told_once(job: Job) -> None:
-    text = (
-        "import foundations\n"
-        "print(foundations.load_parameters())\n"
-        "foundations.log_metric('m', 1); foundations.log_params({'a': 1}); foundations.set_tag('t')\n"
-        "foundations.save_artifact(__file__); foundations.set_project_name('p'); foundations.set_name('n')\n"
-        "print(foundations.checkpoint_dir())\n"
-        "try: foundations.log_metric('m', None)\n"
-        "except TypeError: print('wrong')\n"
-    )
-    done = job.script(text, ATLAS_SPOOL="", ATLAS_ATTEMPT="")
-    assert done.stdout == "{}\ncheckpoints\nwrong\n"
-    assert done.stderr.splitlines() == [
-        "Foundations WARNING: this script does not run as a job of Atlas: what it logs is not tracked"
-    ]
-    assert sorted(os.listdir(job.folder)) == ["checkpoints", "main.py"]
-
-
-def test_outside_of_a_job_an_import_says_nothing(job: Job) -> None:
-    assert job.script("import foundations", ATLAS_SPOOL="", ATLAS_ATTEMPT="").stderr == ""
-
-
 def test_importing_it_imports_little(job: Job) -> None:
     (job.folder / "main.py").write_text(
         "import sys; before = set(sys.modules)\n"
@@ -96,6 +73,8 @@ def test_checkpoints_are_where_the_job_is_told(job: Job) -> None:
         ATLAS_CHECKPOINT_DIR=str(job.root / "k"),
     )
     assert done.stdout == "%s\n" % (job.root / "k" / "x")
+    assert job.script("import foundations\nprint(foundations.checkpoint_dir())").stdout == "checkpoints\n"
+    assert (job.folder / "checkpoints").is_dir()
 
 
 def test_what_the_module_offers_can_be_listed(sdk: Any) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from foundations._flatten import flatten_parameter_dictionary as flatten_parameter_dictionary
     from foundations._metrics import log_metric as log_metric
     from foundations._metrics import log_metrics as log_metrics
+    from foundations._outside import end as end
+    from foundations._outside import start as start
     from foundations._params import load_parameters as load_parameters
     from foundations._params import log_param as log_param
     from foundations._params import log_params as log_params
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "__version__": "_version",
     "checkpoint_dir": "_checkpoints",
+    "end": "_outside",
     "flatten_parameter_dictionary": "_flatten",
     "load_parameters": "_params",
     "log_metric": "_metrics",
@@ -37,6 +40,7 @@ _HOMES = {
     "set_name": "_tags",
     "set_project_name": "_tags",
     "set_tag": "_tags",
+    "start": "_outside",
 }
 """In which module each name is at home; a name that is a module has none."""
 

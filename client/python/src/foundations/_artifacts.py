@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _saved: list[str] = []
 """The key of each that this process saved."""
+_run.of_one_run(_saved.clear)
 
 _ODD = dict.fromkeys([*range(32), *range(127, 160), ord("\\")], "_")
 

@@ -73,9 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _log(arguments: argparse.Namespace) -> int:
     import foundations
-    from foundations import _run
 
-    if _run.spool() is None:
+    if not os.environ.get("ATLAS_SPOOL"):
+        sys.stderr.write("foundations: this is not run by a job or script of Atlas: ATLAS_SPOOL is not set\n")
         return _UNREACHED
     try:
         if arguments.kind == "metric":

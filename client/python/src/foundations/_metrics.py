@@ -24,6 +24,7 @@ class _Series:
 
 
 _series: dict[str, _Series] = {}
+_run.of_one_run(_series.clear)
 
 
 def log_metric(key: str, value: Any, step: SupportsIndex | None = None) -> None:

@@ -18,12 +18,17 @@ class _Logged:
     """What this process logged."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all of it."""
         self.values: dict[str, tuple[int, int]] = {}
         """Hash and bytes of each value."""
         self.bytes = 0
 
 
 _logged = _Logged()
+_run.of_one_run(_logged.clear)
 
 
 def log_param(key: str, value: Any) -> None:

@@ -19,6 +19,11 @@ def field() -> str:
     return _field
 
 
+def is_launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return any(_read(name) >= 0 for name in _NAMES)
+
+
 def _read(name: str) -> int:
     value = os.environ.get(name, "")
     return int(value) if value.isdecimal() and len(value) < 9 else -1

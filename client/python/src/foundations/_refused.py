@@ -75,11 +75,17 @@ def _tell_rest() -> None:
         _tell(key, count)
 
 
+def _forget() -> None:
+    _tell_rest()
+    _counts.clear()
+
+
 def _is_somebody_elses() -> None:
     for count in _counts.values():
         count.since = 0
 
 
 atexit.register(_tell_rest)
+_run.of_one_run(_forget)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_is_somebody_elses)

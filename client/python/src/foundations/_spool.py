@@ -42,6 +42,12 @@ class Spool:
             text = "could not write to %s (%s): what this script logs meanwhile is lost"
             _say.warn_once("spool", text % (self.path, error))
 
+    def close(self) -> None:
+        """Lets go of the file; a later write opens it again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
     def _append(self, data: bytes) -> None:
         written = os.write(self._opened(), data)
         while written < len(data):

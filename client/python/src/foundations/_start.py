@@ -1,4 +1,4 @@
-"""What importing the package does to the process: in a job the facts are told, elsewhere nothing happens."""
+"""What importing the package does to the process: a job tells its facts, a script elsewhere becomes a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from foundations import _run
 
 def start() -> None:
     """Called once, by the import."""
-    if _run.is_job() and _run.is_wanted() and not _is_command():
+    if not _run.is_wanted() or _is_command():
+        return
+    if _run.is_job():
         from foundations import _facts
 
         _facts.tell()
+        return
+    from foundations import _outside
+
+    _outside.join()
+    if _outside.is_script():
+        _run.spool()
 
 
 def _is_command() -> bool:

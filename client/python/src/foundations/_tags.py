@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _set: dict[str, str] = {}
+_run.of_one_run(_set.clear)
 
 
 def set_tag(key: str, value: Any = "") -> None:
