@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BundleId, JobId, ProjectName};
 use crate::resources::Demand;
+use crate::time::Timestamp;
 
 /// A job as submitted; never changed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +132,8 @@ pub struct Outputs {
 pub struct Outside {
     /// The machine's name, as it calls itself.
     pub host: String,
+    /// By its clock; perhaps long ago, when it could not reach its master.
+    pub started: Timestamp,
 }
 
 /// The job that another one repeats.

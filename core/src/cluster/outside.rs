@@ -32,7 +32,8 @@ impl Cluster {
         if self.recent.contains(id) || self.deleting.contains_key(&id) {
             return Ok(());
         }
-        let state = JobState::Outside { started: now.wall, stop: None };
+        let started = spec.outside.as_ref().map_or(now.wall, |it| it.started);
+        let state = JobState::Outside { started, stop: None };
         let status = JobStatus { attempt: Attempt(1), ..self.next_status(now, state) };
         step.records.push(Record::JobQueued { id, spec: spec.clone(), status: status.clone() });
         self.jobs.insert(id, Job { spec, status });

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use aide::OperationInput;
 use aide::generate::GenContext;
-use aide::openapi::{Operation, ParameterSchemaOrContent};
-use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
+use aide::openapi::{MediaType, Operation, ParameterSchemaOrContent, RequestBody};
+use aide::operation::{ParamLocation, add_parameters, parameters_from_schema, set_body};
 use atlas_core::Identity;
 use atlas_runtime::config::nearest;
 use atlas_runtime::telemetry::TraceParent;
@@ -102,13 +102,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let why = "the body has to be JSON: `content-type: application/json`";
             return Err(Problem::new(Code::UnsupportedBody, why));
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let code = match rejection.status() {
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
-                _ => Code::Invalid,
-            };
-            Problem::new(code, rejection.body_text())
-        })?;
+        let body = whole(request, state).await?;
         let parsed = serde_json::from_slice(&body);
         parsed.map(Self).map_err(|why| Error::invalid("body", why.to_string()).into())
     }
@@ -118,6 +112,45 @@ impl<T: JsonSchema> OperationInput for Body<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         axum::Json::<T>::operation_input(ctx, operation);
     }
+}
+
+/// A body of bytes that has an end.
+pub struct Octets(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Octets {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        whole(request, state).await.map(Self)
+    }
+}
+
+impl OperationInput for Octets {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        octets(ctx, operation);
+    }
+}
+
+/// Describes a body of bytes.
+pub fn octets(ctx: &mut GenContext, operation: &mut Operation) {
+    let content = [("application/octet-stream".to_owned(), MediaType::default())];
+    let body = RequestBody {
+        description: Some("The bytes from `offset` on.".into()),
+        content: content.into_iter().collect(),
+        required: true,
+        ..Default::default()
+    };
+    set_body(ctx, operation, body);
+}
+
+async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        let code = match rejection.status() {
+            axum::http::StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+            _ => Code::Invalid,
+        };
+        Problem::new(code, rejection.body_text())
+    })
 }
 
 /// Who asks.

@@ -4,8 +4,7 @@ use aide::OperationInput;
 use aide::axum::ApiRouter;
 use aide::axum::routing::post_with;
 use aide::generate::GenContext;
-use aide::openapi::{MediaType, Operation, RequestBody};
-use aide::operation::set_body;
+use aide::openapi::Operation;
 use atlas_core::{BundleId, Identity};
 use atlas_proto::CHUNK;
 use axum::Json;
@@ -16,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::asked::{Path, Query, Who};
+use super::asked::{Path, Query, Who, octets};
 use super::error::{Code, Problem};
 use crate::service::{Error, Upload};
 
@@ -167,13 +166,6 @@ impl<S: Sync> FromRequest<S> for Piece {
 
 impl OperationInput for Piece {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        let content = [("application/octet-stream".to_owned(), MediaType::default())];
-        let body = RequestBody {
-            description: Some("The bytes from `offset` on.".into()),
-            content: content.into_iter().collect(),
-            required: true,
-            ..Default::default()
-        };
-        set_body(ctx, operation, body);
+        octets(ctx, operation);
     }
 }

@@ -46,6 +46,8 @@ pub enum Code {
     FitsNoNode,
     AlreadyEnded,
     NotFinished,
+    /// Only a run outside the scheduler that goes on tells of itself this way.
+    NotOutside,
     NodeConflict,
     Unauthenticated,
     Denied,
@@ -187,6 +189,7 @@ fn code(error: &Error) -> Code {
         Error::NoLogYet(_) => Code::NoLogYet,
         Error::NoBundle(_) | Error::BundleGone(_) => Code::NoBundle,
         Error::SpecDiffers(_) => Code::SpecDiffers,
+        Error::NotOutside(_) => Code::NotOutside,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::Denied(_) | Error::NotHeld { .. } => Code::Denied,
         Error::UnreadableCheckpoint { .. } | Error::TooManyCheckpoints { .. } => Code::Checkpoints,
@@ -266,6 +269,7 @@ fn status(code: Code) -> StatusCode {
         | Code::SpecDiffers
         | Code::AlreadyEnded
         | Code::NotFinished
+        | Code::NotOutside
         | Code::NodeConflict => StatusCode::CONFLICT,
         Code::BundleTooLarge | Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -15,6 +15,7 @@ mod log;
 mod nodes;
 mod queue;
 mod root;
+mod runs;
 mod submit;
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,7 @@ struct Again {
 /// An uploaded bundle, with what it measures.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Bundle {
+pub(super) struct Bundle {
     /// SHA-256 of the canonical tar, 64 hexadecimal digits.
     id: String,
     tar_bytes: u64,
@@ -103,7 +103,7 @@ struct Bundle {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SubmittedGit")]
-struct Git {
+pub(super) struct Git {
     commit: String,
     #[serde(default)]
     branch: String,
@@ -167,7 +167,7 @@ impl JsonSchema for Quantity {
 /// A job that was taken.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SubmittedJob")]
-struct Taken {
+pub(super) struct Taken {
     job: Job,
     /// False: this id was known already.
     created: bool,

@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::{App, answer, bundles, files, jobs, log, nodes, queue, submit, version};
+use super::{App, answer, bundles, files, jobs, log, nodes, queue, runs, submit, version};
 
 const PREFIX: &str = "/api/v1";
 
@@ -45,6 +45,7 @@ fn built() -> (Router<App>, OpenApi) {
         .merge(files::routes())
         .merge(submit::routes())
         .merge(bundles::routes())
+        .merge(runs::routes())
         .merge(queue::routes())
         .merge(nodes::routes());
     let routes = ApiRouter::new().nest(PREFIX, resources).finish_api_with(&mut document, described);

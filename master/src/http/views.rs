@@ -59,6 +59,8 @@ pub struct Details {
     secrets: Vec<String>,
     volumes: Vec<Volume>,
     git: Option<Git>,
+    /// The machine on which it runs, outside the scheduler.
+    host: Option<String>,
     /// The job that this one repeats.
     rerun_of: Option<String>,
     /// It was given that job's checkpoints.
@@ -148,6 +150,7 @@ impl Details {
         let rerun = spec.rerun.take();
         Self {
             resumed: rerun.as_ref().is_some_and(|it| it.resume),
+            host: spec.outside.take().map(|it| it.host),
             rerun_of: rerun.map(|it| it.of),
             note: std::mem::take(&mut spec.note),
             entrypoint: spec.entrypoint.take().map(|it| it.words),

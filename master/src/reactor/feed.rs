@@ -26,7 +26,13 @@ impl Feed {
 
     /// After the record is kept.
     pub(super) fn publish(&self, record: &Record) {
-        let Some(job) = record.job() else { return };
+        if let Some(job) = record.job() {
+            self.tell(job);
+        }
+    }
+
+    /// There is something new of the job.
+    pub fn tell(&self, job: JobId) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = followers.get(&job)
             && sender.send(()).is_err()

@@ -36,6 +36,10 @@ pub enum Error {
     SecretsWanted(Vec<String>),
     #[error("bundle {0} is not there; upload it first")]
     NoBundle(atlas_core::BundleId),
+    #[error(
+        "job {0} is no run outside the scheduler that goes on: only such a one tells of itself this way"
+    )]
+    NotOutside(JobId),
     #[error("the bundle of job {0} is gone from the shared storage: submit its folder again")]
     BundleGone(JobId),
     #[error("attempt {attempt} of job {job} is not for node {node} to speak of now")]

@@ -112,6 +112,10 @@ impl Service {
                     return self.send_archived(&job, reader).await;
                 }
                 Phase::Queued => None,
+                _ if job.spec.outside.is_some() => {
+                    self.send_written(&job, reader).await?;
+                    Some(Ended::Complete)
+                }
                 _ => match self.send_live(&job, reader, &mut news).await {
                     Ok(ended) => Some(ended),
                     Err(error) if !reader.request.follow => return Err(error),
@@ -209,6 +213,20 @@ impl Service {
         }
     }
 
+    /// What has come so far of the log of a run outside the scheduler.
+    async fn send_written(&self, job: &StoredJob, reader: &mut Reader) -> Result<(), Error> {
+        let attempt = job.status.attempt;
+        let path = self.archive.log(job.id, attempt);
+        let (request, to) = (reader.next_request(attempt), reader.to.clone());
+        tokio::select! {
+            next = self.send_file(path, None, request, &to) => {
+                reader.at = next?.map(|next| (attempt, next)).or(reader.at);
+                Ok(())
+            }
+            () = to.closed() => Ok(()),
+        }
+    }
+
     async fn send_archived(&self, job: &StoredJob, reader: &mut Reader) -> Result<(), Error> {
         let attempt = match reader.request.attempt {
             0 => job.status.attempt,
@@ -223,38 +241,40 @@ impl Service {
             .map(|it| it.log_length);
         let request = reader.next_request(attempt);
         tokio::select! {
-            sent = self.send_file(path, end, request, &reader.to) => sent,
+            sent = self.send_file(path, end, request, &reader.to) => sent.map(drop),
             () = reader.to.closed() => Ok(()),
         }
     }
 
-    /// A thread is held for one chunk at a time, not for as long as the reader takes.
+    /// Returns where it goes on. A thread is held for one chunk at a time, not for as long as the reader takes.
     async fn send_file(
         &self,
         path: PathBuf,
         end: Option<u64>,
         request: ReadLogRequest,
         to: &mpsc::Sender<Result<LogChunk, Error>>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<u64>, Error> {
+        let mut next = None;
         let turns = &self.storage.logs;
         let gone = |it: tokio::task::JoinError| Error::Unavailable(it.to_string());
         let failed = || Error::io("read the log in the archive");
         let opened = turns.run(move || open(&path, end, &request)).await.map_err(gone)?;
-        let Some(mut log) = opened.map_err(failed())? else { return Ok(()) };
+        let Some(mut log) = opened.map_err(failed())? else { return Ok(next) };
         loop {
             let read = turns.run(move || (log.read(), log)).await.map_err(gone)?;
             let pieces = read.0.map_err(failed())?;
             log = read.1;
             if pieces.is_empty() {
-                return Ok(());
+                return Ok(next);
             }
             for log::Piece { offset, data, at_ms } in pieces {
+                next = Some(offset + data.len() as u64);
                 if to
                     .send(Ok(LogChunk { offset, data, at_ms, notice: String::new() }))
                     .await
                     .is_err()
                 {
-                    return Ok(());
+                    return Ok(next);
                 }
             }
         }

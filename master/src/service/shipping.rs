@@ -242,7 +242,7 @@ fn not_held(holder: &Holder) -> Error {
     Error::NotHeld { node: node.clone(), job: *job, attempt: *attempt }
 }
 
-async fn run<T: Send + 'static>(
+pub(super) async fn run<T: Send + 'static>(
     turns: &Turns,
     what: &str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,

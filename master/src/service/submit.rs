@@ -110,7 +110,11 @@ impl Service {
         Ok(())
     }
 
-    async fn take(&self, built: Built, traceparent: Option<String>) -> Result<Submitted, Error> {
+    pub(super) async fn take(
+        &self,
+        built: Built,
+        traceparent: Option<String>,
+    ) -> Result<Submitted, Error> {
         self.enter(self.check(built, traceparent).await?).await?.await
     }
 
@@ -131,7 +135,9 @@ impl Service {
         let spec = Arc::new(spec);
         let Some(measure) = self.measure(spec.bundle.id).await? else {
             // Gigabytes may be about to travel.
-            self.reactor.could_run(spec.clone()).await?;
+            if spec.outside.is_none() {
+                self.reactor.could_run(spec.clone()).await?;
+            }
             return Err(Error::NoBundle(spec.bundle.id));
         };
         is_as_declared(&spec.bundle, measure)?;
@@ -146,7 +152,10 @@ impl Service {
         match checked {
             Checked::Known(submitted) => Ok(Either::Left(future::ready(Ok(*submitted)))),
             Checked::New { id, spec, sealed, notices } => {
-                let input = Input::Submit { id, spec: spec.clone(), sealed };
+                let input = match spec.outside {
+                    None => Input::Submit { id, spec: spec.clone(), sealed },
+                    Some(_) => Input::Begin { id, spec: spec.clone() },
+                };
                 let answer = self.reactor.hand_in(input).await?;
                 Ok(Either::Right(
                     async move { self.entered(id, spec, notices, &answer.await?).await },
@@ -216,7 +225,7 @@ fn same(job: StoredJob, spec: &JobSpec, notices: Vec<String>) -> Result<Submitte
     Ok(Submitted { job, created: false, notices })
 }
 
-fn invalid(invalid: Invalid) -> Error {
+pub(super) fn invalid(invalid: Invalid) -> Error {
     Error::invalid(invalid.field, invalid.why)
 }
 

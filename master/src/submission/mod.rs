@@ -19,9 +19,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use atlas_core::spec::{Bundle, Git};
+use atlas_core::spec::{Bundle, Git, Outside};
 use atlas_core::{BundleId, Identity, JobId, JobSpec};
 use atlas_proto::wire;
+use atlas_runtime::clock::Wall;
 use atlas_runtime::config::Secret;
 
 use asked::Asked;
@@ -29,6 +30,8 @@ use given::Given;
 pub use given::Invalid;
 pub use rerun::rerun;
 
+/// A clock of a user's machine that is so far ahead is wrong.
+const AHEAD_MS: u64 = 24 * 3_600_000;
 /// Entries of a bundle's tar.
 const BUNDLE_FILES: u64 = 1_000_000;
 
@@ -67,6 +70,15 @@ pub fn build(request: wire::SubmitRequest, who: &Identity) -> Result<Built, Inva
         git: git.map(self::git).transpose()?,
     };
     Ok(Built { id, spec: flags.over(file).build(frame)?, secrets: Secret::new(secrets), notices })
+}
+
+/// Where something runs outside the scheduler.
+pub fn outside(outside: Outside) -> Result<Outside, Invalid> {
+    let Outside { host, started } = outside;
+    if started.0 > Wall::now() + AHEAD_MS {
+        return Err(Invalid::new("started_ms", "is in the future: set the clock of that machine"));
+    }
+    Ok(Outside { host: text::name(&Given::new("host", host))?, started })
 }
 
 fn bundle(bundle: Option<wire::Bundle>) -> Result<Bundle, Invalid> {

@@ -3,7 +3,7 @@
 use atlas_core::spec::{
     Bundle, Digest, Git, JobSpec, Outputs, Outside, Pull, Rerun, Volume, Worker,
 };
-use atlas_core::{BundleId, Demand};
+use atlas_core::{BundleId, Demand, Timestamp};
 
 use super::{Invalid, parse, required};
 use crate::wire;
@@ -28,7 +28,7 @@ impl From<&JobSpec> for wire::JobSpec {
             fresh_requirements: spec.fresh_requirements,
             git: spec.git.as_ref().map(Into::into),
             rerun: spec.rerun.as_ref().map(Into::into),
-            outside: spec.outside.as_ref().map(|it| wire::Outside { host: it.host.clone() }),
+            outside: spec.outside.as_ref().map(Into::into),
             traceparent: spec.traceparent.clone(),
         }
     }
@@ -76,7 +76,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             fresh_requirements,
             git: git.map(Into::into),
             rerun: rerun.map(TryInto::try_into).transpose()?,
-            outside: outside.map(|it| Outside { host: it.host }),
+            outside: outside.map(Into::into),
             traceparent,
         })
     }
@@ -93,6 +93,19 @@ impl TryFrom<wire::Rerun> for Rerun {
     fn try_from(rerun: wire::Rerun) -> Result<Self, Invalid> {
         let wire::Rerun { of, resume } = rerun;
         Ok(Self { of: parse("rerun.of", &of)?, resume })
+    }
+}
+
+impl From<&Outside> for wire::Outside {
+    fn from(outside: &Outside) -> Self {
+        Self { host: outside.host.clone(), started_ms: outside.started.0 }
+    }
+}
+
+impl From<wire::Outside> for Outside {
+    fn from(outside: wire::Outside) -> Self {
+        let wire::Outside { host, started_ms } = outside;
+        Self { host, started: Timestamp(started_ms) }
     }
 }
 
@@ -240,7 +253,7 @@ mod tests {
                 of: "45540b52-ffe2-44ab-9838-db467d3499c0".parse().unwrap(),
                 resume: true,
             }),
-            outside: Some(Outside { host: "h".into() }),
+            outside: Some(Outside { host: "h".into(), started: Timestamp(7) }),
             traceparent: Some("t".into()),
         }
     }

@@ -144,7 +144,7 @@ impl Scenario {
                 Input::Submit { id: words::job(first), spec, sealed }
             }
             "begin" => {
-                let outside = Some(Outside { host: "laptop".into() });
+                let outside = Some(Outside { host: "laptop".into(), started: Timestamp(0) });
                 let spec = Arc::new(JobSpec { outside, ..spec(words) });
                 Input::Begin { id: words::job(first), spec }
             }

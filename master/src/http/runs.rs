@@ -1,0 +1,177 @@
+//! Runs outside the scheduler: they begin, tell of themselves, and say how they ended.
+
+use std::collections::BTreeMap;
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::post_with;
+use atlas_core::Timestamp;
+use atlas_core::agent::ExitKind;
+use atlas_core::spec::Outside;
+use atlas_proto::wire;
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::App;
+use super::asked::{Body, Octets, Path, Query, Who};
+use super::error::Problem;
+use super::jobs::JobPath;
+use super::submit::{Bundle, Git, Taken};
+use super::views::Details;
+use crate::service::{Ended, Error, Heard};
+
+/// A script that somebody runs on a machine of their own.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRun {
+    /// A random UUID that the client chooses. The same id and content again is the same run.
+    id: String,
+    /// The folder that the script was started in, or the script alone.
+    bundle: Bundle,
+    /// Name of that folder: the project, if nothing else names one.
+    #[serde(default)]
+    dir_name: String,
+    /// The name of the machine.
+    host: String,
+    started_ms: u64,
+    command: Vec<String>,
+    project: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    note: Option<String>,
+    /// An object.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    params: Option<Box<RawValue>>,
+    git: Option<Git>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct OffsetQuery {
+    /// Where in the whole the body begins.
+    offset: u64,
+}
+
+/// What the master has.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RunProgress")]
+struct Progress {
+    /// Bytes that are there: less than the body's end, and the rest is to be sent again; less than its offset, and something is missing.
+    offset: u64,
+    /// Somebody has asked the run to stop.
+    stop: bool,
+}
+
+/// How a run ended.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RunEnd {
+    /// Of its process; or `signal`.
+    exit_code: Option<i32>,
+    /// The number of the signal that ended it.
+    signal: Option<i32>,
+    /// It had been asked to stop, and that was passed on.
+    #[serde(default)]
+    stopped: bool,
+    ended_ms: u64,
+    /// Bytes of its log, all of which came before.
+    log_bytes: u64,
+    /// Bytes of its spool.
+    spool_bytes: u64,
+    /// One line for people, such as the last one of a traceback.
+    #[serde(default)]
+    detail: String,
+}
+
+pub fn routes() -> ApiRouter<App> {
+    ApiRouter::new()
+        .api_route(
+            "/runs",
+            post_with(begin, |it| {
+                it.id("begin_run").summary("Begins a run outside the scheduler").tag("runs")
+            }),
+        )
+        .api_route(
+            "/runs/{job}/log",
+            post_with(log, |it| {
+                let what = "Appends to the log of a run, and says that it is still there";
+                it.id("append_to_run_log").summary(what).tag("runs")
+            }),
+        )
+        .api_route(
+            "/runs/{job}/end",
+            post_with(end, |it| it.id("end_run").summary("Says how a run ended").tag("runs")),
+        )
+}
+
+async fn begin(
+    State(app): State<App>,
+    Who(who): Who,
+    _: Query<()>,
+    Body(run): Body<NewRun>,
+) -> Result<Taken, Problem> {
+    let NewRun { id, bundle, dir_name, host, started_ms, command, .. } = run;
+    let overrides = wire::JobOverrides {
+        command,
+        project: run.project,
+        name: run.name,
+        tags: run.tags,
+        note: run.note,
+        params_json: run.params.map(|it| it.get().to_owned()),
+        ..Default::default()
+    };
+    let request = wire::SubmitRequest {
+        id,
+        bundle: Some(bundle.into()),
+        dir_name,
+        overrides: Some(overrides),
+        git: run.git.map(Into::into),
+        ..Default::default()
+    };
+    let outside = Outside { host, started: Timestamp(started_ms) };
+    Ok(app.service.begin_run(&who, request, outside).await?.into())
+}
+
+async fn log(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    Query(OffsetQuery { offset }): Query<OffsetQuery>,
+    Octets(data): Octets,
+) -> Result<Json<Progress>, Problem> {
+    Ok(Json(app.service.append_run_log(&who, &job, offset, data).await?.into()))
+}
+
+async fn end(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    _: Query<()>,
+    Body(end): Body<RunEnd>,
+) -> Result<Json<Details>, Problem> {
+    let RunEnd { exit_code, signal, stopped, ended_ms, log_bytes, spool_bytes, detail } = end;
+    let kind = match (exit_code, signal) {
+        (Some(code), None) => ExitKind::Code(code),
+        (None, Some(signal)) => ExitKind::Signal(signal),
+        _ => return Err(Error::invalid("exit_code", "either this or `signal` is said").into()),
+    };
+    let ended = Ended {
+        kind,
+        stopped,
+        at: Timestamp(ended_ms),
+        log_length: log_bytes,
+        spool_length: spool_bytes,
+        detail,
+    };
+    let job = app.service.end_run(&who, &job, ended).await?;
+    Ok(Json(Details::of(&job, None)))
+}
+
+impl From<Heard> for Progress {
+    fn from(heard: Heard) -> Self {
+        let Heard { length, stop } = heard;
+        Self { offset: length, stop }
+    }
+}

@@ -1,0 +1,102 @@
+//! Runs outside the scheduler.
+
+use super::*;
+
+fn run(number: u8, bundle: &Value) -> Value {
+    json!({
+        "id": JobId::from_random([number; 16]).to_string(),
+        "bundle": bundle,
+        "dir_name": "mnist",
+        "host": "laptop",
+        "started_ms": 1_790_000_000_000_u64,
+        "command": ["main.py", "--lr", "0.1"],
+        "tags": { "sweep": "3" },
+    })
+}
+
+fn end(code: i32, log_bytes: usize) -> Value {
+    json!({ "exit_code": code, "ended_ms": 1_790_000_007_000_u64, "log_bytes": log_bytes, "spool_bytes": 0 })
+}
+
+impl Api {
+    async fn log(&self, place: &str, offset: usize, text: &str) -> Answer {
+        let path = format!("{place}/log?offset={offset}");
+        self.ask("POST", &path, &[("x-atlas-user", "ada")], text.into()).await
+    }
+}
+
+#[tokio::test]
+async fn a_run_outside_begins_tells_its_log_and_ends_as_it_says() {
+    let api = Api::new().await;
+    let bundle = api.upload().await;
+    let asked = run(7, &bundle);
+    let begun = api.ada("POST", "/runs", asked.clone()).await;
+    assert_eq!(begun.status, StatusCode::CREATED, "{}", begun.json());
+    let again = api.ada("POST", "/runs", asked.clone()).await;
+    assert_eq!((again.status, again.json()["created"].clone()), (StatusCode::OK, json!(false)));
+    let id = asked["id"].as_str().unwrap();
+    let (place, job) = (format!("/runs/{id}"), format!("/jobs/{id}"));
+    let now = api.get(&job).await.json();
+    assert_eq!((&now["status"], &now["host"]), (&json!("running"), &json!("laptop")), "{now}");
+    assert_eq!((&now["started_ms"], &now["node"]), (&asked["started_ms"], &Value::Null));
+
+    assert_eq!(api.log(&place, 0, "one\n").await.json(), json!({ "offset": 4, "stop": false }));
+    // A reply that was lost, and one that is ahead of what is there.
+    assert_eq!(api.log(&place, 0, "one\ntwo\n").await.json()["offset"], 8);
+    assert_eq!(api.log(&place, 20, "later").await.json()["offset"], 8);
+    let short = api.ada("POST", &format!("{place}/end"), end(3, 9)).await;
+    short.refused(400, "invalid", "the log has 8 bytes here");
+    api.ada("POST", &format!("{job}/stop"), json!({})).await;
+    assert_eq!(api.log(&place, 8, "").await.json(), json!({ "offset": 8, "stop": true }));
+
+    let ended = api.ada("POST", &format!("{place}/end"), end(3, 8)).await.json();
+    assert_eq!((&ended["status"], &ended["cause"]), (&json!("failed"), &json!("exit-code 3")));
+    assert_eq!(api.log(&place, 8, "late").await.json()["code"], "not_outside");
+    let log = api
+        .world
+        .service
+        .clone()
+        .read_log(atlas_proto::wire::ReadLogRequest { job: id.into(), ..Default::default() });
+    let chunk = log.await.unwrap().recv().await.unwrap().unwrap();
+    assert_eq!(chunk.data, "one\ntwo\n");
+}
+
+#[tokio::test]
+async fn who_follows_the_log_of_a_run_outside_reads_it_as_it_comes() {
+    let api = Api::new().await;
+    let asked = run(7, &api.upload().await);
+    api.ada("POST", "/runs", asked.clone()).await;
+    let id = asked["id"].as_str().unwrap();
+    let request =
+        atlas_proto::wire::ReadLogRequest { job: id.into(), follow: true, ..Default::default() };
+    let mut log = api.world.service.clone().read_log(request).await.unwrap();
+    let place = format!("/runs/{id}");
+    for (offset, line) in [(0, "one\n"), (4, "two\n"), (8, "end\n")] {
+        api.log(&place, offset, line).await;
+        assert_eq!(log.recv().await.unwrap().unwrap().data, line);
+    }
+    api.ada("POST", &format!("{place}/end"), end(0, 12)).await;
+    assert!(log.recv().await.is_none());
+}
+
+#[tokio::test]
+async fn what_is_no_run_outside_is_refused_with_the_field() {
+    let api = Api::new().await;
+    let bundle = api.upload().await;
+    let mut wrong = run(7, &bundle);
+    wrong["started_ms"] = json!(u64::MAX / 2);
+    api.ada("POST", "/runs", wrong).await.refused(400, "invalid", "started_ms: is in the future");
+    let mut wrong = run(7, &bundle);
+    wrong["host"] = json!("a\nb");
+    api.ada("POST", "/runs", wrong).await.refused(400, "invalid", "host: ");
+    let missing = json!({ "id": "0".repeat(64), "tar_bytes": 1, "files": 1 });
+    api.ada("POST", "/runs", run(7, &missing)).await.refused(409, "no_bundle", "upload it first");
+
+    let job = submission(8, &bundle);
+    api.ada("POST", "/jobs", job.clone()).await;
+    let place = format!("/runs/{}", job["id"].as_str().unwrap());
+    api.log(&place, 0, "mine").await.refused(409, "not_outside", "is no run outside");
+    let neither = json!({ "ended_ms": 1, "log_bytes": 0, "spool_bytes": 0 });
+    let neither = api.ada("POST", &format!("{place}/end"), neither).await;
+    neither.refused(400, "invalid", "either this or `signal`");
+}
