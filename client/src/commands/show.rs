@@ -58,6 +58,7 @@ fn lines(job: &JobView) -> String {
     line("ended", job.ended_at.clone());
     line("duration", job.duration_ms.map(span));
     line("node", job.node.clone());
+    line("host", job.host.as_ref().map(|it| format!("{it} (outside the scheduler)")));
     line("attempt", (job.attempt > 1).then(|| job.attempt.to_string()));
     line("GPUs", (job.num_gpus > 0).then(|| format!("{} {}", job.num_gpus, job.gpus.join(" "))));
     line("CPUs", job.cpus.map(|it| it.to_string()));

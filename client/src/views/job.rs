@@ -53,6 +53,8 @@ pub struct JobView {
     pub wait_for_capacity: bool,
     pub git: Option<Git>,
     pub rerun: Option<Rerun>,
+    /// The machine on which it runs, outside the scheduler.
+    pub host: Option<String>,
     pub bundle: Option<Bundle>,
     pub log_bytes: Option<u64>,
     /// Why its archive is not complete.
@@ -133,6 +135,7 @@ impl From<wire::Job> for JobView {
             note: text(spec.note),
             wait_for_capacity: spec.wait_for_capacity,
             git: spec.git.map(Into::into),
+            host: spec.outside.map(|it| it.host),
             rerun: spec.rerun.map(|it| Rerun { of: it.of, resume: it.resume }),
             bundle: spec.bundle.map(Into::into),
             log_bytes: job.log_bytes,
@@ -344,6 +347,7 @@ mod tests {
                 "dirty": true
               },
               "rerun": null,
+              "host": null,
               "bundle": {
                 "id": "ab",
                 "tar_bytes": 10240,
