@@ -97,7 +97,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         lead.cluster
     );
     let archive = archive(&config)?;
-    let feed = Feed::default();
+    let feed = Feed::new(lead.mark.epoch);
     let (trash, to_trash) = mpsc::unbounded_channel();
     let parts = Parts {
         cluster,

@@ -8,6 +8,7 @@ mod asked;
 mod bundles;
 mod bytes;
 mod error;
+mod events;
 mod files;
 mod health;
 mod jobs;

@@ -21,7 +21,7 @@ struct Nodes {
 
 /// A machine of the cluster.
 #[derive(Serialize, JsonSchema)]
-struct Node {
+pub struct Node {
     name: String,
     /// ready, away or cordoned.
     state: String,

@@ -1,6 +1,7 @@
 //! The whole router on a real service layer.
 
 mod kept;
+mod live;
 mod runs;
 
 use std::io::{Read, Write};

@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::{App, answer, bundles, files, jobs, log, nodes, queue, runs, submit, version};
+use super::{App, answer, bundles, events, files, jobs, log, nodes, queue, runs, submit, version};
 
 const PREFIX: &str = "/api/v1";
 
@@ -47,7 +47,8 @@ fn built() -> (Router<App>, OpenApi) {
         .merge(bundles::routes())
         .merge(runs::routes())
         .merge(queue::routes())
-        .merge(nodes::routes());
+        .merge(nodes::routes())
+        .merge(events::routes());
     let routes = ApiRouter::new().nest(PREFIX, resources).finish_api_with(&mut document, described);
     // What is behind a star takes slashes, too; a document has no word for that.
     let paths = document.paths.iter_mut().flat_map(|it| std::mem::take(&mut it.paths));

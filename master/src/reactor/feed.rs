@@ -1,18 +1,31 @@
-//! News of single jobs for those who follow them. A follower is told that something changed and reads the store.
+//! News for those who follow a job, or everything. A follower is told that something changed and reads the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atlas_core::{JobId, Record};
+use atlas_core::{Epoch, JobId, Record};
 use tokio::sync::watch;
 
-/// Who follows which job. Nobody, nothing kept.
-#[derive(Clone, Default)]
+use super::news::News;
+
+/// Who follows which job (nobody, nothing kept), and what changed last.
+#[derive(Clone)]
 pub struct Feed {
+    news: News,
     followers: Arc<Mutex<HashMap<JobId, watch::Sender<()>>>>,
 }
 
 impl Feed {
+    /// Of the leader of this epoch.
+    pub fn new(epoch: Epoch) -> Self {
+        Self { news: News::new(epoch), followers: Arc::default() }
+    }
+
+    /// Of everything.
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+
     /// Changes of this job from now on. Read the store after this, not before.
     pub fn follow(&self, job: JobId) -> watch::Receiver<()> {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,6 +39,7 @@ impl Feed {
 
     /// After the record is kept.
     pub(super) fn publish(&self, record: &Record) {
+        self.news.publish(record);
         if let Some(job) = record.job() {
             self.tell(job);
         }

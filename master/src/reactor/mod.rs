@@ -7,6 +7,7 @@ mod commit;
 mod feed;
 mod handle;
 mod links;
+mod news;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use handle::Counts;
 use handle::{Ask, Beat, Request};
 pub use handle::{Error, Handle};
 pub use links::{Down, Link, WelcomeFacts};
+pub use news::{Change, Place};
 
 /// Requests that wait for the reactor.
 const REQUESTS: usize = 4096;

@@ -115,7 +115,7 @@ async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), Comm
         heartbeat_ms: 3000,
     };
     let (trash, _) = mpsc::unbounded_channel();
-    let feed = Feed::default();
+    let feed = Feed::new(Epoch(1));
     let parts = Parts {
         cluster,
         store,

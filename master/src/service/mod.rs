@@ -4,6 +4,7 @@
 
 mod bundles;
 mod error;
+mod events;
 mod file;
 mod files;
 mod filling;
@@ -34,6 +35,7 @@ use crate::turns::Storage;
 
 pub use bundles::Upload;
 pub use error::Error;
+pub use events::{Event, Interest};
 pub use file::Opened;
 pub use files::Files;
 pub use filling::{Filling, Fillings};

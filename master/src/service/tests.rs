@@ -84,7 +84,7 @@ impl NodeProxy for Says {
 
 pub(crate) struct World {
     pub service: Arc<Service>,
-    tasks: Tasks,
+    pub tasks: Tasks,
     _dir: tempfile::TempDir,
 }
 
@@ -96,7 +96,7 @@ impl World {
         let snapshot = store.restore().await.unwrap();
         let policy = Policy { lease: Lease::UntilReboot, ..Policy::default() };
         let (cluster, effects) = Cluster::restore(policy, now(), snapshot);
-        let (tasks, feed) = (Tasks::new(), Feed::default());
+        let (tasks, feed) = (Tasks::new(), Feed::new(lead.mark.epoch));
         let welcome = WelcomeFacts {
             cluster: lead.cluster.clone(),
             epoch: lead.mark.epoch,
