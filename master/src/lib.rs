@@ -22,6 +22,7 @@ pub mod start;
 mod state;
 pub mod store;
 pub mod submission;
+pub mod tracker;
 pub mod turns;
 
 /// Of this program; nodes must have the same major and minor number.

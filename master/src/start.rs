@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use atlas_core::cluster::{Input, Lease};
+use atlas_core::cluster::{Effect, Input, Lease};
 use atlas_core::{Cluster, Epoch, JobId};
 use atlas_runtime::process::{
     InstanceLock, LockError, is_network_filesystem, port_holder, write_atomic,
@@ -33,6 +33,7 @@ use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::service::{Fillings, Service};
 use crate::share::Share;
 use crate::store::{Lead, Store};
+use crate::tracker::{self, Tracker};
 use crate::turns::Storage;
 use crate::{belongs, state, store};
 
@@ -86,16 +87,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
     let Some(store) = opened else { return Ok(()) };
     let (lead, age) = take_the_lead(&config, store.as_ref()).await?;
-    let snapshot = store.restore().await?;
-    let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
-    let (cluster, effects) = Cluster::restore(config.policy, now(), snapshot);
-    tracing::info!(
-        epoch = lead.mark.epoch.0,
-        jobs,
-        nodes,
-        "leading cluster {} with {jobs} live jobs",
-        lead.cluster
-    );
+    let (cluster, effects) = restore(&config, store.as_ref(), &lead).await?;
     let archive = archive(&config)?;
     let feed = Feed::new(lead.mark.epoch);
     let (trash, to_trash) = mpsc::unbounded_channel();
@@ -103,12 +95,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         cluster,
         store: store.clone(),
         mark: lead.mark,
-        welcome: WelcomeFacts {
-            cluster: lead.cluster.clone(),
-            epoch: lead.mark.epoch,
-            lease_ms: lease_ms(config.policy.lease),
-            heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).expect("it is short"),
-        },
+        welcome: welcome(&config, &lead),
         keys: keys.clone(),
         feed: feed.clone(),
         trash,
@@ -119,6 +106,15 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn_essential("reactor", async move {
         let _held_until_the_end = lock;
         reactor.run().await
+    });
+    let storage = Storage::default();
+    let tracker = Tracker::new(tracker::Parts {
+        store: store.clone(),
+        reactor: handle.clone(),
+        archive: archive.clone(),
+        epoch: lead.mark.epoch,
+        turns: storage.spools.clone(),
+        tasks: tasks.clone(),
     });
     let share = Share::mark(&config.shared, &lead.cluster);
     let service = Arc::new(Service {
@@ -134,8 +130,9 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         age,
         max_bundle: config.max_bundle,
         max_output: config.max_output,
-        storage: Storage::default(),
+        storage,
         fillings: Fillings::default(),
+        tracker,
         tasks: tasks.clone(),
     });
     tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));
@@ -143,6 +140,32 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
     serve(listeners, &service, JoinToken(token), &config.data, &tasks)
+}
+
+async fn restore(
+    config: &Config,
+    store: &dyn Store,
+    lead: &Lead,
+) -> Result<(Cluster, Vec<Effect>), Error> {
+    let snapshot = store.restore().await?;
+    let (jobs, nodes) = (snapshot.jobs.len(), snapshot.nodes.len());
+    tracing::info!(
+        epoch = lead.mark.epoch.0,
+        jobs,
+        nodes,
+        "leading cluster {} with {jobs} live jobs",
+        lead.cluster
+    );
+    Ok(Cluster::restore(config.policy, now(), snapshot))
+}
+
+fn welcome(config: &Config, lead: &Lead) -> WelcomeFacts {
+    WelcomeFacts {
+        cluster: lead.cluster.clone(),
+        epoch: lead.mark.epoch,
+        lease_ms: lease_ms(config.policy.lease),
+        heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).expect("it is short"),
+    }
 }
 
 /// Of this folder's cluster, and of nothing that is known to be older than what was acknowledged.

@@ -70,6 +70,10 @@ pub struct Storage {
     pub appends: Turns,
     /// Pieces of files from nodes.
     pub shipments: Turns,
+    /// Pieces of spools from nodes.
+    pub spools: Turns,
+    /// Series on their way to a reader, each in memory.
+    pub series: Turns,
     pub sweeps: Turns,
 }
 
@@ -86,6 +90,8 @@ impl Default for Storage {
             fetches: Turns::new(32),
             appends: Turns::new(32),
             shipments: Turns::new(32),
+            spools: Turns::new(16),
+            series: Turns::new(4),
             sweeps: Turns::new(1),
         }
     }

@@ -26,6 +26,7 @@ pub mod slot;
 #[cfg(test)]
 mod small_disk;
 mod spare;
+mod spool;
 mod start;
 mod storage;
 #[cfg(test)]

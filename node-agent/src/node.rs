@@ -11,7 +11,7 @@ use crate::options::Settings;
 use crate::paths::Data;
 use crate::spare::Spares;
 use crate::start::Bundles;
-use crate::storage::Storage;
+use crate::storage::{Remote, Storage};
 use crate::venv::Venvs;
 
 /// A node's settings, folders and means.
@@ -20,6 +20,8 @@ pub struct Node {
     pub identity: Identity,
     pub data: Data,
     pub storage: Storage,
+    /// What goes through the master on every node.
+    pub master: Remote,
     pub executor: Executor,
     pub bundles: Bundles,
     pub venvs: Venvs,

@@ -15,6 +15,8 @@ use crate::sdk;
 /// A job's log and its index, below its directory.
 pub const LOG: &str = "control/log";
 pub const LOG_INDEX: &str = "control/log.idx";
+/// What the job tells of itself, below its directory. The job's own: anything may lie there.
+pub const SPOOL: &str = "control/spool/events";
 
 /// One placement of a job: what a node holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -87,7 +87,8 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     };
     let Reach { listener, listens, address } = reach?;
     let api = api::listen(&data).map_err(|source| Error::Api { path: data.api(), source })?;
-    let storage = storage(&settings, &token, &identity, &tasks);
+    let master = remote(&settings, &token, &identity, &tasks);
+    let storage = storage(&settings, &master);
     let executor = executor(&settings, &data, &identity, &capacity)?;
     let leases = Leases::default();
     let (epoch, led) = watch::channel(Epoch::default());
@@ -99,6 +100,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         identity,
         data: data.clone(),
         storage,
+        master,
         executor,
         tasks: tasks.clone(),
         leases: leases.clone(),
@@ -112,13 +114,9 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
         return Ok(());
     };
     let found = found.map_err(|source| Error::Look { path: data.jobs(), source })?;
-    // After the supervisors of unfinished builds were ended.
-    node.venvs.clean().map_err(|source| Error::Clean { path: data.environments(), source })?;
     let cluster = identity::cluster(&data)?;
     let holds = !found.is_empty();
-    if !holds {
-        sdk::clean(&data).map_err(|source| Error::Clean { path: data.sdk(), source })?;
-    }
+    clean(&node, holds)?;
     let (driver, handle) = Driver::new(node.clone(), epoch, found);
     let session = Session {
         master: node.settings.master.clone(),
@@ -172,18 +170,27 @@ async fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<S
     Some(share)
 }
 
+/// After the supervisors of unfinished builds were ended.
+fn clean(node: &Node, holds_jobs: bool) -> Result<(), Error> {
+    let data = &node.data;
+    node.venvs.clean().map_err(|source| Error::Clean { path: data.environments(), source })?;
+    if !holds_jobs {
+        sdk::clean(data).map_err(|source| Error::Clean { path: data.sdk(), source })?;
+    }
+    Ok(())
+}
+
 /// Mounted here, or through the master.
-fn storage(settings: &Settings, token: &Token, identity: &Identity, tasks: &Tasks) -> Storage {
+fn storage(settings: &Settings, master: &Remote) -> Storage {
     match &settings.shared {
         Some(shared) => Storage::Mounted(Shared::new(shared.clone())),
-        None => Storage::Master(Remote::new(
-            &settings.master,
-            token,
-            settings.name.clone(),
-            identity.node.clone(),
-            tasks.token().clone(),
-        )),
+        None => Storage::Master(master.clone()),
     }
+}
+
+fn remote(settings: &Settings, token: &Token, identity: &Identity, tasks: &Tasks) -> Remote {
+    let (name, identity) = (settings.name.clone(), identity.node.clone());
+    Remote::new(&settings.master, token, name, identity, tasks.token().clone())
 }
 
 /// This node as the master knows it.

@@ -104,6 +104,9 @@ pub struct Left {
 pub struct Spool {
     /// Bytes of the spool.
     pub offset: u64,
+    /// They end within a line that is too long, the rest of which is to be skipped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipping: bool,
     /// Points of each metric and rank: the next step of a point that names none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<String, BTreeMap<u32, u64>>,

@@ -46,6 +46,11 @@ impl Archive {
         self.job(id).join("log").join(format!("{attempt}.log"))
     }
 
+    /// The points that an attempt logged and the leader of this epoch took in.
+    pub fn segment(&self, id: JobId, attempt: Attempt, epoch: Epoch) -> PathBuf {
+        self.job(id).join("series").join(format!("{attempt}-{epoch}.seg"))
+    }
+
     /// Moves everything that is this job's out of the way, and nothing else. Nothing to move is done as well.
     pub fn trash(&self, id: JobId, epoch: Epoch) -> io::Result<()> {
         let trash = self.root.join("trash").join(epoch.to_string());

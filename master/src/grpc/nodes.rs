@@ -164,6 +164,14 @@ impl nodes_server::Nodes for Nodes {
         shipping::sync_log(&self.service, request.into_inner()).await.map(Response::new)
     }
 
+    async fn append_spool(
+        &self,
+        request: Request<wire::AppendSpoolRequest>,
+    ) -> Result<Response<wire::AppendSpoolReply>, Status> {
+        self.admit(&request)?;
+        shipping::append_spool(&self.service, request.into_inner()).await.map(Response::new)
+    }
+
     async fn ship(
         &self,
         request: Request<Streaming<wire::ShipRequest>>,

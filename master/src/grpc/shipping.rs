@@ -68,6 +68,15 @@ pub async fn sync_log(
     synced.map(|()| wire::SyncLogReply {}).map_err(|it| status(&it))
 }
 
+pub async fn append_spool(
+    service: &Service,
+    request: wire::AppendSpoolRequest,
+) -> Result<wire::AppendSpoolReply, Status> {
+    let wire::AppendSpoolRequest { holder, offset, data, last } = request;
+    let taken = service.append_spool(&parse(holder)?, offset, data, last).await;
+    taken.map(|length| wire::AppendSpoolReply { length }).map_err(|it| status(&it))
+}
+
 /// A bundle from `offset` on.
 pub async fn fetch_bundle(
     service: Arc<Service>,

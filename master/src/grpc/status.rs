@@ -17,6 +17,7 @@ pub fn status(error: &Error) -> Status {
         Error::NoJob(_)
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
+        | Error::NoSuchMetric { .. }
         | Error::NoSuchPath { .. } => Code::NotFound,
         Error::NoLogYet(_) | Error::NoBundle(_) | Error::BundleGone(_) | Error::NotOutside(_) => {
             Code::FailedPrecondition

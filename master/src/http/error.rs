@@ -30,6 +30,8 @@ pub enum Code {
     NotAFile,
     /// `range` asks for nothing that is there.
     BeyondTheEnd,
+    /// The job has not logged it.
+    NoMetric,
     /// The job has not begun.
     NoLogYet,
     /// The bundle was not uploaded.
@@ -186,6 +188,7 @@ fn code(error: &Error) -> Code {
         Error::Ambiguous { .. } => Code::AmbiguousJob,
         Error::NoSuchPath { .. } => Code::NoFile,
         Error::NotAFile { .. } => Code::NotAFile,
+        Error::NoSuchMetric { .. } => Code::NoMetric,
         Error::NoLogYet(_) => Code::NoLogYet,
         Error::NoBundle(_) | Error::BundleGone(_) => Code::NoBundle,
         Error::SpecDiffers(_) => Code::SpecDiffers,
@@ -257,6 +260,7 @@ fn status(code: Code) -> StatusCode {
         | Code::AmbiguousJob
         | Code::NoNode
         | Code::NoFile
+        | Code::NoMetric
         | Code::NoUpload
         | Code::NoSuchPage => StatusCode::NOT_FOUND,
         Code::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,

@@ -7,7 +7,7 @@ use atlas_core::{Attempt, JobId, NodeName};
 
 use atlas_runtime::Chain;
 
-use crate::{bundles, proxy, reactor, store};
+use crate::{bundles, proxy, reactor, store, tracker};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +23,8 @@ pub enum Error {
     Ambiguous { prefix: String, jobs: Vec<JobId> },
     #[error("job {0} is queued and has not produced any logs")]
     NoLogYet(JobId),
+    #[error("job {job} has logged no metric {key:?}{}", of_rank(*rank))]
+    NoSuchMetric { job: JobId, key: String, rank: Option<u32> },
     #[error("there is nothing at {path:?} in job {job}")]
     NoSuchPath { job: JobId, path: String },
     #[error("{path:?} in job {job} is a {what}, and only files are read one by one")]
@@ -109,6 +111,18 @@ impl Error {
     }
 }
 
+impl From<tracker::Error> for Error {
+    fn from(error: tracker::Error) -> Self {
+        match error {
+            tracker::Error::Store(error) => Self::Store(error),
+            tracker::Error::Reactor(error) => error.into(),
+            tracker::Error::Write { .. } | tracker::Error::Stopping => {
+                Self::Unavailable(Chain(&error).to_string())
+            }
+        }
+    }
+}
+
 impl From<reactor::Error> for Error {
     fn from(error: reactor::Error) -> Self {
         match error {
@@ -119,6 +133,10 @@ impl From<reactor::Error> for Error {
             reactor::Error::Stopping => Self::Unavailable(error.to_string()),
         }
     }
+}
+
+fn of_rank(rank: Option<u32>) -> String {
+    rank.map_or_else(String::new, |it| format!(" from rank {it}"))
 }
 
 fn list(jobs: &[JobId]) -> String {

@@ -18,6 +18,7 @@ mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod tracking;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use crate::edge::keys::Keys;
 use crate::proxy::{Host, Proxy};
 use crate::reactor::{Feed, Handle};
 use crate::store::{Store, StoredJob};
+use crate::tracker::Tracker;
 use crate::turns::Storage;
 
 pub use bundles::Upload;
@@ -45,6 +47,7 @@ pub use queue::Waiting;
 pub use shipping::{Folder, LogFile, Source};
 pub use submit::Submitted;
 pub use tokens::Unauthenticated;
+pub use tracking::Series;
 
 /// The fewest digits of a job's id that name it.
 const FEWEST_DIGITS: usize = 4;
@@ -69,6 +72,7 @@ pub struct Service {
     pub storage: Storage,
     /// Which of its folders are being filled.
     pub fillings: Fillings,
+    pub tracker: Tracker,
     pub tasks: Tasks,
 }
 

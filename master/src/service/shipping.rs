@@ -211,7 +211,7 @@ impl Service {
     }
 
     /// The job, if the node of this identity has this attempt or had it.
-    async fn held(&self, holder: &Holder) -> Result<StoredJob, Error> {
+    pub(super) async fn held(&self, holder: &Holder) -> Result<StoredJob, Error> {
         let Holder { node, identity, job, attempt } = holder;
         if !self.reactor.knows(node.clone(), identity.clone()).await? {
             return Err(not_held(holder));

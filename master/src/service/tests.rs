@@ -1,6 +1,7 @@
 //! The service layer on a real reactor and store, with nodes that do as a test says.
 
 mod shipping;
+mod tracking;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use atlas_core::cluster::{Input, Lease, Policy, Session};
 use atlas_core::node::{ExecutorKind, NodeSpec, Troubles};
 use atlas_core::resources::Capacity;
 use atlas_core::spec::Sealed;
-use atlas_core::{Cluster, JobId, NodeName};
+use atlas_core::{Cluster, Epoch, JobId, NodeName};
 use atlas_proto::wire::node_proxy_server::{NodeProxy, NodeProxyServer};
 use atlas_proto::wire::{FileEntry, FilesChunk, LogChunk, NodeFilesRequest, ReadLogRequest};
 use atlas_runtime::tasks::Tasks;
@@ -24,6 +25,7 @@ use crate::edge::seal::Seals;
 use crate::edge::token::JobTokens;
 use crate::reactor::{Down, Link, Parts, Reactor, WelcomeFacts, now};
 use crate::store::{Embedded, contract};
+use crate::tracker;
 
 /// Long before a connection to a node is given up.
 const SOON: Duration = Duration::from_secs(8);
@@ -85,12 +87,16 @@ impl NodeProxy for Says {
 pub(crate) struct World {
     pub service: Arc<Service>,
     pub tasks: Tasks,
-    _dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl World {
     pub async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::over(Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// A master on what others left there.
+    async fn over(dir: Arc<tempfile::TempDir>) -> Self {
         let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.path()).unwrap());
         let lead = store.lead().await.unwrap();
         let snapshot = store.restore().await.unwrap();
@@ -118,6 +124,15 @@ impl World {
             tasks: tasks.clone(),
         });
         tasks.spawn("reactor", async move { drop(reactor.run().await) });
+        let storage = Storage::default();
+        let tracker = Tracker::new(tracker::Parts {
+            store: store.clone(),
+            reactor: handle.clone(),
+            archive: Archive::new(dir.path().to_owned()),
+            epoch: lead.mark.epoch,
+            turns: storage.spools.clone(),
+            tasks: tasks.clone(),
+        });
         let service = Arc::new(Service {
             reactor: handle,
             store,
@@ -131,11 +146,16 @@ impl World {
             age: Age::begin(dir.path(), lead.mark, false).unwrap(),
             max_bundle: 1 << 20,
             max_output: 1 << 30,
-            storage: Storage::default(),
+            storage,
             fillings: Fillings::default(),
+            tracker,
             tasks: tasks.clone(),
         });
-        Self { service, tasks, _dir: dir }
+        Self { service, tasks, dir }
+    }
+
+    async fn epoch(&self) -> Epoch {
+        self.service.store.mark().await.unwrap().epoch
     }
 
     /// A node of this name with one slot; its number is its session's.

@@ -1,4 +1,4 @@
-//! What is kept of a job that has ended: the rest of its log, and the files that it changed.
+//! What is kept of a job that has ended: the rest of its log and of its spool, and the files that it changed.
 //!
 //! Safe to begin again at any point: a file that is there with the same length and time is not copied twice, and none has its
 //! name before it is whole.
@@ -34,6 +34,22 @@ const MOST_FILES: usize = 100_000;
 const NAMED: usize = 20;
 const RETRY: Policy =
     Policy { first: Duration::from_millis(500), max: Duration::from_secs(30), attempts: None };
+
+/// What of an attempt goes to the archive while it runs. Dropped, nothing more goes there.
+pub struct Tails {
+    /// Hears when all of the log is there.
+    pub log: oneshot::Receiver<()>,
+    /// The same of what the job told of itself; or why the rest of it is not taken.
+    pub spool: oneshot::Receiver<Option<String>>,
+}
+
+impl Tails {
+    /// Waits for both; returns what stayed behind. An agent that shuts down archives again.
+    pub async fn end(self) -> Option<String> {
+        let _ = self.log.await;
+        self.spool.await.ok().flatten()
+    }
+}
 
 /// The archiving of one attempt.
 pub struct Archive {
@@ -75,15 +91,15 @@ impl Error {
 
 impl Archive {
     /// Returns what stayed behind, in words, when all that can be kept is kept.
-    pub async fn run(self, log: oneshot::Receiver<()>) -> Option<String> {
+    pub async fn run(self, tails: Tails) -> Option<String> {
         if let Some(why) = self.folder().await {
             return Some(why);
         }
         let checkpoints = self.checkpoints().await;
         let outputs = self.outputs().await;
-        let _ = log.await; // an agent that shuts down archives again
-        let both: Vec<String> = [outputs, checkpoints].into_iter().flatten().collect();
-        (!both.is_empty()).then(|| both.join("; "))
+        let spool = tails.end().await;
+        let all: Vec<String> = [outputs, checkpoints, spool].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Somebody may have removed it from the shared storage; what is in it is wanted all the same.

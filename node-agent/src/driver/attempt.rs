@@ -17,12 +17,14 @@ use tracing::{Instrument, Span};
 
 use super::kept::Kept;
 use super::{ForJob, Handle, Wishes, exit, left};
+use crate::archive::Tails;
 use crate::executor::{Fate, Standing, Supervised};
 use crate::insist::Insist;
 use crate::logs::{self, LogState};
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir};
 use crate::slot::Event;
+use crate::spool;
 use crate::start;
 use crate::start::Running;
 use crate::supervisor::{ExitFile, StartedFile};
@@ -39,6 +41,8 @@ pub(super) struct Attempt {
     pub dir: JobDir,
     pub wishes: watch::Receiver<Wishes>,
     pub log: watch::Sender<LogState>,
+    /// How long the spool is, once it grows no more.
+    pub spool: watch::Sender<Option<u64>>,
     /// An earlier attempt of the same job, which must be gone before this one begins.
     pub before: Option<CancellationToken>,
     /// Cancelled when no process of this attempt is left.
@@ -78,21 +82,23 @@ impl Attempt {
         let ended = match origin {
             Origin::Assigned(work, entrusted) => {
                 let kept = self.kept(&work);
-                let copier = self.copy_log();
+                let tails = self.tails();
                 let span = span(self.id, &kept);
                 let watched = self.start_and_watch(&kept, entrusted).instrument(span).await;
-                watched.then_some((kept, copier))
+                watched.then_some((kept, tails))
             }
             Origin::Found(State::Running { kept, running }) => {
-                let copier = self.copy_log();
+                let tails = self.tails();
                 self.grow_log(left::log_length(&self.dir));
-                self.watch(*running, &kept).await.then_some((kept, copier))
+                self.watch(*running, &kept).await.then_some((kept, tails))
             }
             Origin::Found(State::Exited { kept }) => {
-                let copier = self.copy_log();
-                let exit = left::exit_file(&self.dir).await;
-                self.end_log(exit.map_or_else(|| left::log_length(&self.dir), |it| it.log_length));
-                Some((kept, copier))
+                let tails = self.tails();
+                match left::exit_file(&self.dir).await {
+                    Some(file) => self.end(file.log_length, file.spool_length),
+                    None => self.end(left::log_length(&self.dir), left::spool_length(&self.dir)),
+                }
+                Some((kept, tails))
             }
             Origin::Found(State::Over) => None,
         };
@@ -111,7 +117,7 @@ impl Attempt {
             Ok(running) => self.watch(running, kept).await,
             Err(error) => {
                 let length = self.log.borrow().length;
-                self.end_log(length);
+                self.end(length, 0);
                 let report = error.report(length);
                 tracing::warn!(job = %self.id, "not started: {}", atlas_runtime::Chain(&error));
                 let kept = matches!(report, Report::Exited(_));
@@ -254,24 +260,25 @@ impl Attempt {
 
     async fn exited(&self, supervised: Supervised, file: ExitFile) -> Report {
         let out_of_memory = self.node.executor.ended(self.id, supervised, &file).await;
-        self.end_log(file.log_length);
+        self.end(file.log_length, file.spool_length);
         exit::report(&file, left::started(&self.dir).await, out_of_memory)
     }
 
     /// No process of it is left. If its supervisor finished its work before, that counts.
     async fn gone(&self, fate: Fate) -> Report {
         if let Some(file) = left::exit_file(&self.dir).await {
-            self.end_log(file.log_length);
+            self.end(file.log_length, file.spool_length);
             return exit::report(&file, left::started(&self.dir).await, fate.out_of_memory);
         }
+        let spool = left::spool_length(&self.dir);
         if fate.out_of_memory {
-            let length = left::log_length(&self.dir);
-            self.end_log(length);
+            let log = left::log_length(&self.dir);
+            self.end(log, spool);
             let started = left::started(&self.dir).await;
-            return exit::out_of_memory(&fate.message, Timestamp(Wall::now()), started, length);
+            return exit::out_of_memory(&fate.message, Timestamp(Wall::now()), started, log, spool);
         }
         let length = self.log.borrow().length;
-        self.end_log(length);
+        self.end(length, spool);
         Report::Lost { message: fate.message }
     }
 
@@ -279,12 +286,17 @@ impl Attempt {
         self.log.send_modify(|it| it.length = it.length.max(length));
     }
 
-    fn end_log(&self, length: u64) {
-        self.log.send_replace(LogState { length, ended: true });
+    /// Log and spool grow no more.
+    fn end(&self, log: u64, spool: u64) {
+        self.log.send_replace(LogState { length: log, ended: true });
+        self.spool.send_replace(Some(spool));
     }
 
-    fn copy_log(&self) -> oneshot::Receiver<()> {
-        logs::copy(&self.node, self.id, &self.dir, self.log.subscribe())
+    fn tails(&self) -> Tails {
+        Tails {
+            log: logs::copy(&self.node, self.id, &self.dir, self.log.subscribe()),
+            spool: spool::ship(&self.node, self.id, &self.dir, self.spool.subscribe()),
+        }
     }
 
     /// Nothing of it is needed any more.

@@ -48,6 +48,7 @@ pub fn out_of_memory(
     at: Timestamp,
     started: Option<Timestamp>,
     log_length: u64,
+    spool_length: u64,
 ) -> Report {
     Report::Exited(Exit {
         kind: ExitKind::Failed(Cause::OutOfMemory),
@@ -55,7 +56,7 @@ pub fn out_of_memory(
         at,
         started,
         log_length,
-        spool_length: 0,
+        spool_length,
         detail: format!("{ASKED_FOR_MORE}; {message}"),
     })
 }

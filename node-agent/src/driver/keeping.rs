@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use atlas_core::agent::{ExitKind, Report};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Wishes;
 use super::attempt::{Attempt, next};
 use super::kept::Kept;
-use crate::archive;
+use crate::archive::{self, Tails};
 use crate::storage::Progress;
 
-/// A storage that takes a log takes the end of it in this time.
-const LAST_LOG: Duration = Duration::from_secs(10);
+/// A storage that takes a log, and a master that takes events, take the end of them in this time.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A storage that takes nothing for so many leases does not keep slot and GPUs any longer: an outage that jobs live through is no
 /// end of a hand-over either.
 const STALLED: u32 = 2;
@@ -22,19 +22,16 @@ const STALLED_WITHOUT: Duration = Duration::from_mins(10);
 
 impl Attempt {
     /// Archives when that is wished, and waits for the release.
-    pub(super) async fn keep_until_released(
-        &mut self,
-        ended: Option<(Kept, oneshot::Receiver<()>)>,
-    ) {
+    pub(super) async fn keep_until_released(&mut self, ended: Option<(Kept, Tails)>) {
         let mut ended = ended;
         let mut archived = false;
         self.wishes.mark_changed();
         loop {
             let wishes = next(&mut self.wishes).await;
             if wishes.remove {
-                // An attempt that was lost is not archived, but its log is worth having.
-                if let Some((_, log)) = ended {
-                    let _ = tokio::time::timeout(LAST_LOG, log).await;
+                // An attempt that was lost is not archived, but what it said is worth having.
+                if let Some((_, tails)) = ended {
+                    let _ = tokio::time::timeout(LAST_WORDS, tails.end()).await;
                 }
                 return;
             }
@@ -52,12 +49,12 @@ impl Attempt {
     }
 
     /// Returns what stayed behind.
-    async fn archive(&self, ended: Option<(Kept, oneshot::Receiver<()>)>) -> Option<String> {
-        let Some((kept, log)) = ended else {
+    async fn archive(&self, ended: Option<(Kept, Tails)>) -> Option<String> {
+        let Some((kept, tails)) = ended else {
             return Some("the node no longer has anything of this job".into());
         };
         let (archive, _stop) = self.archive_of(kept);
-        archive.run(log).await
+        archive.run(tails).await
     }
 
     /// What an attempt that did not come to its end leaves to the next one has to be there before that one begins, which may be as

@@ -5,12 +5,17 @@ use std::path::Path;
 
 use atlas_core::Timestamp;
 
-use crate::paths::{JobDir, LOG};
+use crate::paths::{JobDir, LOG, SPOOL};
 use crate::supervisor::{ExitFile, StartedFile};
 
 /// Bytes in the log of a job that an agent before this one started.
 pub fn log_length(dir: &JobDir) -> u64 {
     dir.open(Path::new(LOG)).and_then(|log| log.metadata()).map_or(0, |it| it.len())
+}
+
+/// Bytes that it has told of itself.
+pub fn spool_length(dir: &JobDir) -> u64 {
+    dir.open(Path::new(SPOOL)).and_then(|spool| spool.metadata()).map_or(0, |it| it.len())
 }
 
 /// The digest of the image that it was started in, where it has one.

@@ -276,6 +276,7 @@ impl Driver {
             dir,
             wishes: wished,
             log,
+            spool: watch::Sender::new(None),
             before,
             gone: Some(gone.drop_guard()),
         };

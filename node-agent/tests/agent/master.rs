@@ -404,6 +404,13 @@ impl Nodes for Master {
         Err(no_storage())
     }
 
+    async fn append_spool(
+        &self,
+        _request: Request<wire::AppendSpoolRequest>,
+    ) -> Result<Response<wire::AppendSpoolReply>, Status> {
+        Err(no_storage())
+    }
+
     async fn sync_log(
         &self,
         _request: Request<wire::Holder>,

@@ -14,7 +14,7 @@ use super::*;
 type Requests = mpsc::Sender<Result<ShipRequest, Status>>;
 type Replies = mpsc::Receiver<Result<wire::ShipReply, Status>>;
 
-fn holder(node: &str, job: JobId, attempt: u64) -> Holder {
+pub(super) fn holder(node: &str, job: JobId, attempt: u64) -> Holder {
     Holder { node: node.parse().unwrap(), identity: node.into(), job, attempt: Attempt(attempt) }
 }
 

@@ -1,0 +1,95 @@
+//! What jobs tell of themselves: taken in from nodes, and read.
+
+use std::sync::Arc;
+
+use atlas_core::Run;
+use atlas_core::run::limits::LINE;
+use atlas_proto::convert::ship::Holder;
+use bytes::Bytes;
+
+use super::{Error, Service};
+use crate::store::StoredJob;
+use crate::tracker::{Piece, Sample, envelope, series};
+
+/// The most bytes of one piece of a spool; a line fits.
+const PIECE: usize = 1 << 20;
+const _: () = assert!(PIECE > LINE);
+
+/// The points of a metric from one rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    pub rank: u32,
+    /// How many there are, of which those below may be a part.
+    pub total: usize,
+    /// In the order of their steps.
+    pub samples: Vec<Sample>,
+}
+
+impl Service {
+    /// Takes in a piece of the spool of an attempt that the node has or had; returns up to where it is part of the run.
+    pub async fn append_spool(
+        &self,
+        holder: &Holder,
+        offset: u64,
+        data: Bytes,
+        last: bool,
+    ) -> Result<u64, Error> {
+        if data.len() > PIECE {
+            let why = format!("has {} bytes; {PIECE} are the most", data.len());
+            return Err(Error::invalid("data", why));
+        }
+        let job = self.held(holder).await?;
+        let end = offset.saturating_add(data.len() as u64);
+        if let Some(ended) = job.status.state.end()
+            && job.status.attempt == holder.attempt
+            && end > ended.spool_length
+        {
+            let announced = ended.spool_length;
+            let why = format!("ends at byte {end}, and {announced} bytes were announced");
+            return Err(Error::invalid("data", why));
+        }
+        let Holder { job, attempt, .. } = *holder;
+        Ok(self.tracker.take_in(Piece { job, attempt, offset, data, last }).await?)
+    }
+
+    /// A job and what it has told of itself.
+    pub async fn run(&self, job: &str) -> Result<(StoredJob, Arc<Run>), Error> {
+        let job = self.find(job).await?;
+        let run = self.store.run(job.id).await?.unwrap_or_default();
+        Ok((job, run))
+    }
+
+    /// The points of a metric that count: from the lowest rank that logged it unless another one is asked for; at most `points` of
+    /// them, among which no least and no greatest is lost, unless there is none.
+    pub async fn series(
+        &self,
+        job: &str,
+        key: &str,
+        rank: Option<u32>,
+        points: Option<usize>,
+    ) -> Result<Series, Error> {
+        let (job, run) = self.run(job).await?;
+        let unknown = || Error::NoSuchMetric { job: job.id, key: key.to_owned(), rank };
+        let rank = match rank {
+            Some(rank) => rank,
+            None => run.metrics.get(key).map(|it| it.rank).ok_or_else(unknown)?,
+        };
+        let has = |it: &atlas_core::run::Spool| it.points.get(key)?.get(&rank).copied();
+        if run.attempts.values().find_map(has).is_none() {
+            return Err(unknown());
+        }
+        let (archive, id, key) = (self.archive.clone(), job.id, key.to_owned());
+        let read = move || {
+            let samples = series::read(&archive, id, &run, &key, rank)?;
+            let total = samples.len();
+            let samples = match points {
+                Some(points) => envelope(samples, points),
+                None => samples,
+            };
+            Ok(Series { rank, total, samples })
+        };
+        let read = self.storage.series.run(read).await;
+        let read = read.map_err(|it| Error::Unavailable(it.to_string()))?;
+        read.map_err(Error::io("read the points of the metric"))
+    }
+}

@@ -1,0 +1,186 @@
+//! The tracker: takes in the spools of jobs, which come as they are, and makes runs of them.
+//!
+//! A piece of a spool is read, folded into the run, its points go into a segment on the shared storage and are synced; then one
+//! commit holds the run, how far the spool was read and how long the segment is; then the node is answered. So every event counts
+//! exactly once, whoever dies when: what was not committed is read again, from the offset that was.
+//!
+//! One piece of a run is taken in at a time, runs beside each other. What is remembered of a run between two pieces is what was
+//! committed last, and only of runs that are live.
+
+mod block;
+mod envelope;
+mod lines;
+mod segment;
+pub mod series;
+mod varint;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use atlas_core::run::{Segment, Spool};
+use atlas_core::{Attempt, Epoch, JobId, Record, Run, Timestamp};
+use atlas_runtime::tasks::Tasks;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::archive::Archive;
+use crate::reactor::{self, Handle};
+use crate::store::{self, Store};
+use crate::turns::Turns;
+use block::Block;
+
+pub use block::Sample;
+pub use envelope::envelope;
+
+/// Runs that are remembered; beyond, those are forgotten of which nothing is on its way.
+const REMEMBERED: usize = 4096;
+
+/// What the tracker is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub reactor: Handle,
+    pub archive: Archive,
+    pub epoch: Epoch,
+    /// Whose turn it is to write series.
+    pub turns: Turns,
+    pub tasks: Tasks,
+}
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Tracker(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    runs: Mutex<HashMap<JobId, Arc<Slot>>>,
+}
+
+/// Whoever holds it takes in a piece. What is in it was committed last; nothing = ask the store.
+type Slot = tokio::sync::Mutex<Option<Arc<Run>>>;
+
+/// A piece of an attempt's spool.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub job: JobId,
+    pub attempt: Attempt,
+    /// Where its bytes begin.
+    pub offset: u64,
+    pub data: Bytes,
+    /// The spool ends with it.
+    pub last: bool,
+}
+
+/// Why a piece was not taken in; nothing of it counts.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not read what is known of the run")]
+    Store(#[from] store::Error),
+    #[error("could not write the points of job {job}")]
+    Write { job: JobId, source: io::Error },
+    #[error(transparent)]
+    Reactor(#[from] reactor::Error),
+    #[error("the master is stopping")]
+    Stopping,
+}
+
+impl Tracker {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, runs: Mutex::default() }))
+    }
+
+    /// Takes in what of the piece is new. Returns up to where the spool is part of the run, which survives any death: less than the
+    /// piece's end where its last line has no end yet, less than its offset where something before it is missing.
+    pub async fn take_in(&self, piece: Piece) -> Result<u64, Error> {
+        let inner = self.0.clone();
+        let (to, answer) = oneshot::channel();
+        // Goes on when nobody waits any more: a commit that is out must be known here before the next piece is looked at.
+        self.0.parts.tasks.spawn("track", async move {
+            // A node that is gone asks again.
+            let _ = to.send(inner.take_in(piece).await);
+        });
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+}
+
+impl Inner {
+    async fn take_in(&self, piece: Piece) -> Result<u64, Error> {
+        let (job, attempt, last) = (piece.job, piece.attempt, piece.last);
+        let slot = self.slot(job);
+        let mut held = slot.lock().await;
+        // Taken out: when anything fails from here on, the store is asked again.
+        let run = match held.take() {
+            Some(run) => run,
+            None => self.parts.store.run(job).await?.unwrap_or_default(),
+        };
+        let known = run.offset(attempt);
+        let new = usize::try_from(known.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
+        if piece.offset > known || new >= piece.data.len() {
+            *held = Some(run);
+            return Ok(known);
+        }
+        let new = Piece { offset: known, data: piece.data.slice(new..), ..piece };
+        let (archive, epoch) = (self.parts.archive.clone(), self.parts.epoch);
+        let now = reactor::now().wall;
+        let before = run.clone();
+        let folded = self.parts.turns.run(move || fold(&archive, epoch, now, before, &new)).await;
+        let folded = folded.map_err(|_| Error::Stopping)?;
+        let Some(run) = folded.map_err(|source| Error::Write { job, source })? else {
+            *held = Some(run);
+            return Ok(known);
+        };
+        let offset = run.offset(attempt);
+        self.parts.reactor.keep(vec![Record::RunChanged { id: job, run: run.clone() }]).await?;
+        *held = Some(run).filter(|_| !last);
+        Ok(offset)
+    }
+
+    fn slot(&self, job: JobId) -> Arc<Slot> {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.len() >= REMEMBERED && !runs.contains_key(&job) {
+            runs.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        runs.entry(job).or_default().clone()
+    }
+}
+
+/// The run with the events of this piece, whose points are in a segment then. `None` = there is no whole line in it. Blocks.
+fn fold(
+    archive: &Archive,
+    epoch: Epoch,
+    now: Timestamp,
+    run: Arc<Run>,
+    piece: &Piece,
+) -> io::Result<Option<Arc<Run>>> {
+    let Piece { job, attempt, data, last, .. } = piece;
+    let mut run = Arc::unwrap_or_clone(run);
+    let mut block = Block::default();
+    let skipping = run.attempts.get(attempt).is_some_and(|it| it.skipping);
+    let read = lines::read(data, skipping, *last, |entry| {
+        if let Some(point) = run.take(*attempt, now, entry) {
+            block.add(point);
+        }
+    });
+    if read.consumed == 0 {
+        return Ok(None);
+    }
+    run.left.unreadable += read.unreadable;
+    let spool: &mut Spool = run.attempts.entry(*attempt).or_default();
+    spool.offset += read.consumed as u64;
+    spool.skipping = read.skipping;
+    if let Some(block) = block.encode() {
+        let segment = segment_of(spool, epoch);
+        let path = archive.segment(*job, *attempt, epoch);
+        segment::append(&archive.jobs(), &path, segment.bytes, &block)?;
+        segment.bytes += block.len() as u64;
+    }
+    Ok(Some(Arc::new(run)))
+}
+
+/// The one that the leader of this epoch writes to.
+fn segment_of(spool: &mut Spool, epoch: Epoch) -> &mut Segment {
+    if spool.segments.last().is_none_or(|it| it.epoch != epoch) {
+        spool.segments.push(Segment { epoch, bytes: 0 });
+    }
+    spool.segments.last_mut().expect("there is one now")
+}

@@ -1,0 +1,203 @@
+//! What a job tells of itself, on its way from its spool to the master, which alone reads it. Here it is bytes.
+//!
+//! **Invariant:** the master says up to where the spool is part of the run for good, and shipping goes on from there: so an agent
+//! or a master that dies anywhere costs no event and doubles none.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas_runtime::Chain;
+use tokio::sync::{oneshot, watch};
+
+use crate::insist::Insist;
+use crate::node::Node;
+use crate::paths::{AttemptId, JobDir, SPOOL};
+use crate::storage::{self, Remote};
+
+/// How often a spool is looked at: for so long its bytes gather.
+const EVERY: Duration = Duration::from_millis(500);
+/// The most bytes that go at once; the longest line fits several times.
+const PIECE: usize = 512 << 10;
+
+/// Why a spool was not shipped.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("could not read what the job told of itself in {}", path.display())]
+    Local { path: PathBuf, source: io::Error },
+    #[error("the master does not take what job {id} told of itself")]
+    Ship { id: AttemptId, source: storage::Error },
+    #[error(
+        "the spool of job {id} has {here} bytes, fewer than the {there} that were shipped: the job changed it"
+    )]
+    Changed { id: AttemptId, here: u64, there: u64 },
+}
+
+impl Error {
+    /// Another try would end the same.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Local { .. } | Self::Changed { .. } => true,
+            Self::Ship { source, .. } => source.is_final(),
+        }
+    }
+}
+
+/// Starts shipping. `end` is the length of the spool once it grows no more. The receiver hears when all of it was taken, or why the
+/// rest is not; who drops it ends the shipping.
+pub fn ship(
+    node: &Arc<Node>,
+    id: AttemptId,
+    dir: &JobDir,
+    mut end: watch::Receiver<Option<u64>>,
+) -> oneshot::Receiver<Option<String>> {
+    let (mut done, is_done) = oneshot::channel();
+    let shipper = Shipper::new(id, dir.clone(), node.master.clone());
+    let tasks = node.tasks.clone();
+    node.tasks.spawn(&format!("spool {id}"), async move {
+        let left_behind = tokio::select! {
+            () = tasks.cancelled() => return,
+            () = done.closed() => return,
+            left_behind = run(shipper, &mut end) => left_behind,
+        };
+        let _ = done.send(left_behind); // whoever waited may be gone
+    });
+    is_done
+}
+
+/// Ships until the end. Returns what stays behind, in words.
+async fn run(
+    mut shipper: Shipper<Remote>,
+    end: &mut watch::Receiver<Option<u64>>,
+) -> Option<String> {
+    let mut insist = Insist::new();
+    loop {
+        let ends = *end.borrow_and_update();
+        let id = shipper.id;
+        let work = move || (shipper.ship(ends), shipper);
+        // Only a panic, which is logged, or the end of the agent keeps it from coming back.
+        let Ok((shipped, back)) = tokio::task::spawn_blocking(work).await else {
+            return std::future::pending().await;
+        };
+        shipper = back;
+        match shipped {
+            Ok(()) if ends.is_some() => return None,
+            Ok(()) => {
+                insist = Insist::new();
+                // The end does not wait for the piece to fill.
+                let _ = tokio::time::timeout(EVERY, end.wait_for(Option::is_some)).await;
+            }
+            Err(error) if error.is_final() => {
+                let why = Chain(&error).to_string();
+                tracing::warn!(job = %id, "{why}; the rest of it is not kept");
+                return Some(why);
+            }
+            Err(error) => insist.wait(format!("job {id}"), &error).await,
+        }
+    }
+}
+
+/// Who takes pieces in, and says up to where the spool is part of the run.
+trait Taker {
+    fn take(
+        &self,
+        id: AttemptId,
+        offset: u64,
+        data: Vec<u8>,
+        last: bool,
+    ) -> Result<u64, storage::Error>;
+}
+
+impl Taker for Remote {
+    fn take(
+        &self,
+        id: AttemptId,
+        offset: u64,
+        data: Vec<u8>,
+        last: bool,
+    ) -> Result<u64, storage::Error> {
+        self.append_spool(id, offset, data, last)
+    }
+}
+
+/// A spool, and how far it has come. All of it blocks.
+struct Shipper<T> {
+    id: AttemptId,
+    dir: JobDir,
+    to: T,
+    /// Bytes that were taken; `None` = to be asked.
+    there: Option<u64>,
+    /// Its length when it was looked at last.
+    seen: u64,
+}
+
+impl<T: Taker> Shipper<T> {
+    fn new(id: AttemptId, dir: JobDir, to: T) -> Self {
+        Self { id, dir, to, there: None, seen: 0 }
+    }
+
+    /// Ships what there is, up to the end of its last line; and all of it when it has come to its end.
+    fn ship(&mut self, end: Option<u64>) -> Result<(), Error> {
+        let file = match self.dir.open(Path::new(SPOOL)) {
+            Ok(file) => file,
+            // The job may make it yet, or put something else there.
+            Err(_) if end.is_none_or(|it| it == 0) => return Ok(()),
+            Err(error) => return Err(self.local(error)),
+        };
+        let length = file.metadata().map_err(|it| self.local(it))?.len();
+        let here = end.map_or(length, |it| it.min(length));
+        if here == 0 || (here == self.seen && end.is_none()) {
+            return Ok(());
+        }
+        self.up_to(&file, here, end.is_some())?;
+        self.seen = here;
+        Ok(())
+    }
+
+    fn up_to(&mut self, file: &File, here: u64, ended: bool) -> Result<(), Error> {
+        let id = self.id;
+        let mut there = match self.there {
+            Some(there) => there,
+            None => self.take(0, Vec::new(), false)?,
+        };
+        if there > here {
+            return Err(Error::Changed { id, here, there });
+        }
+        while there < here {
+            let most = usize::try_from(here - there).unwrap_or(PIECE).min(PIECE);
+            let mut data = vec![0; most];
+            let count = file.read_at(&mut data, there).map_err(|it| self.local(it))?;
+            data.truncate(count);
+            let reaches = there + count as u64;
+            let taken = self.take(there, data, ended && reaches == here)?;
+            if taken == there && !ended {
+                break; // its last line has no end yet
+            }
+            if taken == there || taken > reaches {
+                let source = storage::Error::OutOfOrder;
+                return Err(Error::Ship { id, source });
+            }
+            there = taken;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, offset: u64, data: Vec<u8>, last: bool) -> Result<u64, Error> {
+        let id = self.id;
+        self.there = None; // until it is known again
+        let taken = self.to.take(id, offset, data, last);
+        let there = taken.map_err(|source| Error::Ship { id, source })?;
+        self.there = Some(there);
+        Ok(there)
+    }
+
+    fn local(&self, source: io::Error) -> Error {
+        Error::Local { path: self.dir.path().join(SPOOL), source }
+    }
+}
+
+#[cfg(test)]
+mod tests;
