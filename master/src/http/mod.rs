@@ -20,6 +20,7 @@ mod runs;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod told;
 mod v1;
 mod version;
 mod views;

@@ -54,6 +54,14 @@ struct OffsetQuery {
     offset: u64,
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct SpoolQuery {
+    /// Where in the whole the body begins.
+    offset: u64,
+    /// Nothing follows: a last line without an end is read as one.
+    last: Option<bool>,
+}
+
 /// What the master has.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RunProgress")]
@@ -101,6 +109,13 @@ pub fn routes() -> ApiRouter<App> {
             }),
         )
         .api_route(
+            "/runs/{job}/spool",
+            post_with(spool, |it| {
+                let what = "Appends to what a run tells of itself (docs/using/spool-format.md)";
+                it.id("append_to_run_spool").summary(what).tag("runs")
+            }),
+        )
+        .api_route(
             "/runs/{job}/end",
             post_with(end, |it| it.id("end_run").summary("Says how a run ended").tag("runs")),
         )
@@ -142,6 +157,17 @@ async fn log(
     Octets(data): Octets,
 ) -> Result<Json<Progress>, Problem> {
     Ok(Json(app.service.append_run_log(&who, &job, offset, data).await?.into()))
+}
+
+async fn spool(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    Query(SpoolQuery { offset, last }): Query<SpoolQuery>,
+    Octets(data): Octets,
+) -> Result<Json<Progress>, Problem> {
+    let last = last.unwrap_or_default();
+    Ok(Json(app.service.append_run_spool(&who, &job, offset, data, last).await?.into()))
 }
 
 async fn end(

@@ -11,7 +11,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::{App, answer, bundles, events, files, jobs, log, nodes, queue, runs, submit, version};
+use super::{
+    App, answer, bundles, events, files, jobs, log, nodes, queue, runs, submit, told, version,
+};
 
 const PREFIX: &str = "/api/v1";
 
@@ -46,6 +48,7 @@ fn built() -> (Router<App>, OpenApi) {
         .merge(submit::routes())
         .merge(bundles::routes())
         .merge(runs::routes())
+        .merge(told::routes())
         .merge(queue::routes())
         .merge(nodes::routes())
         .merge(events::routes());

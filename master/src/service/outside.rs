@@ -17,6 +17,7 @@ use super::{Error, Service, Submitted};
 use crate::reactor;
 use crate::store::StoredJob;
 use crate::submission;
+use crate::tracker::Piece;
 
 /// There are no others of such a run.
 const ATTEMPT: Attempt = Attempt(1);
@@ -58,7 +59,14 @@ impl Service {
             return Err(Error::invalid("secrets", why));
         }
         built.spec.outside = Some(submission::outside(outside).map_err(invalid)?);
-        self.take(built, None).await
+        let submitted = self.take(built, None).await?;
+        if let JobState::Outside { .. } = submitted.job.status.state {
+            // Nobody deletes a run that goes on. Who got no answer begins it again.
+            let path = self.archive.job(submitted.job.id);
+            let make = move || std::fs::create_dir_all(path);
+            self.run_append("make the run's folder", make).await?;
+        }
+        Ok(submitted)
     }
 
     /// Appends to the log of a run that has not ended.
@@ -70,15 +78,25 @@ impl Service {
         data: Bytes,
     ) -> Result<Heard, Error> {
         let (id, stop) = self.heard(who, run).await?;
-        let (job, path) = (self.archive.job(id), self.archive.log(id, ATTEMPT));
-        let append = move || {
-            // Nobody deletes a run that goes on.
-            std::fs::create_dir_all(job)?;
-            append_with_time(&path, offset, &data)
-        };
+        let path = self.archive.log(id, ATTEMPT);
+        let append = move || append_with_time(&path, offset, &data);
         let length = self.run_append("append to the log", append).await?;
         self.feed.tell(id);
         Ok(Heard { length, stop })
+    }
+
+    /// Takes in a piece of what a run tells of itself, which survives any death then.
+    pub async fn append_run_spool(
+        &self,
+        who: &Identity,
+        run: &str,
+        offset: u64,
+        data: Bytes,
+        last: bool,
+    ) -> Result<Heard, Error> {
+        let (job, stop) = self.heard(who, run).await?;
+        let piece = Piece { job, attempt: ATTEMPT, offset, data, last };
+        Ok(Heard { length: self.take_in(piece).await?, stop })
     }
 
     /// It has ended; what it announces has come before.
@@ -102,6 +120,11 @@ impl Service {
         if there != log_length {
             let why = format!("the log has {there} bytes here; send the rest before the end");
             return Err(Error::invalid("log_bytes", why));
+        }
+        let told = self.store.run(id).await?.map_or(0, |it| it.offset(ATTEMPT));
+        if told != spool_length {
+            let why = format!("{told} bytes of the spool are here; send the rest before the end");
+            return Err(Error::invalid("spool_bytes", why));
         }
         let at = at.min(reactor::now().wall);
         let exit = Exit { kind, stopped, at, started: None, log_length, spool_length, detail };

@@ -34,10 +34,6 @@ impl Service {
         data: Bytes,
         last: bool,
     ) -> Result<u64, Error> {
-        if data.len() > PIECE {
-            let why = format!("has {} bytes; {PIECE} are the most", data.len());
-            return Err(Error::invalid("data", why));
-        }
         let job = self.held(holder).await?;
         let end = offset.saturating_add(data.len() as u64);
         if let Some(ended) = job.status.state.end()
@@ -49,7 +45,16 @@ impl Service {
             return Err(Error::invalid("data", why));
         }
         let Holder { job, attempt, .. } = *holder;
-        Ok(self.tracker.take_in(Piece { job, attempt, offset, data, last }).await?)
+        self.take_in(Piece { job, attempt, offset, data, last }).await
+    }
+
+    /// Of whom it is was looked at.
+    pub(super) async fn take_in(&self, piece: Piece) -> Result<u64, Error> {
+        if piece.data.len() > PIECE {
+            let why = format!("has {} bytes; {PIECE} are the most", piece.data.len());
+            return Err(Error::invalid("data", why));
+        }
+        Ok(self.tracker.take_in(piece).await?)
     }
 
     /// A job and what it has told of itself.

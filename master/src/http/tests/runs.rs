@@ -19,6 +19,11 @@ fn end(code: i32, log_bytes: usize) -> Value {
 }
 
 impl Api {
+    async fn spool(&self, place: &str, offset: usize, text: &str) -> Answer {
+        let path = format!("{place}/spool?offset={offset}");
+        self.ask("POST", &path, &[("x-atlas-user", "ada")], text.into()).await
+    }
+
     async fn log(&self, place: &str, offset: usize, text: &str) -> Answer {
         let path = format!("{place}/log?offset={offset}");
         self.ask("POST", &path, &[("x-atlas-user", "ada")], text.into()).await
@@ -99,4 +104,59 @@ async fn what_is_no_run_outside_is_refused_with_the_field() {
     let neither = json!({ "ended_ms": 1, "log_bytes": 0, "spool_bytes": 0 });
     let neither = api.ada("POST", &format!("{place}/end"), neither).await;
     neither.refused(400, "invalid", "either this or `signal`");
+}
+
+#[tokio::test]
+async fn what_a_run_outside_tells_counts_once_and_is_found_by_job_and_metric() {
+    let api = Api::new().await;
+    let asked = run(7, &api.upload().await);
+    api.ada("POST", "/runs", asked.clone()).await;
+    let id = asked["id"].as_str().unwrap();
+    let (place, job) = (format!("/runs/{id}"), format!("/jobs/{id}"));
+    let point = |step: usize, value: &str| {
+        format!(
+            "{{\"e\":\"metric\",\"key\":\"train/loss\",\"value\":{value},\"step\":{step},\"at\":1}}\n"
+        )
+    };
+    let first = "{\"e\":\"param\",\"key\":\"lr\",\"value\":0.1}\n".to_owned()
+        + "{\"e\":\"param\",\"key\":\"large\",\"value\":{\"$int\":\"88888888888888888888888888\"}}\n"
+        + &(0..5000).map(|it| point(it, &(it * 7 % 1000).to_string())).collect::<String>();
+    let second = point(5000, "{\"$float\":\"nan\"}") + "this is no event\n{\"e\":";
+    for (offset, text) in [(0, &first), (0, &first), (first.len(), &second)] {
+        assert_eq!(api.spool(&place, offset, text).await.status, StatusCode::OK);
+    }
+    let there = first.len() + second.len() - "{\"e\":".len();
+    let heard = api.spool(&place, there, "").await.json();
+    assert_eq!(
+        heard,
+        json!({ "offset": there, "stop": false }),
+        "a line without an end waits for it"
+    );
+
+    let told = api.get(&format!("{job}/run")).await.json();
+    assert_eq!(told["params"]["large"], json!({ "$int": "88888888888888888888888888" }));
+    let metric = &told["metrics"]["train/loss"];
+    assert_eq!((&metric["count"], &metric["last"]), (&json!(5001), &json!({ "$float": "nan" })));
+    assert_eq!((&metric["min"]["value"], &metric["max"]["value"]), (&json!(0), &json!(999)));
+    assert_eq!(told["left_out"]["unreadable"], 1);
+
+    let series = api.get(&format!("{job}/series?key=train/loss&points=100")).await.json();
+    let (steps, values) = (&series["steps"], series["values"].as_array().unwrap());
+    assert_eq!((&series["total"], steps[0].clone()), (&json!(5001), json!(0)));
+    assert!(values.len() <= 100 && values.contains(&json!(999)) && values.contains(&json!(0)));
+    let all = json!({ "jobs": [id, &id[..8]], "keys": ["train/loss", "none"], "points": 0 });
+    let all = api.ada("POST", "/series", all).await.json();
+    let lengths = |it: &Value| it["values"].as_array().unwrap().len();
+    let all: Vec<usize> = all["series"].as_array().unwrap().iter().map(lengths).collect();
+    assert_eq!(all, [5001, 5001]);
+    let none = api.get(&format!("{job}/series?key=none")).await;
+    none.refused(404, "no_metric", "has logged no metric \"none\"");
+
+    let mut short = end(0, 0);
+    let early = api.ada("POST", &format!("{place}/end"), short.clone()).await;
+    early.refused(400, "invalid", "send the rest before the end");
+    short["spool_bytes"] = json!(there);
+    let ended = api.ada("POST", &format!("{place}/end"), short).await.json();
+    assert_eq!(ended["status"], "completed");
+    api.spool(&place, there, "x").await.refused(409, "not_outside", "is no run outside");
 }
