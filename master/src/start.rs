@@ -30,6 +30,7 @@ use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
+use crate::runs::Runs;
 use crate::service::{Fillings, Service};
 use crate::share::Share;
 use crate::store::{Lead, Store};
@@ -79,17 +80,15 @@ pub enum Error {
 pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let lock = prepare(&config)?;
     let token = secret(&config.token_file)?;
-    let keys = Keys {
-        tokens: JobTokens::new(&secret(&config.data.join(JOB_KEY))?),
-        seals: Seals::new(&secret(&config.data.join(SECRET_KEY))?),
-    };
+    let keys = keys(&config)?;
     let listeners = [listen(config.http).await?, listen(config.grpc).await?];
     let opened = state::open(&config.data, config.redis.as_ref(), &tasks).await?;
     let Some(store) = opened else { return Ok(()) };
     let (lead, age) = take_the_lead(&config, store.as_ref()).await?;
     let (cluster, effects) = restore(&config, store.as_ref(), &lead).await?;
     let archive = archive(&config)?;
-    let feed = Feed::new(lead.mark.epoch);
+    let runs = Runs::start(store.clone(), &tasks);
+    let feed = Feed::new(lead.mark.epoch, vec![runs.listener()]);
     let (trash, to_trash) = mpsc::unbounded_channel();
     let parts = Parts {
         cluster,
@@ -121,6 +120,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         reactor: handle.clone(),
         store,
         feed,
+        runs,
         bundles: Arc::new(bundles(&config)?),
         archive: archive.clone(),
         proxy: proxy(&token, &config)?,
@@ -177,6 +177,13 @@ async fn take_the_lead(config: &Config, store: &dyn Store) -> Result<(Lead, Age)
     belongs::remember(&config.data, &lead.cluster)?;
     let age = Age::begin(&config.data, lead.mark, config.accept_older_store)?;
     Ok((lead, age))
+}
+
+fn keys(config: &Config) -> Result<Keys, Error> {
+    Ok(Keys {
+        tokens: JobTokens::new(&secret(&config.data.join(JOB_KEY))?),
+        seals: Seals::new(&secret(&config.data.join(SECRET_KEY))?),
+    })
 }
 
 fn proxy(token: &str, config: &Config) -> Result<Proxy, Error> {

@@ -10,10 +10,10 @@ use crate::say::Say;
 use crate::target::Target;
 use crate::views::JobView;
 
-/// List jobs, the newest first
+/// List jobs, the newest first or as --sort says
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  atlas jobs --status running\n  atlas jobs --project mnist --limit 500 --output jsonl | jq -r .id"
+    after_help = "Examples:\n  atlas jobs --status running\n  atlas jobs --filter 'params.lr<=0.01 and metrics.loss.min<0.2' --sort -metrics.acc.max\n  atlas jobs --filter 'tags.best exists and submitted>-7d'\n  atlas jobs --project mnist --limit 500 --output jsonl | jq -r .id"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -27,6 +27,18 @@ pub struct Args {
     /// Only of this user
     #[arg(long, short, value_name = "U")]
     user: Option<String>,
+    /// Only those of which this holds, for example 'status=failed and params.lr<=0.01'
+    #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    filter: String,
+    /// What decides the order, the first key first; a minus puts the largest first
+    #[arg(
+        long,
+        value_name = "KEYS",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    sort: String,
     /// At most so many
     #[arg(long, short, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
@@ -43,25 +55,18 @@ enum Status {
 }
 
 pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
-    let Args { target, project, status, user, limit, output } = args;
+    let Args { target, project, status, user, filter, sort, limit, output } = args;
     let master = target.connect(say).await?;
     let word =
         |it: Status| it.to_possible_value().expect("no value is hidden").get_name().to_owned();
-    // One more than asked for says whether there are more.
-    let request = wire::ListJobsRequest {
-        project,
-        status: status.map(word),
-        user,
-        limit: limit + 1,
-        ..Default::default()
-    };
-    let mut jobs = master.jobs(request).await?;
-    let more = jobs.len() > limit as usize;
-    jobs.truncate(limit as usize);
+    let status = status.map(word);
+    let cursor = String::new();
+    let request = wire::ListJobsRequest { project, status, user, limit, cursor, filter, sort };
+    let (jobs, total) = master.jobs(request).await?;
     let jobs: Vec<JobView> = jobs.into_iter().map(Into::into).collect();
     output::list(output.output, &jobs).map_err(Error::Output)?;
-    if more && matches!(output.output, Format::Table | Format::Wide) {
-        say.info(format_args!("These are the newest {limit}; --limit shows more."));
+    if total > u64::from(limit) && matches!(output.output, Format::Table | Format::Wide) {
+        say.info(format_args!("These are {limit} of {total} jobs; --limit shows more."));
     }
     Ok(Exit::SUCCESS)
 }

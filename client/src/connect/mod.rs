@@ -108,23 +108,27 @@ impl Master {
         self.unary(jobs.get_job(reference(job))).await
     }
 
-    /// The newest `limit` jobs of a listing, page by page.
-    pub async fn jobs(&self, mut request: wire::ListJobsRequest) -> Result<Vec<wire::Job>, Error> {
+    /// The first `limit` jobs of a listing, page by page, and how many there are in all.
+    pub async fn jobs(
+        &self,
+        mut request: wire::ListJobsRequest,
+    ) -> Result<(Vec<wire::Job>, u64), Error> {
         let mut left = request.limit;
-        let mut all = Vec::new();
+        let (mut all, mut of) = (Vec::new(), 0);
         while left > 0 {
             request.limit = left.min(PAGE);
             let mut jobs = self.jobs.clone();
-            let wire::ListJobsReply { jobs, next_cursor } =
+            let wire::ListJobsReply { jobs, next_cursor, total } =
                 self.unary(jobs.list_jobs(request.clone())).await?;
             left = left.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
             all.extend(jobs);
+            of = total;
             if next_cursor.is_empty() {
                 break;
             }
             request.cursor = next_cursor;
         }
-        Ok(all)
+        Ok((all, of))
     }
 
     pub async fn stop(&self, job: &str) -> Result<wire::Job, Error> {

@@ -83,10 +83,13 @@ async fn a_listing_is_narrowed_by_the_master_and_bounded() {
         .await
         .exits(0);
     assert_eq!(run.out().lines().count(), 3);
-    run.says("These are the newest 2; --limit shows more.");
+    run.says("These are 2 of 3 jobs; --limit shows more.");
     let first = master.state().list_requests[0].clone();
     let asked = (first.project.as_deref(), first.status.as_deref(), first.user.as_deref());
     assert_eq!(asked, (Some("p"), Some("failed"), Some("u")));
+    user.atlas(&["jobs", "--filter", "params.lr<1", "--sort", "-metrics.acc.max"]).await.exits(0);
+    let last = master.state().list_requests.last().cloned().unwrap();
+    assert_eq!((&*last.filter, &*last.sort), ("params.lr<1", "-metrics.acc.max"));
     user.atlas(&["jobs", "--status", "runing"]).await.exits(2).says("'running'");
 }
 

@@ -267,7 +267,8 @@ impl Jobs for Served {
         let to = (from + 2.min(request.limit as usize)).min(state.jobs.len());
         let jobs: Vec<_> = state.jobs.values().skip(from).take(to - from).cloned().collect();
         let next_cursor = if to < state.jobs.len() { to.to_string() } else { String::new() };
-        Ok(Response::new(wire::ListJobsReply { jobs, next_cursor }))
+        let total = state.jobs.len() as u64;
+        Ok(Response::new(wire::ListJobsReply { jobs, next_cursor, total }))
     }
 
     async fn watch_job(&self, request: Request<wire::JobRef>) -> Answer<Self::WatchJobStream> {

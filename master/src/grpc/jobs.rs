@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use atlas_core::Position;
 use atlas_proto::convert::job_view;
 use atlas_proto::wire::{self, jobs_server};
 use atlas_runtime::telemetry::TraceParent;
@@ -14,8 +13,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::identity;
 use super::status::status;
-use crate::service::{Error, Service, Submitted};
-use crate::store::{Filter, StoredJob};
+use crate::service::{Error, Listing, Service, Submitted};
+use crate::store::StoredJob;
 
 /// Translates; the service layer does.
 pub struct Jobs(pub Arc<Service>);
@@ -78,13 +77,16 @@ impl jobs_server::Jobs for Jobs {
         &self,
         request: Request<wire::ListJobsRequest>,
     ) -> Answer<wire::ListJobsReply> {
-        let wire::ListJobsRequest { project, status: of, user, limit, cursor } =
+        let wire::ListJobsRequest { project, status: of, user, limit, cursor, filter, sort } =
             request.into_inner();
-        let (filter, before) = filter(project, of, user, &cursor).map_err(|it| status(&it))?;
-        let page = self.0.list(&filter, before, limit as usize).await.map_err(|it| status(&it))?;
-        let jobs = page.jobs.iter().map(view).collect();
-        let next_cursor = page.next.map(|it| it.to_string()).unwrap_or_default();
-        Ok(Response::new(wire::ListJobsReply { jobs, next_cursor }))
+        let limit = limit as usize;
+        let listing = Listing { project, status: of, user, filter, sort, cursor, limit };
+        let page = self.0.list(&listing).await.map_err(|it| status(&it))?;
+        Ok(Response::new(wire::ListJobsReply {
+            jobs: page.jobs.iter().map(view).collect(),
+            next_cursor: page.next.unwrap_or_default(),
+            total: page.total as u64,
+        }))
     }
 
     async fn watch_job(&self, request: Request<wire::JobRef>) -> Answer<Self::WatchJobStream> {
@@ -193,33 +195,4 @@ fn view(job: &StoredJob) -> wire::Job {
 
 fn stream<T: Send + 'static>(from: mpsc::Receiver<Result<T, Error>>) -> Stream<T> {
     ReceiverStream::new(from).map(|it| it.map_err(|error| status(&error))).boxed()
-}
-
-/// What a listing is narrowed to, and where it goes on.
-pub fn filter(
-    project: Option<String>,
-    status: Option<String>,
-    user: Option<String>,
-    cursor: &str,
-) -> Result<(Filter, Option<Position>), Error> {
-    let project = project.map(|it| it.parse()).transpose();
-    let project = project
-        .map_err(|why: atlas_core::id::Invalid| Error::invalid("project", why.to_string()))?;
-    let status = status.map(|it| parse_status(&it)).transpose()?;
-    let before = match cursor {
-        "" => None,
-        text => Some(Position(
-            text.parse().map_err(|_| Error::invalid("cursor", "it is not from a listing"))?,
-        )),
-    };
-    Ok((Filter { project, status, user }, before))
-}
-
-fn parse_status(text: &str) -> Result<atlas_core::Status, Error> {
-    use atlas_core::Status::{Completed, Failed, Queued, Running};
-    let known = [Queued, Running, Completed, Failed];
-    let found = known.into_iter().find(|it| it.word() == text.to_ascii_lowercase());
-    found.ok_or_else(|| {
-        Error::invalid("status", format!("{text:?} is none of queued, running, completed, failed"))
-    })
 }

@@ -19,7 +19,6 @@ use tonic::server::NamedService;
 use crate::edge;
 use crate::service::Service;
 
-pub use jobs::filter;
 pub use nodes::{JoinToken, view as node_view};
 #[cfg(test)]
 pub use shipping::ship;

@@ -14,7 +14,7 @@ use super::answer::Tagged;
 use super::asked::{Limit, Path, Query, Who};
 use super::error::Problem;
 use super::views::{Details, Job};
-use crate::grpc;
+use crate::service::Listing;
 
 /// The longest time that one request waits, in seconds, and the usual one.
 const LONGEST_WAIT: u32 = 600;
@@ -32,15 +32,21 @@ struct ListQuery {
     /// queued, running, completed or failed.
     status: Option<String>,
     user: Option<String>,
+    /// Which jobs, and in which order: `params.lr<=0.01 and status=failed sort -metrics.acc.max` (docs/using/finding-runs.md).
+    filter: Option<String>,
+    /// The order alone: `-metrics.acc.max, name`. The filter may end with one instead.
+    sort: Option<String>,
     limit: Option<Limit>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// A page of jobs, newest first.
+/// A page of jobs, newest first where no order was asked for.
 #[derive(Serialize, JsonSchema)]
 struct Jobs {
     jobs: Vec<Job>,
+    /// Of all pages.
+    total: usize,
     /// Asks for the next page; null = there is none.
     next_cursor: Option<String>,
 }
@@ -107,12 +113,21 @@ pub fn routes() -> ApiRouter<App> {
 }
 
 async fn list(State(app): State<App>, query: Query<ListQuery>) -> Result<Json<Jobs>, Problem> {
-    let Query(ListQuery { project, status, user, limit, cursor }) = query;
-    let (filter, before) =
-        grpc::filter(project, status, user, cursor.as_deref().unwrap_or_default())?;
-    let page = app.service.list(&filter, before, limit.unwrap_or_default().get()).await?;
+    let Query(ListQuery { project, status, user, filter, sort, limit, cursor }) = query;
+    let page = app
+        .service
+        .list(&Listing {
+            project,
+            status,
+            user,
+            filter: filter.unwrap_or_default(),
+            sort: sort.unwrap_or_default(),
+            cursor: cursor.unwrap_or_default(),
+            limit: limit.unwrap_or_default().get(),
+        })
+        .await?;
     let jobs = page.jobs.iter().map(Job::from).collect();
-    Ok(Json(Jobs { jobs, next_cursor: page.next.map(|it| it.to_string()) }))
+    Ok(Json(Jobs { jobs, total: page.total, next_cursor: page.next }))
 }
 
 async fn get(

@@ -133,7 +133,7 @@ async fn what_is_asked_wrongly_is_refused_with_a_code_and_the_way_on() {
     api.get("/jobs?porject=a").await.refused(400, "invalid", "did you mean project?");
     api.get("/jobs?user=a&user=b").await.refused(400, "invalid", "user is said twice");
     api.get("/jobs?limit=0").await.refused(400, "invalid", "0 is not between 1 and 1000");
-    api.get("/jobs?cursor=x").await.refused(400, "invalid", "not from a listing");
+    api.get("/jobs?cursor=x").await.refused(400, "invalid", "of no page of this listing");
     api.get("/nodes?x=1").await.refused(400, "invalid", "nothing can be asked for this way");
     api.get("/jobs/45540b52").await.refused(404, "no_job", "there is no job 45540b52");
     api.get("/jobs/%ff").await.refused(400, "invalid", "path");

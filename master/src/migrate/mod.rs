@@ -11,7 +11,7 @@ pub(crate) mod tests;
 use atlas_core::{ClusterId, Record};
 
 use crate::store::{
-    Batch, CommitError, Counts, Error as StoreError, Facts, Filter, Mark, Movable, Page, Standing,
+    Batch, CommitError, Counts, Error as StoreError, Facts, Mark, Movable, Page, Standing,
     StoredJob, StoredRun, refuses_to_take_in,
 };
 pub use command::{Arguments, command};
@@ -224,7 +224,7 @@ impl<'a> Jobs<'a> {
 
     /// Empty at the end.
     async fn next(&mut self) -> Result<Vec<StoredJob>, StoreError> {
-        let jobs = self.store.jobs(&Filter::default(), &self.page).await?;
+        let jobs = self.store.jobs(&self.page).await?;
         if let Some(last) = jobs.last() {
             self.page.before = Some(last.status.position);
         }

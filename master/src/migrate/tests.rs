@@ -141,7 +141,7 @@ async fn fill(leader: &mut Leader) {
 async fn content(place: Place<'_>) -> (Vec<StoredJob>, Vec<StoredRun>, Vec<JobId>, Facts) {
     let store = place();
     let page = Page { before: None, limit: 10_000 };
-    let jobs = store.jobs(&Filter::default(), &page).await.unwrap();
+    let jobs = store.jobs(&page).await.unwrap();
     let runs = store.runs(&page).await.unwrap();
     assert!(!runs.is_empty());
     let live = store.restore().await.unwrap().jobs.into_iter().map(|it| it.0).collect();

@@ -1,4 +1,5 @@
-//! News for those who follow a job, or everything. A follower is told that something changed and reads the store.
+//! News of what is kept. A listener is told every record; whoever follows a job, or everything, is told that something changed and
+//! reads the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,17 +9,22 @@ use tokio::sync::watch;
 
 use super::news::News;
 
-/// Who follows which job (nobody, nothing kept), and what changed last.
+/// Hears of each record before whoever asked for it; never waits, for the reactor would.
+pub type Listener = Box<dyn Fn(&Record) + Send + Sync>;
+
+/// Who listens, who follows which job (nobody, nothing kept), and what changed last.
 #[derive(Clone)]
 pub struct Feed {
+    listeners: Arc<Vec<Listener>>,
     news: News,
     followers: Arc<Mutex<HashMap<JobId, watch::Sender<()>>>>,
 }
 
 impl Feed {
     /// Of the leader of this epoch.
-    pub fn new(epoch: Epoch) -> Self {
-        Self { news: News::new(epoch), followers: Arc::default() }
+    pub fn new(epoch: Epoch, listeners: Vec<Listener>) -> Self {
+        let (listeners, news) = (Arc::new(listeners), News::new(epoch));
+        Self { listeners, news, followers: Arc::default() }
     }
 
     /// Of everything.
@@ -39,6 +45,7 @@ impl Feed {
 
     /// After the record is kept.
     pub(super) fn publish(&self, record: &Record) {
+        self.listeners.iter().for_each(|listener| listener(record));
         self.news.publish(record);
         if let Some(job) = record.job() {
             self.tell(job);

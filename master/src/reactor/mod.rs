@@ -25,7 +25,7 @@ use crate::store::{Batch, CommitError, Mark, Store};
 
 #[cfg(test)]
 pub use commit::{Held, until_known};
-pub use feed::Feed;
+pub use feed::{Feed, Listener};
 pub use handle::Counts;
 use handle::{Ask, Beat, Request};
 pub use handle::{Error, Handle};

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::edge::seal::Seals;
 use crate::edge::token::JobTokens;
-use crate::store::{self, Embedded, Filter, Lead, Page, StoredJob, StoredRun, contract};
+use crate::store::{self, Embedded, Lead, Page, StoredJob, StoredRun, contract};
 
 /// The real store behind a door: closed it holds commits back, and answers can be lost or commits refused.
 struct Door {
@@ -85,12 +85,14 @@ impl Store for Door {
     ) -> BoxFuture<'a, Result<Vec<JobId>, store::Error>> {
         self.store.jobs_with_prefix(prefix, limit)
     }
-    fn jobs<'a>(
+    fn jobs_of<'a>(
         &'a self,
-        filter: &'a Filter,
-        page: &'a Page,
+        ids: &'a [JobId],
     ) -> BoxFuture<'a, Result<Vec<StoredJob>, store::Error>> {
-        self.store.jobs(filter, page)
+        self.store.jobs_of(ids)
+    }
+    fn jobs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredJob>, store::Error>> {
+        self.store.jobs(page)
     }
     fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, store::Error>> {
         self.store.run(id)
@@ -115,7 +117,7 @@ async fn reactor(store: Arc<Door>) -> (Handle, oneshot::Receiver<Result<(), Comm
         heartbeat_ms: 3000,
     };
     let (trash, _) = mpsc::unbounded_channel();
-    let feed = Feed::new(Epoch(1));
+    let feed = Feed::new(Epoch(1), Vec::new());
     let parts = Parts {
         cluster,
         store,

@@ -7,7 +7,7 @@ use atlas_core::{Attempt, JobId, NodeName};
 
 use atlas_runtime::Chain;
 
-use crate::{bundles, proxy, reactor, store, tracker};
+use crate::{bundles, proxy, reactor, runs, store, tracker};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -132,6 +132,12 @@ impl From<reactor::Error> for Error {
             }
             reactor::Error::Stopping => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+impl From<runs::Error> for Error {
+    fn from(error: runs::Error) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -1,44 +1,21 @@
-//! Jobs: look up, list, follow, stop, delete.
+//! Jobs: look up, follow, stop, delete.
 
 use std::time::Duration;
 
 use atlas_core::access::{Verb, allow};
 use atlas_core::cluster::Input;
-use atlas_core::{Identity, JobId, Phase, Position};
+use atlas_core::{Identity, JobId, Phase};
 use tokio::sync::mpsc;
 
 use super::{Error, Service};
-use crate::store::{Filter, Page, StoredJob};
+use crate::store::StoredJob;
 
-/// The most jobs of one page.
-const MOST: usize = 1000;
 /// Queued jobs that one step of clearing ends.
 const CLEARED_AT_ONCE: usize = 500;
 /// Moving a folder to the trash is one rename; a share that hangs takes longer.
 const REMOVAL: Duration = Duration::from_secs(30);
 
-/// A part of a listing, newest first.
-pub struct JobPage {
-    pub jobs: Vec<StoredJob>,
-    /// Where the next page begins; `None` = no more.
-    pub next: Option<Position>,
-}
-
 impl Service {
-    pub async fn list(
-        &self,
-        filter: &Filter,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<JobPage, Error> {
-        let limit = if limit == 0 { 100 } else { limit.min(MOST) };
-        let mut jobs = self.store.jobs(filter, &Page { before, limit: limit + 1 }).await?;
-        let more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let next = jobs.last().filter(|_| more).map(|it| it.status.position);
-        Ok(JobPage { jobs, next })
-    }
-
     /// The job now and after each change, until it is done; ends early when nobody listens.
     pub async fn follow(&self, text: &str, to: mpsc::Sender<StoredJob>) -> Result<(), Error> {
         let id = self.find(text).await?.id;

@@ -9,6 +9,7 @@ mod file;
 mod files;
 mod filling;
 mod jobs;
+mod listing;
 mod logs;
 mod nodes;
 mod outside;
@@ -31,6 +32,7 @@ use crate::bundles::Bundles;
 use crate::edge::keys::Keys;
 use crate::proxy::{Host, Proxy};
 use crate::reactor::{Feed, Handle};
+use crate::runs::Runs;
 use crate::store::{Store, StoredJob};
 use crate::tracker::Tracker;
 use crate::turns::Storage;
@@ -41,7 +43,7 @@ pub use events::{Event, Interest};
 pub use file::Opened;
 pub use files::Files;
 pub use filling::{Filling, Fillings};
-pub use jobs::JobPage;
+pub use listing::{JobPage, Listing};
 pub use outside::{Ended, Heard};
 pub use queue::Waiting;
 pub use shipping::{Folder, LogFile, Source};
@@ -57,6 +59,7 @@ pub struct Service {
     pub reactor: Handle,
     pub store: Arc<dyn Store>,
     pub feed: Feed,
+    pub runs: Runs,
     pub bundles: Arc<Bundles>,
     pub archive: Archive,
     pub proxy: Proxy,

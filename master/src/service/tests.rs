@@ -1,5 +1,6 @@
 //! The service layer on a real reactor and store, with nodes that do as a test says.
 
+mod listing;
 mod shipping;
 mod tracking;
 
@@ -102,7 +103,9 @@ impl World {
         let snapshot = store.restore().await.unwrap();
         let policy = Policy { lease: Lease::UntilReboot, ..Policy::default() };
         let (cluster, effects) = Cluster::restore(policy, now(), snapshot);
-        let (tasks, feed) = (Tasks::new(), Feed::new(lead.mark.epoch));
+        let tasks = Tasks::new();
+        let runs = Runs::start(store.clone(), &tasks);
+        let feed = Feed::new(lead.mark.epoch, vec![runs.listener()]);
         let welcome = WelcomeFacts {
             cluster: lead.cluster.clone(),
             epoch: lead.mark.epoch,
@@ -137,6 +140,7 @@ impl World {
             reactor: handle,
             store,
             feed,
+            runs,
             bundles: Arc::new(Bundles::open(dir.path(), 1 << 20).unwrap()),
             archive: Archive::new(dir.path().to_owned()),
             proxy: Proxy::new("token".parse().unwrap()),

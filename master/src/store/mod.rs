@@ -15,8 +15,7 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::job::JobState;
 use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, ProjectName, Record, Revision,
-    Run, Status,
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Record, Revision, Run,
 };
 use futures::future::BoxFuture;
 
@@ -56,12 +55,11 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<JobId>, Error>>;
 
-    /// Newest first.
-    fn jobs<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: &'a Page,
-    ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
+    /// Those of these ids that are there, in this order.
+    fn jobs_of<'a>(&'a self, ids: &'a [JobId]) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
+
+    /// All of them, newest first.
+    fn jobs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>>;
 
     /// What a job told of itself; `None` = nothing yet, or there is no such job.
     fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>>;
@@ -140,14 +138,6 @@ pub struct StoredRun {
     /// Of its job.
     pub position: Position,
     pub run: Arc<Run>,
-}
-
-/// All of these must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    pub project: Option<ProjectName>,
-    pub status: Option<Status>,
-    pub user: Option<String>,
 }
 
 /// A part of a listing.

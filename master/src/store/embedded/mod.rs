@@ -27,8 +27,7 @@ use futures::future::BoxFuture;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Batch, CommitError, Error, Facts, Filter, Lead, Mark, Movable, Page, Store, StoredJob,
-    StoredRun,
+    Batch, CommitError, Error, Facts, Lead, Mark, Movable, Page, Store, StoredJob, StoredRun,
 };
 use fault::Fault;
 use readers::Readers;
@@ -104,14 +103,14 @@ impl Store for Embedded {
         self.readers.read("look for jobs", look).boxed()
     }
 
-    fn jobs<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: &'a Page,
-    ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
-        let (filter, page) = (filter.clone(), *page);
-        let list = move |from: &mut Connection| read::jobs(from, &filter, page);
-        self.readers.read("list jobs", list).boxed()
+    fn jobs_of<'a>(&'a self, ids: &'a [JobId]) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
+        let ids = ids.to_owned();
+        self.readers.read("look jobs up", move |from| read::jobs_of(from, &ids)).boxed()
+    }
+
+    fn jobs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
+        let page = *page;
+        self.readers.read("list jobs", move |from| read::jobs(from, page)).boxed()
     }
 
     fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>> {

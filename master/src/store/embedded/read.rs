@@ -6,15 +6,13 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
-use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run, Status,
-};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::Fault;
 use crate::store::value::decode;
-use crate::store::{Error, Filter, Mark, Page, Standing, StoredJob, StoredRun};
+use crate::store::{Error, Mark, Page, Standing, StoredJob, StoredRun};
 
 pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
     from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
@@ -106,45 +104,24 @@ pub fn jobs_with_prefix(
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-pub fn jobs(from: &Connection, filter: &Filter, page: Page) -> Result<Vec<StoredJob>, Fault> {
+pub fn jobs_of(from: &Connection, ids: &[JobId]) -> Result<Vec<StoredJob>, Fault> {
+    let found = ids.iter().filter_map(|id| job(from, *id).transpose());
+    found.collect()
+}
+
+pub fn jobs(from: &Connection, page: Page) -> Result<Vec<StoredJob>, Fault> {
     let Page { before, limit } = page;
     let before = before.map_or(i64::MAX, |it| count(it.0));
-    let (conditions, values) = conditions(filter);
-    let mut statement = from.prepare_cached(&format!(
+    let mut statement = from.prepare_cached(
         "SELECT id, spec, state FROM jobs JOIN specs USING (position) \
-         WHERE position < ?1 {conditions} ORDER BY position DESC LIMIT ?2"
-    ))?;
-    let limit = count(limit);
-    let mut parameters: Vec<&dyn ToSql> = vec![&before, &limit];
-    parameters.extend(values.iter().map(|it| it as &dyn ToSql));
-    let mut rows = statement.query(&parameters[..])?;
+         WHERE position < ?1 ORDER BY position DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query([before, count(limit)])?;
     let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
         jobs.push(stored_job(row)?);
     }
     Ok(jobs)
-}
-
-/// One condition may use its index, the others (`+`) are looked at row by row: first the states that few jobs are in.
-fn conditions(filter: &Filter) -> (String, Vec<String>) {
-    let Filter { project, status, user } = filter;
-    let rare = status.filter(|it| matches!(it, Status::Queued | Status::Running));
-    let common = status.filter(|_| rare.is_none());
-    let wanted = [
-        ("status", rare.map(|it| it.word().to_owned())),
-        ("user", user.clone()),
-        ("project", project.as_ref().map(ToString::to_string)),
-        ("status", common.map(|it| it.word().to_owned())),
-    ];
-    let mut text = String::new();
-    let mut values = Vec::new();
-    for (column, value) in wanted {
-        let Some(value) = value else { continue };
-        let plus = if values.is_empty() { "" } else { "+" };
-        values.push(value);
-        text += &format!("AND {plus}{column} = ?{} ", values.len() + 2);
-    }
-    (text, values)
 }
 
 pub fn run(from: &Connection, id: JobId) -> Result<Option<Arc<Run>>, Fault> {

@@ -178,14 +178,6 @@ fn every_look_up_walks_an_index() {
         ),
         ("SELECT id FROM jobs WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id", "autoindex_jobs"),
         ("SELECT 1 FROM jobs WHERE position < ?1 ORDER BY position DESC", "INTEGER PRIMARY KEY"),
-        (
-            "SELECT 1 FROM jobs WHERE position < ?1 AND project = ?2 AND +user = ?3 ORDER BY position DESC",
-            "jobs_by_project",
-        ),
-        (
-            "SELECT 1 FROM jobs WHERE position < ?1 AND status = ?2 ORDER BY position DESC",
-            "jobs_by_status",
-        ),
         ("SELECT 1 FROM jobs WHERE bundle = ?1 LIMIT 1", "jobs_by_bundle"),
     ] {
         let plan = plans(sql).join("; ");

@@ -1,6 +1,6 @@
 //! Every key that Atlas has in Redis, for programs here and people there (`docs/operating/redis.md`).
 
-use atlas_core::{BundleId, ProjectName, Status};
+use atlas_core::BundleId;
 
 /// Which layout the keys below have. An older program refuses a newer layout; a newer one brings an older one up to date.
 pub const LAYOUT: u32 = 1;
@@ -53,7 +53,7 @@ keys! {
     NODES = "atlas:nodes";
     /// + id: hash of one job, `spec`, `state` and `run` in JSON beside what it is found by.
     JOB = "atlas:job:";
-    /// + project: sorted set, position → job.
+    /// + project: sorted set, position → job. This and the next two are for people: the master itself finds jobs in memory.
     PROJECT = "atlas:jobs:";
     /// + user: sorted set, position → job.
     USER = "atlas:user:";
@@ -61,18 +61,6 @@ keys! {
     STATUS = "atlas:status:";
     /// + id: how many jobs refer to this bundle.
     BUNDLE = "atlas:bundle:";
-}
-
-pub fn project(name: &ProjectName) -> String {
-    format!("{PROJECT}{name}")
-}
-
-pub fn user(name: &str) -> String {
-    format!("{USER}{name}")
-}
-
-pub fn status(status: Status) -> String {
-    format!("{STATUS}{}", status.word())
 }
 
 pub fn bundle(id: BundleId) -> String {

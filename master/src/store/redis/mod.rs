@@ -20,7 +20,7 @@ use atlas_core::{BundleId, ClusterId, Epoch, JobId, Run};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Batch, CommitError, Error, Filter, Lead, Mark, Page, Store, StoredJob, StoredRun};
+use super::{Batch, CommitError, Error, Lead, Mark, Page, Store, StoredJob, StoredRun};
 pub use access::Access;
 use history::History;
 use link::Link;
@@ -169,12 +169,12 @@ impl Store for Redis {
         read::jobs_with_prefix(&self.link, prefix, limit).boxed()
     }
 
-    fn jobs<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: &'a Page,
-    ) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
-        read::jobs(&self.link, filter, *page).boxed()
+    fn jobs_of<'a>(&'a self, ids: &'a [JobId]) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
+        read::jobs_of(&self.link, ids).boxed()
+    }
+
+    fn jobs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredJob>, Error>> {
+        read::jobs(&self.link, *page).boxed()
     }
 
     fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>> {

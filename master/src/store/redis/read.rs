@@ -6,15 +6,13 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
-use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run, Status,
-};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run};
 use redis::{AsyncCommands as _, Pipeline, RedisResult};
 
 use super::keys;
 use super::link::Link;
 use crate::store::value::decode;
-use crate::store::{Error, Filter, Mark, Page, StoredJob, StoredRun};
+use crate::store::{Error, Mark, Page, StoredJob, StoredRun};
 
 /// So many jobs travel at once.
 const BATCH: usize = 500;
@@ -114,51 +112,37 @@ pub async fn jobs_with_prefix(
     ids.iter().map(|it| parse(it)).collect()
 }
 
-/// Walks the shortest index from the newest on, and looks at each job for the rest of the filter.
-pub async fn jobs(link: &Link, filter: &Filter, page: Page) -> Result<Vec<StoredJob>, Error> {
-    let failed = |error| link.failed("list jobs", error);
-    let index = shortest(link, filter).await.map_err(failed)?;
+pub async fn jobs_of(link: &Link, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
+    let mut jobs = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(BATCH) {
+        let texts: Vec<JobText> = ids.iter().map(ToString::to_string).collect();
+        let found = rows(link, &texts).await.map_err(|error| link.failed("look jobs up", error))?;
+        for (id, row) in ids.iter().zip(found) {
+            jobs.extend(row.map(|it| it.job(*id)).transpose()?);
+        }
+    }
+    Ok(jobs)
+}
+
+/// From the newest on.
+pub async fn jobs(link: &Link, page: Page) -> Result<Vec<StoredJob>, Error> {
     let mut found = Vec::new();
     let mut before = page.before.map_or_else(|| "+inf".to_owned(), |it| format!("({it}"));
     while found.len() < page.limit {
         let batch = isize::try_from(BATCH.min(page.limit)).expect("it is short");
         let ids: Vec<(JobText, u64)> = link
             .connection()
-            .zrevrangebyscore_limit_withscores(&index, &before, "-inf", 0, batch)
+            .zrevrangebyscore_limit_withscores(keys::JOBS, &before, "-inf", 0, batch)
             .await
-            .map_err(failed)?;
+            .map_err(|error| link.failed("list jobs", error))?;
         let Some((_, last)) = ids.last() else { break };
         before = format!("({last}");
-        let ids: Vec<JobText> = ids.into_iter().map(|(id, _)| id).collect();
-        for (id, row) in ids.iter().zip(rows(link, &ids).await.map_err(failed)?) {
-            // One that is gone was deleted just now.
-            if let Some(row) = row.filter(|row| row.fits(filter)) {
-                found.push(row.job(parse(id)?)?);
-            }
-        }
+        let ids: Vec<JobId> = ids.iter().map(|(id, _)| parse(id)).collect::<Result<_, _>>()?;
+        // One that is gone was deleted just now.
+        found.extend(jobs_of(link, &ids).await?);
     }
     found.truncate(page.limit);
     Ok(found)
-}
-
-async fn shortest(link: &Link, filter: &Filter) -> RedisResult<String> {
-    let Filter { project, status, user } = filter;
-    let wanted = [
-        project.as_ref().map(keys::project),
-        status.map(keys::status),
-        user.as_deref().map(keys::user),
-    ];
-    let indexes: Vec<String> = wanted.into_iter().flatten().collect();
-    if indexes.is_empty() {
-        return Ok(keys::JOBS.to_owned());
-    }
-    let mut counts = Pipeline::new();
-    for index in &indexes {
-        counts.zcard(index);
-    }
-    let counts: Vec<u64> = counts.query_async(&mut link.connection()).await?;
-    let shortest = indexes.into_iter().zip(counts).min_by_key(|it| it.1);
-    Ok(shortest.expect("there is one at least").0)
 }
 
 pub async fn run(link: &Link, id: JobId) -> Result<Option<Arc<Run>>, Error> {
@@ -211,21 +195,11 @@ type JobText = String;
 
 /// The hash of a job, as far as it is read.
 struct Row {
-    project: String,
-    user: String,
-    status: String,
     spec: String,
     state: String,
 }
 
 impl Row {
-    fn fits(&self, filter: &Filter) -> bool {
-        let Filter { project, status, user } = filter;
-        project.as_ref().is_none_or(|it| it.as_str() == self.project)
-            && status.is_none_or(|it: Status| it.word() == self.status)
-            && user.as_ref().is_none_or(|it| *it == self.user)
-    }
-
     fn job(self, id: JobId) -> Result<StoredJob, Error> {
         let spec = Specs::default().read(id, self.spec)?;
         Ok(StoredJob { id, spec, status: status(id, &self.state)? })
@@ -234,15 +208,13 @@ impl Row {
 
 /// The jobs of these ids in one round trip; `None` for one that is not there.
 async fn rows(link: &Link, ids: &[JobText]) -> RedisResult<Vec<Option<Row>>> {
-    const FIELDS: [&str; 5] = ["project", "user", "status", "spec", "state"];
+    const FIELDS: [&str; 2] = ["spec", "state"];
     let mut asked = Pipeline::new();
     for id in ids {
         asked.hmget(format!("{}{id}", keys::JOB), &FIELDS);
     }
-    let rows: Vec<[Option<String>; 5]> = asked.query_async(&mut link.connection()).await?;
-    let row = |[project, user, status, spec, state]: [Option<String>; 5]| {
-        Some(Row { project: project?, user: user?, status: status?, spec: spec?, state: state? })
-    };
+    let rows: Vec<[Option<String>; 2]> = asked.query_async(&mut link.connection()).await?;
+    let row = |[spec, state]: [Option<String>; 2]| Some(Row { spec: spec?, state: state? });
     Ok(rows.into_iter().map(row).collect())
 }
 

@@ -1,0 +1,91 @@
+//! Jobs, found by what they are and what they told.
+
+use atlas_core::{ProjectName, Status, id};
+
+use super::{Error, Service};
+use crate::reactor::now;
+use crate::runs::index::Cursor;
+use crate::runs::query::Query;
+use crate::store::StoredJob;
+
+/// The most jobs of one page, and how many it has if nobody says.
+const MOST: usize = 1000;
+const USUAL: usize = 100;
+
+/// What is asked for, as it came; all of it must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    pub project: Option<String>,
+    pub status: Option<String>,
+    pub user: Option<String>,
+    /// In the language of [`Query`], an order behind it if there is one.
+    pub filter: String,
+    /// The order alone.
+    pub sort: String,
+    /// Of the page before; empty = the first page.
+    pub cursor: String,
+    /// 0 = the usual number.
+    pub limit: usize,
+}
+
+/// A part of a listing; the newest first where nothing else was asked for.
+pub struct JobPage {
+    pub jobs: Vec<StoredJob>,
+    /// Of all pages.
+    pub total: usize,
+    /// Asks for the next page; `None` = no more.
+    pub next: Option<String>,
+}
+
+impl Service {
+    pub async fn list(&self, listing: &Listing) -> Result<JobPage, Error> {
+        let query = listing.query()?;
+        let wrong = || Error::invalid("cursor", "it is of no page of this listing");
+        let after = match listing.cursor.as_str() {
+            "" => None,
+            text => Some(Cursor::read(text, &query).ok_or_else(wrong)?),
+        };
+        let limit = if listing.limit == 0 { USUAL } else { listing.limit.min(MOST) };
+        let found = self.runs.find(query, after, limit, now().wall).await?;
+        let jobs = self.store.jobs_of(&found.ids).await?;
+        Ok(JobPage { jobs, total: found.total, next: found.next.map(|it| it.text()) })
+    }
+}
+
+impl Listing {
+    fn query(&self) -> Result<Query, Error> {
+        let wrong =
+            |field| move |why: crate::runs::query::Invalid| Error::invalid(field, why.to_string());
+        let mut query = Query::parse(&self.filter).map_err(wrong("filter"))?;
+        let sort = Query::parse_sort(&self.sort).map_err(wrong("sort"))?;
+        match (sort.is_empty(), query.sort.is_empty()) {
+            (false, false) => {
+                return Err(Error::invalid("sort", "the filter ends with an order already"));
+            }
+            (false, true) => query.sort = sort,
+            (true, _) => {}
+        }
+        if let Some(project) = &self.project {
+            let project: ProjectName = project
+                .parse()
+                .map_err(|why: id::Invalid| Error::invalid("project", why.to_string()))?;
+            query = query.of_project(project.as_str());
+        }
+        if let Some(status) = &self.status {
+            query = query.with_status(parse_status(status)?);
+        }
+        Ok(match &self.user {
+            Some(user) => query.of_user(user),
+            None => query,
+        })
+    }
+}
+
+fn parse_status(text: &str) -> Result<Status, Error> {
+    use Status::{Completed, Failed, Queued, Running};
+    let known = [Queued, Running, Completed, Failed];
+    let found = known.into_iter().find(|it| it.word() == text.to_ascii_lowercase());
+    found.ok_or_else(|| {
+        Error::invalid("status", format!("{text:?} is none of queued, running, completed, failed"))
+    })
+}
