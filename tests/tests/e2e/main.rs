@@ -26,4 +26,5 @@ mod session;
 mod site;
 mod the_way;
 mod trace;
+mod tracking;
 mod unshared;

@@ -1,0 +1,114 @@
+//! What jobs tell of themselves, with everything that can die in between.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use atlas_tests::harness::{Cluster, Settings, eventually};
+use serde_json::Value;
+
+/// Logs, says nonsense in between, and is killed by itself right behind the last event.
+const KILLED: &str = r#"import json, os, signal
+spool = os.open(os.environ["ATLAS_SPOOL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+def say(**event):
+    os.write(spool, (json.dumps(event) + "\n").encode())
+say(e="param", key="lr", value={"a": [0.1, None]}, at=1)
+say(e="tag", key="best", value="", at=1)
+for n in range(1000):
+    say(e="metric", key="loss", value=n, at=n)
+    if n == 500:
+        os.write(spool, b'{"e":"metric","key":"lo{"e":"name","value":"try 7","at":1}\nnonsense\n')
+os.write(spool, b'{"e":"metric","key":"loss","val')
+os.kill(os.getpid(), signal.SIGKILL)
+"#;
+
+/// 200,000 events over some seconds.
+const LONG: &str = r#"import os, time
+spool = os.open(os.environ["ATLAS_SPOOL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+for part in range(400):
+    lines = (b'{"e":"metric","key":"loss","value":%d,"at":%d}\n' % (n, n) for n in range(part * 500, part * 500 + 500))
+    os.write(spool, b"".join(lines))
+    if part == 20:
+        print("well on its way", flush=True)
+    time.sleep(0.05)
+"#;
+
+fn get(cluster: &Cluster, path: &str) -> Value {
+    let mut stream = TcpStream::connect(cluster.http()).unwrap();
+    write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: atlas\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    serde_json::from_str(body).unwrap()
+}
+
+/// The loss of every step that comes, and how many there are.
+fn check_loss(cluster: &Cluster, id: &str, total: u64) {
+    let series = get(cluster, &format!("/jobs/{id}/series?key=loss&points=0"));
+    let counted: Vec<Value> = (0..total).map(Value::from).collect();
+    assert!(series["steps"].as_array() == Some(&counted), "some are lost or came twice");
+    assert!(series["values"].as_array() == Some(&counted), "they are not in order");
+    let run = get(cluster, &format!("/jobs/{id}/run"));
+    let loss = &run["metrics"]["loss"];
+    assert_eq!((&loss["count"], &loss["last"]), (&total.into(), &(total - 1).into()));
+    assert_eq!((&loss["min"]["step"], &loss["max"]["step"]), (&0.into(), &(total - 1).into()));
+}
+
+fn is_all_there_of_a_job_that_was_killed(executor: &'static str, shared: bool) {
+    let cluster = Cluster::start(Settings { executor, shared, ..Settings::default() });
+    let dir = cluster.project("killed", &[("main.py", KILLED)]);
+    let id = cluster.submit(&dir, &["main.py"]);
+    cluster.atlas(&["wait", &id]).exits(137);
+    eventually("it is archived", || (cluster.job(&id)["phase"] == "done").then_some(()));
+    check_loss(&cluster, &id, 1000);
+    let run = get(&cluster, &format!("/jobs/{id}/run"));
+    assert_eq!(run["params"], serde_json::json!({"lr": {"a": [0.1, null]}}));
+    assert_eq!((&run["name"], &run["tags"]["best"]), (&"try 7".into(), &"".into()));
+    assert_eq!(
+        run["left_out"]["unreadable"], 3,
+        "a torn line, a line of nonsense, and the one that was never ended"
+    );
+    assert_eq!(cluster.job(&id)["left_behind"], Value::Null);
+}
+
+#[test]
+fn every_event_of_a_process_that_was_killed_is_there() {
+    is_all_there_of_a_job_that_was_killed("process", true);
+}
+
+#[test]
+fn every_event_of_a_container_that_was_killed_is_there() {
+    is_all_there_of_a_job_that_was_killed("docker", true);
+}
+
+#[test]
+fn every_event_is_there_of_a_node_without_the_share() {
+    is_all_there_of_a_job_that_was_killed("process", false);
+}
+
+#[test]
+fn every_event_counts_once_whoever_is_killed_meanwhile() {
+    let mut cluster = Cluster::start(Settings { log: "info", ..Settings::default() });
+    let dir = cluster.project("long", &[("main.py", LONG)]);
+    let id = cluster.submit(&dir, &["main.py"]);
+    eventually("events have come", || {
+        let run = get(&cluster, &format!("/jobs/{id}/run"));
+        (run["metrics"]["loss"]["count"].as_u64() > Some(5_000)).then_some(())
+    });
+    for _ in 0..2 {
+        cluster.kill_node();
+        cluster.start_node();
+        cluster.kill_master();
+        cluster.start_master();
+    }
+    cluster.kill_master();
+    cluster.kill_node();
+    cluster.start_master();
+    cluster.start_node();
+    assert_eq!(cluster.job(&id)["status"], "running", "it was over before it was tried");
+    cluster.atlas(&["wait", &id]).exits(0);
+    eventually("it is archived", || (cluster.job(&id)["phase"] == "done").then_some(()));
+    check_loss(&cluster, &id, 200_000);
+    assert_eq!(cluster.job(&id)["attempt"], 1);
+}
