@@ -26,6 +26,9 @@ if [ -z "$found" ]; then
 fi
 [ -n "$found" ] || die "there is no Python 3.8 or later with the module ensurepip on the PATH"
 
+# What submits is tested with a real cluster.
+[ -x "$(target_dir)/debug/atlas" ] || "$here/build.sh"
+
 # As a job finds it: nothing of it beside the sources, which the agent's build would take for changes.
 export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 status=0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, TypeVar
 
 import pytest
+from cluster import Cluster
 
 Event = Dict[str, Any]
 T = TypeVar("T")
@@ -96,5 +97,24 @@ def sdk(job: Job, fresh: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> 
     """The module inside of a job."""
     for name, value in job.variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.chdir(job.folder)
+    return fresh()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests."""
+    it = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        eventually("the cluster is up", lambda: it.is_up() or None)
+        yield it
+    finally:
+        it.end()
+
+
+@pytest.fixture
+def submitting(cluster: Cluster, job: Job, fresh: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module in the hands of somebody who submits the folder that they stand in."""
+    monkeypatch.setenv("ATLAS_HOME", str(cluster.home))
     monkeypatch.chdir(job.folder)
     return fresh()

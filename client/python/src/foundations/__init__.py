@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from foundations import parameters as parameters
     from foundations._artifacts import save_artifact as save_artifact
     from foundations._checkpoints import checkpoint_dir as checkpoint_dir
+    from foundations._deployment import Deployment as Deployment
+    from foundations._errors import AtlasError as AtlasError
+    from foundations._errors import Refused as Refused
+    from foundations._errors import Unreachable as Unreachable
     from foundations._flatten import flatten_parameter_dictionary as flatten_parameter_dictionary
     from foundations._metrics import log_metric as log_metric
     from foundations._metrics import log_metrics as log_metrics
@@ -20,12 +24,21 @@ if TYPE_CHECKING:
     from foundations._params import load_parameters as load_parameters
     from foundations._params import log_param as log_param
     from foundations._params import log_params as log_params
+    from foundations._submit import SomeRefused as SomeRefused
+    from foundations._submit import set_job_resources as set_job_resources
+    from foundations._submit import submit as submit
+    from foundations._submit import submit_many as submit_many
     from foundations._tags import set_name as set_name
     from foundations._tags import set_project_name as set_project_name
     from foundations._tags import set_tag as set_tag
     from foundations._version import __version__ as __version__
 
 _HOMES = {
+    "AtlasError": "_errors",
+    "Deployment": "_deployment",
+    "Refused": "_errors",
+    "SomeRefused": "_submit",
+    "Unreachable": "_errors",
     "__version__": "_version",
     "checkpoint_dir": "_checkpoints",
     "end": "_outside",
@@ -37,10 +50,13 @@ _HOMES = {
     "log_params": "_params",
     "parameters": "",
     "save_artifact": "_artifacts",
+    "set_job_resources": "_submit",
     "set_name": "_tags",
     "set_project_name": "_tags",
     "set_tag": "_tags",
     "start": "_outside",
+    "submit": "_submit",
+    "submit_many": "_submit",
 }
 """In which module each name is at home; a name that is a module has none."""
 

@@ -1,0 +1,167 @@
+"""A job that was submitted: how it is, how it ended, what it wrote."""
+
+from __future__ import annotations
+
+import codecs
+import math
+import sys
+import time
+from datetime import datetime, timezone
+from typing import Any, Iterator
+from urllib.parse import quote
+
+from foundations import _http, _log, _say
+from foundations._errors import Refused, Unreachable
+
+_AT_ONCE = 60
+"""Seconds that one question waits for the end of a job; the master answers at once when it comes."""
+
+
+class Deployment:
+    """A job. Every method asks the master; one that waits does so until the master answers that it is time.
+
+    Raises Refused (`code` is `no_job`) when the job was deleted, Unreachable when the master is away for long.
+    """
+
+    def __init__(self, job_id: str, config: str | None = None) -> None:
+        """Any job of the cluster, by its id or a unique beginning of it of 4 or more digits."""
+        self._master = _http.connect(config)
+        self._id = str(self._master.ask("GET", "/jobs/" + quote(job_id, safe=""))["id"])
+
+    @classmethod
+    def on(cls, master: _http.Master, job_id: str) -> Deployment:
+        """A job that this process has just submitted."""
+        self = cls.__new__(cls)
+        self._master, self._id = master, job_id
+        return self
+
+    def __repr__(self) -> str:
+        return "<Deployment %s>" % self._id
+
+    @property
+    def job_id(self) -> str:
+        """Its id."""
+        return self._id
+
+    def job_name(self) -> str:
+        """Its id, by the method's name of 2020."""
+        return self._id
+
+    def get_job_status(self) -> str:
+        """`queued`, `running`, `completed` or `failed`."""
+        return str(self._ask()["status"])
+
+    def is_job_complete(self) -> bool:
+        """Whether it has ended, however it did."""
+        return self._ask()["ended_ms"] is not None
+
+    def wait_for_deployment_to_complete(
+        self, timeout: float | None = None, *, wait_seconds: float | None = None, log_output: bool = True
+    ) -> None:
+        """Returns when the job has ended and all that is kept of it is kept; it does not raise when the job failed.
+
+        Raises TimeoutError after `timeout` seconds. `wait_seconds`, the pause between two looks in 2020, means nothing any more:
+        the master says when it is over. `log_output=False`: without a word on stderr.
+        """
+        del wait_seconds
+        if log_output:
+            _say.notice("waiting for job `%s` to finish" % self._id)
+        self._wait(timeout)
+        if log_output:
+            _say.notice("job `%s` %s" % (self._id, self._ask()["status"]))
+
+    def get_job_logs(self) -> str:
+        """What the last attempt wrote so far; empty where none has begun."""
+        return _log.whole(self._master, self._id).decode("utf-8", "replace")
+
+    def stream_job_logs(self) -> Iterator[str]:
+        """The lines of the log, without their ends, as they come, until the job has ended."""
+        begun: list[str] = []
+        for piece in self._pieces():
+            first, *lines = piece.split("\n")
+            begun.append(first)
+            for line in lines:
+                yield "".join(begun)
+                begun = [line]
+        if any(begun):
+            yield "".join(begun)
+
+    def get_job_details(self) -> dict[str, Any]:
+        """All that is known of the job, once it has ended: the keys of 2020 (`project_name`, `job_id`, `user`, `status`,
+        `start_time`, `completed_time`, `creation_time`, `tags`), and those of `GET /jobs/JOB` in docs/openapi.json.
+        """
+        job = self._wait(None)
+        return {
+            **job,
+            "project_name": job["project"],
+            "job_id": job["id"],
+            "start_time": _time(job["started_ms"]),
+            "completed_time": _time(job["ended_ms"]),
+            "creation_time": job["submitted_ms"] / 1000,
+        }
+
+    def stop(self) -> None:
+        """Ends the job: at once if it waits, else after its grace. Raises Refused (`already_ended`) when it has ended."""
+        patience, was_asked = _http.Patience(_http.BRIEF), False
+        while True:
+            try:
+                self._master.ask_once("POST", "/jobs/%s/stop" % self._id)
+                return
+            except Unreachable as error:
+                patience.wait(error)
+                was_asked = True
+            except Refused as refused:
+                if was_asked and refused.code == "already_ended":
+                    return  # of the question whose answer was lost
+                raise
+
+    def _pieces(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for piece in _log.follow(self._master, self._id):
+            yield decoder.decode(piece)
+        yield decoder.decode(b"", True)
+
+    def _ask(self) -> _http.Json:
+        return self._master.ask("GET", "/jobs/" + self._id)
+
+    def _wait(self, timeout: float | None) -> _http.Json:
+        """The job, when it is done."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        patience = _http.Patience(_http.LONG)
+        while True:
+            left = max(0, end - time.monotonic())
+            seconds = math.ceil(min(_AT_ONCE, left))
+            try:
+                job = self._master.ask_once(
+                    "GET", "/jobs/" + self._id, within=seconds + 30.0, wait="done", timeout_s=seconds
+                )
+            except Unreachable as error:
+                patience.wait(error)
+                continue
+            patience.recovered()
+            if job["phase"] == "done":
+                return job
+            if time.monotonic() >= end:
+                what = "job %s is still %s after %s s; it goes on"
+                raise TimeoutError(what % (self._id, job["phase"], timeout))
+
+
+def print_logs(deployment: Deployment) -> None:
+    """Writes a job's log to stdout until the job has ended, and says on stderr how it did."""
+    _say.notice("Job queued. Ctrl-C to stop streaming - job will not be interrupted or cancelled.")
+    is_running = False
+    for piece in deployment._pieces():
+        if not is_running:
+            _say.notice("Job running, streaming logs.")
+            is_running = True
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    job = deployment.get_job_details()
+    if job["status"] == "completed":
+        _say.notice("Job '%s' has completed." % deployment.job_id)
+    else:
+        _say.warn("Job '%s' has failed: %s %s" % (deployment.job_id, job["cause"], job["detail"]))
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, timezone.utc)

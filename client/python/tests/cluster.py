@@ -1,0 +1,140 @@
+"""A real cluster of one machine, and who submits to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable
+from urllib.parse import urlsplit
+
+import pytest
+
+Json = Dict[str, Any]
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def binary(name: str) -> str:
+    """A program of this repository, as it was built."""
+    folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+    if not (folder / name).exists():
+        pytest.fail("%s is not there: scripts/build.sh builds it" % (folder / name))
+    return str(folder / name)
+
+
+class Cluster:
+    """`atlas up` with folders and ports of its own; jobs are plain processes, and run this Python."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.data = root / "data"
+        self.home.mkdir()
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("ATLAS_", "FOUNDATIONS_"))}
+        path = "%s%s%s" % (os.path.dirname(sys.executable), os.pathsep, os.environ["PATH"])
+        self._log = (root / "up.log").open("wb")
+        words = ["up", "--http", "0", "--grpc", "0", "--node", "0", "--executor", "process", "--workers", "2"]
+        self.process = subprocess.Popen(
+            [binary("atlas"), *words, "--stop-jobs", "--data", str(self.data)],
+            env={**inherited, "PATH": path, "ATLAS_HOME": str(self.home)},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.url = ""
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, (self.data.parent / "up.log").read_text()
+        try:
+            self.url = json.loads((self.data / "endpoints.json").read_text())["grpc"]
+        except FileNotFoundError:
+            return False
+        folder = self.home / "config" / "submission"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "scheduler.config.yaml").write_text("scheduler_url: %s\n" % self.url)
+        return True
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(120)
+        self._log.close()
+
+    def get(self, path: str) -> Json:
+        """An answer of the REST API, asked for by other means than the SDK's."""
+        return self._ask("GET", path)
+
+    def delete(self, job: str) -> None:
+        self._ask("DELETE", "/jobs/" + job)
+
+    def _ask(self, method: str, path: str) -> Json:
+        connection = http.client.HTTPConnection(str(urlsplit(self.url).netloc), timeout=60)
+        connection.request(method, "/api/v1" + path, headers={"x-atlas-user": "test"})
+        response = connection.getresponse()
+        found: Json = json.loads(response.read())
+        assert response.status == 200, found
+        connection.close()
+        return found
+
+    def atlas(self, *words: str, cwd: Path) -> str:
+        """What the command line prints."""
+        env = {**os.environ, "ATLAS_HOME": str(self.home)}
+        done = subprocess.run([binary("atlas"), *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+class Between:
+    """A wire to a master that breaks: each connection is cut when as many bytes came back as `cuts` says next; 0 = at once."""
+
+    def __init__(self, url: str, cuts: Iterable[int | None]) -> None:
+        self._to = str(urlsplit(url).hostname), int(urlsplit(url).port or 0)
+        self._cuts = iter(cuts)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.connections = 0
+        self._start(self._accept)
+
+    def end(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near = self._listener.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            cut = next(self._cuts, None)
+            if cut == 0:
+                near.close()
+                continue
+            far = socket.create_connection(self._to)
+            self._start(self._carry, near, far, None)
+            self._start(self._carry, far, near, cut)
+
+    @staticmethod
+    def _carry(source: socket.socket, to: socket.socket, left: int | None) -> None:
+        try:
+            while left is None or left > 0:
+                data = source.recv(65536 if left is None else min(left, 65536))
+                if not data:
+                    break
+                to.sendall(data)
+                left = None if left is None else left - len(data)
+        except OSError:
+            pass
+        for it in (source, to):
+            try:
+                it.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    @staticmethod
+    def _start(target: Callable[..., None], *arguments: Any) -> None:
+        threading.Thread(target=target, args=arguments, daemon=True).start()
