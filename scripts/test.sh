@@ -37,6 +37,7 @@ step 'build' "$here/build.sh" --all-targets
 status=0
 step 'tests' run_tests || status=$?
 step 'Python' "$here/test-python.sh" || status=$?
+step 'REST' "$here/test-rest.sh" || status=$?
 
 printf '%s' "$times" >&2
 grep -E '^test .* \.\.\. (ignored|FAILED)' "$log" || true

@@ -25,6 +25,8 @@ use crate::service::Error;
 /// The most things of one page, and how many it has if nobody says.
 const MOST: u32 = 1000;
 const USUAL: u32 = 100;
+/// A random UUID, as a document says it.
+pub const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
 
 /// The keys behind the `?`: each known, each once.
 pub struct Query<T>(pub T);

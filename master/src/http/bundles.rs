@@ -22,8 +22,10 @@ use crate::service::{Error, Upload};
 #[derive(Deserialize, JsonSchema)]
 struct UploadPath {
     /// SHA-256 of the canonical tar, 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     bundle: String,
     /// A random name that the client chooses for its upload, and keeps over its tries: 1 to 64 letters, digits and dashes.
+    #[schemars(regex(pattern = "^[0-9A-Za-z-]{1,64}$"))]
     upload: String,
 }
 

@@ -51,6 +51,7 @@ struct Listed {
 #[derive(Deserialize, JsonSchema)]
 struct FilePath {
     /// The job's id, or any unique beginning of it of 4 or more digits.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f-]{4,36}$"))]
     job: String,
     /// As it is listed, slashes included.
     path: String,

@@ -23,6 +23,7 @@ const USUAL_WAIT: u32 = 60;
 #[derive(Deserialize, JsonSchema)]
 pub struct JobPath {
     /// Its id, or any unique beginning of it of 4 or more digits.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f-]{4,36}$"))]
     pub job: String,
 }
 

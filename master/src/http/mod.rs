@@ -18,6 +18,7 @@ mod queue;
 mod root;
 mod runs;
 mod submit;
+mod submitted;
 #[cfg(test)]
 mod tests;
 mod told;

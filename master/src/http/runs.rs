@@ -12,13 +12,13 @@ use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::App;
 use super::asked::{Body, Octets, Path, Query, Who};
 use super::error::Problem;
 use super::jobs::JobPath;
-use super::submit::{Bundle, Git, Taken};
+use super::submit::Taken;
+use super::submitted::{Bundle, Git, Params};
 use super::views::Details;
 use crate::service::{Ended, Error, Heard};
 
@@ -43,8 +43,7 @@ struct NewRun {
     tags: BTreeMap<String, String>,
     note: Option<String>,
     /// An object.
-    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
-    params: Option<Box<RawValue>>,
+    params: Option<Params>,
     git: Option<Git>,
 }
 
@@ -134,7 +133,7 @@ async fn begin(
         name: run.name,
         tags: run.tags,
         note: run.note,
-        params_json: run.params.map(|it| it.get().to_owned()),
+        params_json: run.params.map(Params::text),
         ..Default::default()
     };
     let request = wire::SubmitRequest {

@@ -12,14 +12,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::App;
-use super::asked::{Body, Path, Query, Traced, Who};
+use super::asked::{Body, Path, Query, Traced, UUID, Who};
 use super::error::{Problem, Said};
 use super::jobs::JobPath;
+use super::submitted::{Bundle, Git, Overrides, Params};
 use super::views::Job;
 use crate::service::{Error, Submitted};
 
@@ -31,6 +31,7 @@ const MOST: usize = 10_000;
 #[serde(deny_unknown_fields)]
 struct Submission {
     /// A random UUID that the client chooses. The same id and content again is the same job.
+    #[schemars(regex(pattern = UUID))]
     id: String,
     bundle: Bundle,
     /// Name of the submitted folder: the project, if nothing else names one.
@@ -66,6 +67,7 @@ struct Batch {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "BatchJob")]
 struct One {
+    #[schemars(regex(pattern = UUID))]
     id: String,
     #[serde(default)]
     overrides: Overrides,
@@ -77,91 +79,16 @@ struct One {
 #[schemars(rename = "Rerun")]
 struct Again {
     /// Of the new job: a random UUID that the client chooses. The same request again is the same job.
+    #[schemars(regex(pattern = UUID))]
     id: String,
     /// What is named here takes the place of that parameter of the job.
-    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
-    params: Option<Box<RawValue>>,
+    params: Option<Params>,
     /// Values of all of the job's secrets: nobody keeps them.
     #[serde(default)]
     secrets: BTreeMap<String, String>,
     /// Give it the job's checkpoints.
     #[serde(default)]
     resume: bool,
-}
-
-/// An uploaded bundle, with what it measures.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Bundle {
-    /// SHA-256 of the canonical tar, 64 hexadecimal digits.
-    id: String,
-    tar_bytes: u64,
-    /// Files, folders and links.
-    files: u64,
-}
-
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SubmittedGit")]
-pub(super) struct Git {
-    commit: String,
-    #[serde(default)]
-    branch: String,
-    #[serde(default)]
-    dirty: bool,
-}
-
-/// What is said here wins over job.config.yaml.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Overrides {
-    command: Vec<String>,
-    project: Option<String>,
-    name: Option<String>,
-    tags: BTreeMap<String, String>,
-    note: Option<String>,
-    /// Split as a shell would.
-    entrypoint: Option<String>,
-    num_gpus: Option<Quantity>,
-    cpus: Option<Quantity>,
-    ram_gb: Option<Quantity>,
-    shm_gb: Option<Quantity>,
-    image: Option<String>,
-    env: BTreeMap<String, String>,
-    /// `HOST:PATH` or `HOST:PATH:ro`.
-    volumes: Vec<String>,
-    /// An object; it reaches the job as it is here.
-    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
-    params: Option<Box<RawValue>>,
-    wait_for_capacity: bool,
-    fresh_requirements: bool,
-}
-
-/// A number, or a text that is one: who typed it hears of a mistake in their own words.
-#[derive(Deserialize)]
-#[serde(try_from = "serde_json::Value")]
-struct Quantity(String);
-
-impl TryFrom<serde_json::Value> for Quantity {
-    type Error = &'static str;
-
-    fn try_from(value: serde_json::Value) -> Result<Self, &'static str> {
-        match value {
-            serde_json::Value::Number(number) => Ok(Self(number.to_string())),
-            serde_json::Value::String(text) => Ok(Self(text)),
-            _ => Err("a quantity is a number"),
-        }
-    }
-}
-
-impl JsonSchema for Quantity {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Quantity".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["number", "string"] })
-    }
 }
 
 /// A job that was taken.
@@ -227,7 +154,7 @@ async fn rerun(
     Body(again): Body<Again>,
 ) -> Result<Taken, Problem> {
     let Again { id, params, secrets, resume } = again;
-    let params_json = params.map(|it| it.get().to_owned());
+    let params_json = params.map(Params::text);
     let request = wire::RerunRequest { id, job, params_json, secrets, resume };
     Ok(app.service.rerun(&who, request, traceparent).await?.into())
 }
@@ -320,61 +247,5 @@ impl OperationOutput for Taken {
     ) -> Vec<(Option<u16>, aide::openapi::Response)> {
         let response = Self::operation_response(ctx, operation);
         [200, 201].into_iter().filter_map(|it| Some((Some(it), response.clone()?))).collect()
-    }
-}
-
-impl From<Bundle> for wire::Bundle {
-    fn from(bundle: Bundle) -> Self {
-        let Bundle { id, tar_bytes, files } = bundle;
-        Self { id, tar_bytes, files }
-    }
-}
-
-impl From<Git> for wire::Git {
-    fn from(git: Git) -> Self {
-        let Git { commit, branch, dirty } = git;
-        Self { commit, branch, dirty }
-    }
-}
-
-impl From<Overrides> for wire::JobOverrides {
-    fn from(overrides: Overrides) -> Self {
-        let Overrides {
-            command,
-            project,
-            name,
-            tags,
-            note,
-            entrypoint,
-            num_gpus,
-            cpus,
-            ram_gb,
-            shm_gb,
-            image,
-            env,
-            volumes,
-            params,
-            wait_for_capacity,
-            fresh_requirements,
-        } = overrides;
-        let typed = |it: Option<Quantity>| it.map(|it| it.0);
-        Self {
-            command,
-            project,
-            name,
-            tags,
-            note,
-            entrypoint,
-            num_gpus: typed(num_gpus),
-            cpus: typed(cpus),
-            ram_gb: typed(ram_gb),
-            shm_gb: typed(shm_gb),
-            image,
-            env,
-            volumes,
-            params_json: params.map(|it| it.get().to_owned()),
-            wait_for_capacity,
-            fresh_requirements,
-        }
     }
 }

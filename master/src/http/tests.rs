@@ -145,6 +145,9 @@ async fn what_is_asked_wrongly_is_refused_with_a_code_and_the_way_on() {
     anonymous.refused(403, "denied", "no user name was sent");
     let plain = api.ask("POST", "/jobs", &[("content-type", "text/plain")], b"{}".into()).await;
     plain.refused(415, "unsupported_body", "application/json");
+    let mut list = submission(7, &Value::Null);
+    list["overrides"]["params"] = json!([1]);
+    api.ada("POST", "/jobs", list).await.refused(400, "invalid", "");
     let typo = api.ada("POST", "/jobs", json!({ "id": "x", "bundel": {} })).await;
     typo.refused(400, "invalid", "unknown field `bundel`");
 }

@@ -20,6 +20,7 @@ mod nodes;
 mod older_store;
 mod redis;
 mod rerun;
+mod rest;
 mod rpc;
 mod secrets;
 mod session;
