@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    clear_queue, completion, delete, get_job, get_logs, info, init, jobs, join_token, ls, node,
-    queue, rerun, show, stop, submit, up, wait,
+    clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, ls,
+    node, queue, rerun, show, stop, submit, up, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -50,6 +50,7 @@ enum Command {
     ClearQueue(clear_queue::Args),
     Jobs(jobs::Args),
     Show(show::Args),
+    Diff(diff::Args),
     Wait(wait::Args),
     Ls(ls::Args),
     Queue(queue::Args),
@@ -101,6 +102,7 @@ impl Cli {
             Command::ClearQueue(args) => clear_queue::run(args, say).await,
             Command::Jobs(args) => jobs::run(args, say).await,
             Command::Show(args) => show::run(args, say).await,
+            Command::Diff(args) => diff::run(args, say).await,
             Command::Wait(args) => wait::run(args, say).await,
             Command::Ls(args) => ls::run(args, say).await,
             Command::Queue(args) => queue::run(args, say).await,

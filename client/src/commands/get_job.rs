@@ -61,13 +61,14 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     Ok(Exit::SUCCESS)
 }
 
-struct Fetch<'a> {
-    master: &'a Master,
-    id: &'a str,
+/// Files of a job on their way into a folder.
+pub(super) struct Fetch<'a> {
+    pub master: &'a Master,
+    pub id: &'a str,
     /// Below the job's archive; empty = all of it.
-    source: &'a str,
-    into: &'a Path,
-    say: Say,
+    pub source: &'a str,
+    pub into: &'a Path,
+    pub say: Say,
 }
 
 /// What the master has and the folder has not.
@@ -81,7 +82,7 @@ struct Missing {
 
 impl Fetch<'_> {
     /// Fetches what is missing, again while the connection breaks and comes back, or ends before its time.
-    async fn all(&self) -> Result<(), Error> {
+    pub(super) async fn all(&self) -> Result<(), Error> {
         let mut patience = self.master.patience();
         let mut passes = 0;
         loop {

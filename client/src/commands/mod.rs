@@ -3,6 +3,7 @@
 pub mod clear_queue;
 pub mod completion;
 pub mod delete;
+pub mod diff;
 pub mod get_job;
 pub mod get_logs;
 pub mod info;

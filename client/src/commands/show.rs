@@ -1,12 +1,14 @@
 //! `atlas show JOB`
 
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::{self, Cell, Column, Format, Output, Table};
 use crate::say::Say;
 use crate::target::Target;
 use crate::time::span;
-use crate::views::JobView;
+use crate::views::{JobView, RunView, value_text, within};
 
 /// Show everything about one job
 #[derive(Debug, clap::Args)]
@@ -26,16 +28,26 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     let Args { target, job, output } = args;
     let master = target.connect(say).await?;
     let job = JobView::from(master.job(&job).await?);
+    let run = RunView::from(master.run(&job.id).await?);
     let shown = match output.output {
-        Format::Json | Format::Jsonl => output::object(output.output, &job),
-        Format::Table | Format::Wide => output::text(&lines(&job)),
+        Format::Json | Format::Jsonl => {
+            output::object(output.output, &Everything { job: &job, run: &run })
+        }
+        Format::Table | Format::Wide => output::text(&lines(&job, &run)),
     };
     shown.map_err(Error::Output)?;
     Ok(Exit::SUCCESS)
 }
 
+#[derive(Serialize)]
+struct Everything<'a> {
+    #[serde(flatten)]
+    job: &'a JobView,
+    run: &'a RunView,
+}
+
 /// A line for everything that there is to say.
-fn lines(job: &JobView) -> String {
+fn lines(job: &JobView, run: &RunView) -> String {
     let mut table = Table::new(vec![Column::left(""), Column::left("")]);
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|it| !it.is_empty()) {
@@ -79,6 +91,7 @@ fn lines(job: &JobView) -> String {
         line("tag", Some(if value.is_empty() { name.clone() } else { format!("{name}={value}") }));
     }
     line("note", job.note.clone());
+    told(run, &mut line);
     line("git", job.git.as_ref().map(ToString::to_string));
     let bundle = job.bundle.as_ref();
     line(
@@ -92,4 +105,32 @@ fn lines(job: &JobView) -> String {
         line("not on", Some(format!("{node}: {reason}")));
     }
     table.render_rows()
+}
+
+/// What the job has told of itself.
+fn told(run: &RunView, line: &mut impl FnMut(&str, Option<String>)) {
+    line("own name", run.name.clone());
+    for (key, value) in &run.tags {
+        line(
+            "own tag",
+            Some(if value.is_empty() { key.clone() } else { format!("{key}={value}") }),
+        );
+    }
+    for (key, value) in &run.params {
+        line("param", Some(format!("{key}={}", value_text(value))));
+    }
+    for (key, it) in &run.metrics {
+        let mut text = format!("{key}={} (step {}, {} points", it.last, it.last_step, it.count);
+        if let (Some(min), Some(max)) = (&it.min, &it.max) {
+            text.push_str(&format!(", min {}, max {}", min.value, max.value));
+        }
+        line("metric", Some(text + ")"));
+    }
+    for it in &run.artifacts {
+        line("artifact", Some(format!("{} ({}, {})", it.key, it.path, output::bytes(it.bytes))));
+    }
+    line("python", within(run.facts.as_ref(), &["python"]).map(value_text));
+    let left = run.unreadable + run.over_limit;
+    let why = || format!("{} unreadable, {} beyond a limit", run.unreadable, run.over_limit);
+    line("events left out", (left > 0).then(why));
 }

@@ -22,6 +22,8 @@ pub enum Error {
         env!("CARGO_PKG_VERSION")
     )]
     Version { url: String, theirs: String },
+    #[error("could not read the {what} that the master sent")]
+    Unreadable { what: &'static str, source: serde_json::Error },
     #[error("could not read the packed bundle")]
     Bundle { source: std::io::Error },
     /// There is no such job, node or file.
@@ -75,6 +77,7 @@ impl Error {
             Self::Address { .. }
             | Self::Version { .. }
             | Self::Bundle { .. }
+            | Self::Unreadable { .. }
             | Self::NoSuch { .. }
             | Self::SecretsWanted { .. }
             | Self::Refused { .. } => false,

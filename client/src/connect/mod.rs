@@ -9,6 +9,7 @@ mod upload;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_core::Run;
 use atlas_proto::MAX_MESSAGE;
 use atlas_proto::wire::{self, jobs_client::JobsClient};
 use tonic::service::interceptor::InterceptedService;
@@ -106,6 +107,13 @@ impl Master {
     pub async fn job(&self, job: &str) -> Result<wire::Job, Error> {
         let mut jobs = self.jobs.clone();
         self.unary(jobs.get_job(reference(job))).await
+    }
+
+    /// What the job has told of itself.
+    pub async fn run(&self, job: &str) -> Result<Run, Error> {
+        let mut jobs = self.jobs.clone();
+        let run = self.unary(jobs.get_run(reference(job))).await?.run_json;
+        serde_json::from_str(&run).map_err(|source| Error::Unreadable { what: "run", source })
     }
 
     /// The first `limit` jobs of a listing, page by page, and how many there are in all.

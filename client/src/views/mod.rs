@@ -4,11 +4,13 @@ mod file;
 mod job;
 mod node;
 mod queued;
+mod run;
 
 pub use file::FileView;
 pub use job::{JobView, cause_text};
 pub use node::NodeView;
 pub use queued::QueuedView;
+pub use run::{RunView, value_text, within};
 
 use crate::output::{Cell, Colour};
 

@@ -73,6 +73,13 @@ impl jobs_server::Jobs for Jobs {
         Ok(Response::new(view))
     }
 
+    async fn get_run(&self, request: Request<wire::JobRef>) -> Answer<wire::GetRunReply> {
+        let (_, run) = self.0.run(&request.get_ref().job).await.map_err(|it| status(&it))?;
+        let run_json = serde_json::to_string(&*run);
+        let run_json = run_json.map_err(|it| Status::internal(format!("the run: {it}")))?;
+        Ok(Response::new(wire::GetRunReply { run_json }))
+    }
+
     async fn list_jobs(
         &self,
         request: Request<wire::ListJobsRequest>,

@@ -8,6 +8,7 @@ mod bad_input;
 mod bounds;
 mod browser;
 mod claims;
+mod diff;
 mod failures;
 mod found;
 mod gpus;

@@ -1,0 +1,84 @@
+//! What a job has told of itself, as it is shown.
+
+use std::collections::BTreeMap;
+
+use atlas_core::Run;
+use atlas_core::run::{Artifact, Extreme, Scalar, Summary, Value};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub struct RunView {
+    pub name: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub params: BTreeMap<String, Value>,
+    pub metrics: BTreeMap<String, MetricView>,
+    pub artifacts: Vec<ArtifactView>,
+    /// Of its process: Python, packages, arguments.
+    pub facts: Option<Value>,
+    /// Events that were left out: no events at all, and beyond a limit.
+    pub unreadable: u64,
+    pub over_limit: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct MetricView {
+    pub last: Scalar,
+    pub last_step: u64,
+    pub count: u64,
+    pub min: Option<Extreme>,
+    pub max: Option<Extreme>,
+    pub rank: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ArtifactView {
+    pub key: String,
+    /// As `atlas ls` shows it.
+    pub path: String,
+    pub bytes: u64,
+    pub folder: bool,
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        let Run { name, tags, params, metrics, artifacts, facts, left, .. } = run;
+        let metric = |(key, it): (String, Summary)| {
+            let Summary { last, last_step, count, min, max, rank } = it;
+            (key, MetricView { last, last_step, count, min, max, rank })
+        };
+        let versions = |(key, all): (String, Vec<Artifact>)| {
+            all.into_iter().map(move |it| ArtifactView {
+                key: key.clone(),
+                path: format!("artifacts/{}", it.path),
+                bytes: it.bytes,
+                folder: it.folder,
+            })
+        };
+        Self {
+            name,
+            tags,
+            params,
+            metrics: metrics.into_iter().map(metric).collect(),
+            artifacts: artifacts.into_iter().flat_map(versions).collect(),
+            facts,
+            unreadable: left.unreadable,
+            over_limit: left.over_limit,
+        }
+    }
+}
+
+/// A value on one line: text as it is, the rest as JSON.
+pub fn value_text(value: &Value) -> String {
+    match value {
+        Value::Scalar(scalar) => scalar.to_string(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+/// What there is under these names, one below the other.
+pub fn within<'a>(value: Option<&'a Value>, names: &[&str]) -> Option<&'a Value> {
+    names.iter().try_fold(value?, |value, name| match value {
+        Value::Map(map) => map.get(*name),
+        _ => None,
+    })
+}
