@@ -9,7 +9,9 @@ use crate::exit::Exit;
 use crate::say::Say;
 use crate::target::Target;
 
-/// Run a job again, as a new one: the same bundle, command, image, needs and parameters, in the same project
+/// Run a job again, as a new one
+///
+/// With the same bundle, command, image, needs and parameters, in the same project.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   atlas rerun 4554

@@ -19,16 +19,14 @@ async fn the_help_teaches_the_first_steps() {
           init         Make a folder with a small project in it, ready to be submitted
           up           Start Atlas on this machine, in the foreground until Ctrl-C
           submit       Send a folder to the cluster, run a command in it, and follow its log to the end
-          rerun        Run a job again, as a new one: the same bundle, command, image, needs and parameters,
-                       in the same project
+          rerun        Run a job again, as a new one
           get          Fetch a job's files or show its log
           stop         Stop queued and running jobs; nothing is deleted
           delete       Delete finished jobs with all that is kept of them
           clear-queue  End all queued jobs, of all projects and users
-          jobs         List jobs, the newest first
+          jobs         List jobs, the newest first or as --sort says
           show         Show everything about one job
-          diff         Show what differs between two jobs: what was asked for, parameters, packages, files,
-                       metrics
+          diff         Show what differs between two jobs
           wait         Wait until jobs have ended, and end with the code of the first that failed
           ls           List the files that are kept of a job; of a running one, those on its node
           queue        Show what waits, in order, and why

@@ -14,7 +14,9 @@ use crate::say::Say;
 use crate::target::Target;
 use crate::views::{JobView, RunView, short};
 
-/// Show what differs between two jobs: what was asked for, parameters, packages, files, metrics
+/// Show what differs between two jobs
+///
+/// What was asked for and what became of it, parameters, packages, metrics, tags, and the files that were submitted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   atlas diff 4554 9c01
