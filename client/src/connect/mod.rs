@@ -116,27 +116,32 @@ impl Master {
         serde_json::from_str(&run).map_err(|source| Error::Unreadable { what: "run", source })
     }
 
-    /// The first `limit` jobs of a listing, page by page, and how many there are in all.
+    /// The first `limit` jobs of a listing, page by page, as one.
     pub async fn jobs(
         &self,
         mut request: wire::ListJobsRequest,
-    ) -> Result<(Vec<wire::Job>, u64), Error> {
+    ) -> Result<wire::ListJobsReply, Error> {
         let mut left = request.limit;
-        let (mut all, mut of) = (Vec::new(), 0);
+        let mut all = wire::ListJobsReply::default();
         while left > 0 {
             request.limit = left.min(PAGE);
             let mut jobs = self.jobs.clone();
-            let wire::ListJobsReply { jobs, next_cursor, total } =
+            let wire::ListJobsReply { jobs, next_cursor, total, columns } =
                 self.unary(jobs.list_jobs(request.clone())).await?;
             left = left.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-            all.extend(jobs);
-            of = total;
+            all.jobs.extend(jobs);
+            all.total = total;
+            for column in columns {
+                if !all.columns.contains(&column) {
+                    all.columns.push(column);
+                }
+            }
             if next_cursor.is_empty() {
                 break;
             }
             request.cursor = next_cursor;
         }
-        Ok((all, of))
+        Ok(all)
     }
 
     pub async fn stop(&self, job: &str) -> Result<wire::Job, Error> {

@@ -48,6 +48,16 @@ pub enum Colour {
 
 /// Prints a listing as it was asked for.
 pub fn list<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
+    list_with(format, rows, &[], |_, _| Cell::default())
+}
+
+/// The same with columns of these names behind the others; JSON has what it has.
+pub fn list_with<R: Row>(
+    format: Format,
+    rows: &[R],
+    names: &[String],
+    cell: impl Fn(&R, &str) -> Cell,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match format {
         Format::Json => {
@@ -62,8 +72,12 @@ pub fn list<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
         }
         Format::Table | Format::Wide => {
             let wide = format == Format::Wide;
-            let mut table = Table::new(R::columns(wide));
-            rows.iter().for_each(|row| table.push(row.cells(wide)));
+            let named = names.iter().map(|it| Column::named(it));
+            let mut table = Table::new(R::columns(wide).into_iter().chain(named).collect());
+            for row in rows {
+                let named = names.iter().map(|it| cell(row, it));
+                table.push(row.cells(wide).into_iter().chain(named).collect());
+            }
             let width = if wide { None } else { terminal_width() };
             out.write_all(table.render(width, colours(&io::stdout())).as_bytes())?;
         }

@@ -1,5 +1,7 @@
 //! A table without borders that fits its terminal.
 
+use std::borrow::Cow;
+
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Colour, paint};
@@ -11,9 +13,9 @@ pub struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Column {
-    title: &'static str,
+    title: Cow<'static, str>,
     right: bool,
     /// May be shortened to fit the terminal, down to this width.
     least: Option<usize>,
@@ -29,17 +31,23 @@ const GAP: usize = 2;
 
 impl Column {
     pub const fn left(title: &'static str) -> Self {
-        Self { title, right: false, least: None }
+        Self { title: Cow::Borrowed(title), right: false, least: None }
+    }
+
+    /// For what the master names.
+    pub fn named(title: &str) -> Self {
+        let title = Cell::new(title).text.into();
+        Self { title, right: true, least: None }
     }
 
     /// For numbers.
     pub const fn right(title: &'static str) -> Self {
-        Self { title, right: true, least: None }
+        Self { title: Cow::Borrowed(title), right: true, least: None }
     }
 
     /// Is shortened first.
     pub const fn flexible(title: &'static str) -> Self {
-        Self { title, right: false, least: Some(10) }
+        Self { title: Cow::Borrowed(title), right: false, least: Some(10) }
     }
 }
 
@@ -74,7 +82,7 @@ impl Table {
 
     /// `width` = columns of the terminal.
     pub fn render(&self, width: Option<usize>, colours: bool) -> String {
-        let title = |it: &Column| Cell { text: it.title.into(), colour: Some(Colour::Dim) };
+        let title = |it: &Column| Cell { text: it.title.to_string(), colour: Some(Colour::Dim) };
         let titles: Vec<Cell> = self.columns.iter().map(title).collect();
         self.lines(std::iter::once(&titles).chain(&self.rows), width, colours)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use atlas_core::run::Value;
 use atlas_proto::wire;
 use atlas_runtime::clock::Wall;
 use serde::Serialize;
@@ -61,6 +62,9 @@ pub struct JobView {
     pub left_behind: Option<String>,
     /// Nodes that could not start it, with the reason of each.
     pub excluded: BTreeMap<String, String>,
+    /// Of a listing: what its run has of the columns that were asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, Box<RawValue>>,
     #[serde(skip)]
     submitted_ms: u64,
 }
@@ -141,6 +145,7 @@ impl From<wire::Job> for JobView {
             log_bytes: job.log_bytes,
             left_behind: text(job.left_behind),
             excluded: job.excluded,
+            columns: job.columns.into_iter().filter_map(value).collect(),
             submitted_ms: job.submitted_ms,
         }
     }
@@ -181,6 +186,15 @@ impl JobView {
     /// What people call it: its name, else its command.
     pub fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.command.join(" "))
+    }
+
+    /// A value of its run; lists and maps as JSON.
+    pub fn column(&self, name: &str) -> Cell {
+        let json = self.columns.get(name).map_or("", |it| it.get());
+        match serde_json::from_str(json) {
+            Ok(Value::Scalar(scalar)) => Cell::new(scalar.to_string()),
+            _ => Cell::new(json),
+        }
     }
 
     /// When it was submitted, for people.
@@ -257,6 +271,11 @@ impl Row for JobView {
         }
         cells
     }
+}
+
+/// The wire has JSON; anything else is not shown.
+fn value((column, json): (String, String)) -> Option<(String, Box<RawValue>)> {
+    Some((column, RawValue::from_string(json).ok()?))
 }
 
 /// The wire has no text where there is nothing to say.

@@ -94,6 +94,31 @@ async fn a_listing_is_narrowed_by_the_master_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_listing_shows_what_runs_told() {
+    let mut state = three_jobs();
+    state.columns = vec!["params.lr".into(), "metrics.acc".into(), "tags.x\u{1b}".into()];
+    let told = [
+        ("params.lr", "0.01"),
+        ("metrics.acc", "{\"$float\":\"nan\"}"),
+        ("tags.x\u{1b}", "\"a b\""),
+    ];
+    let job = state.jobs.get_mut(IDS[0]).unwrap();
+    job.columns = told.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let master = Master::start(state).await;
+    let user = User::of(&master.url);
+    let table = user.atlas(&["jobs", "--columns", "params.lr,metrics.acc"]).await.exits(0).out();
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].ends_with("params.lr  metrics.acc  tags.x\u{fffd}"), "{table}");
+    assert!(lines[1].ends_with("0.01          NaN      a b"), "{table}");
+    assert!(lines[2].ends_with("-            -        -"), "{table}");
+    let json = user.atlas(&["jobs", "--output", "json"]).await.exits(0).json();
+    assert_eq!((&json[0]["columns"]["params.lr"], &json[1]["columns"]), (&0.01.into(), &().into()));
+    user.atlas(&["jobs", "--output", "wide"]).await.exits(0);
+    let asked: Vec<_> = master.state().list_requests.iter().map(|it| it.columns.clone()).collect();
+    assert_eq!(asked, ["params.lr,metrics.acc", "params.lr,metrics.acc", "", "", "*", "*"]);
+}
+
+#[tokio::test]
 async fn a_job_is_shown_with_all_that_is_known() {
     let master = Master::start(three_jobs()).await;
     let user = User::of(&master.url);

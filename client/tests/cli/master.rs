@@ -53,6 +53,8 @@ pub struct State {
     pub arrived: Vec<u8>,
     pub log_requests: Vec<wire::ReadLogRequest>,
     pub list_requests: Vec<wire::ListJobsRequest>,
+    /// Of every page of a listing.
+    pub columns: Vec<String>,
     pub tar_requests: Vec<String>,
     pub stopped: Vec<String>,
     pub deleted: Vec<String>,
@@ -272,7 +274,12 @@ impl Jobs for Served {
         let jobs: Vec<_> = state.jobs.values().skip(from).take(to - from).cloned().collect();
         let next_cursor = if to < state.jobs.len() { to.to_string() } else { String::new() };
         let total = state.jobs.len() as u64;
-        Ok(Response::new(wire::ListJobsReply { jobs, next_cursor, total }))
+        Ok(Response::new(wire::ListJobsReply {
+            jobs,
+            next_cursor,
+            total,
+            columns: state.columns.clone(),
+        }))
     }
 
     async fn watch_job(&self, request: Request<wire::JobRef>) -> Answer<Self::WatchJobStream> {

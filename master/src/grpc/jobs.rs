@@ -13,7 +13,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::identity;
 use super::status::status;
-use crate::service::{Error, Listing, Service, Submitted};
+use crate::runs::query::Field;
+use crate::service::{Error, ListedJob, Listing, Service, Submitted};
 use crate::store::StoredJob;
 
 /// Translates; the service layer does.
@@ -84,13 +85,22 @@ impl jobs_server::Jobs for Jobs {
         &self,
         request: Request<wire::ListJobsRequest>,
     ) -> Answer<wire::ListJobsReply> {
-        let wire::ListJobsRequest { project, status: of, user, limit, cursor, filter, sort } =
-            request.into_inner();
+        let wire::ListJobsRequest {
+            project,
+            status: of,
+            user,
+            limit,
+            cursor,
+            filter,
+            sort,
+            columns,
+        } = request.into_inner();
         let limit = limit as usize;
-        let listing = Listing { project, status: of, user, filter, sort, cursor, limit };
+        let listing = Listing { project, status: of, user, filter, sort, columns, cursor, limit };
         let page = self.0.list(&listing).await.map_err(|it| status(&it))?;
         Ok(Response::new(wire::ListJobsReply {
-            jobs: page.jobs.iter().map(view).collect(),
+            jobs: page.jobs.iter().map(|it| listed(&page.columns, it)).collect(),
+            columns: page.columns.iter().map(ToString::to_string).collect(),
             next_cursor: page.next.unwrap_or_default(),
             total: page.total as u64,
         }))
@@ -198,6 +208,14 @@ fn submitted(done: Result<Submitted, Error>) -> Answer<wire::SubmitReply> {
 
 fn view(job: &StoredJob) -> wire::Job {
     job_view(job.id, &job.spec, &job.status)
+}
+
+fn listed(columns: &[Field], listed: &ListedJob) -> wire::Job {
+    let values = columns.iter().zip(&listed.values).filter_map(|(column, value)| {
+        let json = serde_json::to_string(value.as_ref()?).expect("a value has a JSON form");
+        Some((column.to_string(), json))
+    });
+    wire::Job { columns: values.collect(), ..view(&listed.job) }
 }
 
 fn stream<T: Send + 'static>(from: mpsc::Receiver<Result<T, Error>>) -> Stream<T> {

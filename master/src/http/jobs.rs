@@ -123,11 +123,12 @@ async fn list(State(app): State<App>, query: Query<ListQuery>) -> Result<Json<Jo
             user,
             filter: filter.unwrap_or_default(),
             sort: sort.unwrap_or_default(),
+            columns: String::new(),
             cursor: cursor.unwrap_or_default(),
             limit: limit.unwrap_or_default().get(),
         })
         .await?;
-    let jobs = page.jobs.iter().map(Job::from).collect();
+    let jobs = page.jobs.iter().map(|it| Job::from(&it.job)).collect();
     Ok(Json(Jobs { jobs, total: page.total, next_cursor: page.next }))
 }
 

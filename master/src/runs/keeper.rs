@@ -11,7 +11,7 @@ use atlas_runtime::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::filling::fill;
-use super::index::{Cursor, Found, Index, Key, Project};
+use super::index::{Columns, Cursor, Found, Index, Key, Project, Values};
 use super::query::Query;
 use crate::reactor::Listener;
 use crate::store::{Store, StoredJob, StoredRun};
@@ -147,14 +147,21 @@ impl Runs {
         is_done.await.map_err(|_| Error::Stopping)
     }
 
+    /// A page, and what its runs have in these columns.
     pub async fn find(
         &self,
         query: Query,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Found, Error> {
-        self.ask(move |index| index.find(&query, after.as_ref(), limit, now)).await
+        columns: Columns,
+    ) -> Result<(Found, Values), Error> {
+        let find = move |index: &Index| {
+            let found = index.find(&query, after.as_ref(), limit, now);
+            let values = index.values(&found.ids, &columns);
+            (found, values)
+        };
+        self.ask(find).await
     }
 
     /// Every tag, parameter and metric of a project.

@@ -6,6 +6,7 @@ use atlas_core::run::Run;
 use atlas_core::{Attempt, Outcome, Record, Timestamp};
 use atlas_runtime::tasks::Tasks;
 
+use super::index::Columns;
 use super::keeper::Runs;
 use super::query::Query;
 use crate::store::contract::{changed, done, id, queued, running};
@@ -30,7 +31,8 @@ fn told(number: u64, loss: u32) -> Record {
 }
 
 async fn found(runs: &Runs, text: &str) -> Vec<u64> {
-    let found = runs.find(Query::parse(text).unwrap(), None, 100, NOW).await.unwrap();
+    let (query, columns) = (Query::parse(text).unwrap(), Columns::All);
+    let (found, _) = runs.find(query, None, 100, NOW, columns).await.unwrap();
     found.ids.iter().map(|it| (1..100).find(|number| id(*number) == *it).unwrap()).collect()
 }
 
@@ -100,6 +102,6 @@ async fn an_index_ends_with_its_master() {
     runs.complete();
     assert_eq!(found(&runs, "").await, [0; 0]);
     tasks.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
-    let asked = runs.find(Query::default(), None, 1, NOW).await;
+    let asked = runs.find(Query::default(), None, 1, NOW, Columns::All).await;
     assert_eq!(asked.unwrap_err().to_string(), "the master is stopping");
 }

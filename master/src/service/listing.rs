@@ -1,11 +1,14 @@
 //! Jobs, found by what they are and what they told.
 
-use atlas_core::{ProjectName, Status, id};
+use std::collections::HashMap;
+
+use atlas_core::run::Value;
+use atlas_core::{JobId, ProjectName, Status, id};
 
 use super::{Error, Service};
 use crate::reactor::now;
-use crate::runs::index::Cursor;
-use crate::runs::query::Query;
+use crate::runs::index::{Columns, Cursor, Values};
+use crate::runs::query::{Field, Query};
 use crate::store::StoredJob;
 
 /// The most jobs of one page, and how many it has if nobody says.
@@ -22,6 +25,9 @@ pub struct Listing {
     pub filter: String,
     /// The order alone.
     pub sort: String,
+    /// What is shown of the runs: tags, parameters and metrics with commas between them, `*` = every parameter and metric. What
+    /// filter and order speak of is shown without asking.
+    pub columns: String,
     /// Of the page before; empty = the first page.
     pub cursor: String,
     /// 0 = the usual number.
@@ -30,11 +36,18 @@ pub struct Listing {
 
 /// A part of a listing; the newest first where nothing else was asked for.
 pub struct JobPage {
-    pub jobs: Vec<StoredJob>,
+    pub jobs: Vec<ListedJob>,
+    pub columns: Vec<Field>,
     /// Of all pages.
     pub total: usize,
     /// Asks for the next page; `None` = no more.
     pub next: Option<String>,
+}
+
+/// A job and what its run has in each column of the page.
+pub struct ListedJob {
+    pub job: StoredJob,
+    pub values: Vec<Option<Value>>,
 }
 
 impl Service {
@@ -46,13 +59,33 @@ impl Service {
             text => Some(Cursor::read(text, &query).ok_or_else(wrong)?),
         };
         let limit = if listing.limit == 0 { USUAL } else { listing.limit.min(MOST) };
-        let found = self.runs.find(query, after, limit, now().wall).await?;
-        let jobs = self.store.jobs_of(&found.ids).await?;
-        Ok(JobPage { jobs, total: found.total, next: found.next.map(|it| it.text()) })
+        let columns = listing.columns(&query)?;
+        let (found, values) = self.runs.find(query, after, limit, now().wall, columns).await?;
+        let Values { columns, rows } = values;
+        let mut rows: HashMap<JobId, Vec<Option<Value>>> =
+            found.ids.iter().copied().zip(rows).collect();
+        let jobs = self.store.jobs_of(&found.ids).await?.into_iter();
+        let listed = |job: StoredJob| {
+            let values = rows.remove(&job.id).unwrap_or_default();
+            ListedJob { job, values }
+        };
+        let jobs = jobs.map(listed).collect();
+        Ok(JobPage { jobs, columns, total: found.total, next: found.next.map(|it| it.text()) })
     }
 }
 
 impl Listing {
+    fn columns(&self, query: &Query) -> Result<Columns, Error> {
+        if self.columns.trim() == "*" {
+            return Ok(Columns::All);
+        }
+        let asked = Query::parse_keys(&self.columns)
+            .map_err(|why| Error::invalid("columns", why.to_string()))?;
+        let mut keys = query.keys();
+        asked.into_iter().for_each(|it| it.add_to(&mut keys));
+        Ok(Columns::These(keys))
+    }
+
     fn query(&self) -> Result<Query, Error> {
         let wrong =
             |field| move |why: crate::runs::query::Invalid| Error::invalid(field, why.to_string());

@@ -43,7 +43,7 @@ pub use events::{Event, Interest};
 pub use file::Opened;
 pub use files::Files;
 pub use filling::{Filling, Fillings};
-pub use listing::{JobPage, Listing};
+pub use listing::{JobPage, ListedJob, Listing};
 pub use outside::{Ended, Heard};
 pub use queue::Waiting;
 pub use shipping::{Folder, LogFile, Source};

@@ -40,6 +40,7 @@ pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
         log_bytes: end.map(|it| it.log_length),
         left_behind,
         image_digest: status.image.clone(),
+        columns: Default::default(),
         excluded: status
             .state
             .excluded()

@@ -12,6 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod values;
 mod view;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use super::query::{Field, Query, Stat};
 
 pub use self::cells::CellKind;
 pub use self::cursor::Cursor;
+pub use self::values::{Columns, Values};
 
 #[derive(Debug)]
 pub struct Index {

@@ -353,6 +353,37 @@ fn a_run_that_changes_is_found_as_it_is_now() {
 }
 
 #[test]
+fn a_listing_shows_what_its_runs_have() {
+    let index = index();
+    let shown = |columns: &Columns, ids: &[JobId]| {
+        let Values { columns, rows } = index.values(ids, columns);
+        let mut all = columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        for row in rows {
+            let cell = |it: &Option<atlas_core::run::Value>| serde_json::to_string(it).unwrap();
+            write!(all, "\n{}", row.iter().map(cell).collect::<Vec<_>>().join(" ")).unwrap();
+        }
+        all
+    };
+    let ids = [id(3), id(2), id(99), id(4)];
+    expect![[r#"
+        params.lr params.net_layers_0 params.net_layers_1 params.seed metrics."acc.max" metrics.loss
+        "fast" null null {"$int":"88888888888888888888"} 1 true
+        0.01 null null 9007199254740992 1 {"$float":"nan"}
+        null null null null null null
+        0.5 1 2 null 1 "low""#]]
+    .assert_eq(&shown(&Columns::All, &ids));
+    let keys = Query::parse_keys("tags.best, metrics.loss.count, params.nothing").unwrap();
+    expect![[r#"
+        tags.best metrics.loss.count params.nothing
+        null 1 null
+        "" 3 null
+        null null null
+        null 1 null"#]]
+    .assert_eq(&shown(&Columns::These(keys), &ids));
+    assert_eq!(shown(&Columns::All, &[]), "");
+}
+
+#[test]
 fn keys_and_projects_are_known() {
     let index = index();
     let mut all = String::new();

@@ -96,6 +96,18 @@ impl Field {
         }
     }
 
+    /// Whether it has a key.
+    pub fn is_keyed(&self) -> bool {
+        KEYED.contains(&self.word())
+    }
+
+    /// If it has a key and is not among these yet.
+    pub fn add_to(self, keys: &mut Vec<Self>) {
+        if self.is_keyed() && !keys.contains(&self) {
+            keys.push(self);
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         match self {
             Self::Id | Self::Project | Self::User | Self::Name | Self::Node | Self::Tag(_) => {

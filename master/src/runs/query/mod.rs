@@ -104,6 +104,21 @@ impl Query {
         parser::Parser::new(text)?.keys_alone()
     }
 
+    /// Tags, parameters and metrics, with commas between them.
+    pub fn parse_keys(text: &str) -> Result<Vec<Field>, Invalid> {
+        parser::Parser::new(text)?.keys_of_runs()
+    }
+
+    /// The tags, parameters and metrics that it speaks of, each once.
+    pub fn keys(&self) -> Vec<Field> {
+        let mut keys = Vec::new();
+        if let Some(filter) = &self.filter {
+            filter.keys(&mut keys);
+        }
+        self.sort.iter().for_each(|it| it.field.clone().add_to(&mut keys));
+        keys
+    }
+
     /// The same, of this project alone.
     #[must_use]
     pub fn of_project(self, project: &str) -> Self {
@@ -149,6 +164,16 @@ impl Query {
             }) => Some(name.as_str()),
             _ => None,
         })
+    }
+}
+
+impl Expr {
+    fn keys(&self, keys: &mut Vec<Field>) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|it| it.keys(keys)),
+            Self::Not(inner) => inner.keys(keys),
+            Self::Test(Test { field, .. }) => field.clone().add_to(keys),
+        }
     }
 }
 

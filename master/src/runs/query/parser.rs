@@ -53,6 +53,23 @@ impl Parser {
         }
     }
 
+    pub fn keys_of_runs(mut self) -> Result<Vec<Field>> {
+        let mut keys = Vec::new();
+        while self.peek().is_some() {
+            let at = self.at;
+            let (field, _) = self.field(false)?;
+            if !field.is_keyed() {
+                self.at = at;
+                return Err(self.wrong("columns are tags.KEY, params.KEY or metrics.KEY"));
+            }
+            field.add_to(&mut keys);
+            if self.peek().is_some() {
+                self.expect(&Token::Comma, "here should be a comma or the end")?;
+            }
+        }
+        Ok(keys)
+    }
+
     fn any(&mut self) -> Result<Expr> {
         self.joined("or", Self::all, Expr::Any)
     }

@@ -193,6 +193,23 @@ fn an_order_can_be_asked_for_alone() {
 }
 
 #[test]
+fn the_keys_that_are_spoken_of_are_known() {
+    let shown =
+        |keys: Vec<Field>| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let text =
+        "user=a and (not params.lr=1 or metrics.acc.max>1) and params.lr<2 sort -tags.x, name";
+    assert_eq!(shown(Query::parse(text).unwrap().keys()), "params.lr metrics.acc.max tags.x");
+    let asked = Query::parse_keys("params.lr, metrics.\"a b\".min, params.lr,").unwrap();
+    assert_eq!(shown(asked), "params.lr metrics.\"a b\".min");
+    let why = |text: &str| Query::parse_keys(text).unwrap_err().to_string();
+    assert_eq!(
+        why("params.lr, user"),
+        "column 12: columns are tags.KEY, params.KEY or metrics.KEY"
+    );
+    assert_eq!(why("params.lr tags.x"), "column 11: here should be a comma or the end");
+}
+
+#[test]
 fn a_query_can_be_narrowed() {
     let narrowed = |text: &str| {
         let query = Query::parse(text).unwrap().of_project("a b").with_status(Status::Failed);

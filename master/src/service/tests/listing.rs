@@ -13,7 +13,7 @@ async fn a_job_is_found_by_whoever_was_told_of_it() {
     let world = World::new().await;
     let job = world.submit().await;
     let page = world.service.list(&listing("user=ada and status=queued")).await.unwrap();
-    assert_eq!((page.total, page.jobs[0].id, page.next), (1, job, None));
+    assert_eq!((page.total, page.jobs[0].job.id, page.next), (1, job, None));
     let all = Listing {
         project: Some("my-project".into()),
         status: Some("Queued".into()),
