@@ -1,4 +1,4 @@
-"""The command `foundations`: `log` is done here, so that it works in any image; everything else is `atlas`'s."""
+"""The command `foundations`: `log` and `sync` are done here, so that they work in any image; all else is that of `atlas`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["log"]:
         return _log(_parser().parse_args(arguments))
+    if arguments == ["sync"]:
+        from foundations._sync import sync
+
+        return sync()
     program = _atlas()
     if program is None:
         sys.stderr.write(

@@ -10,8 +10,8 @@ TEXT = 1000
 """Bytes of a tag's value, or of a run's name."""
 PARAM = 16 * 1024
 """Bytes of a parameter's value as JSON."""
-PARAMS_BYTES = 4 * 1024 * 1024
-"""Bytes of all parameters' values as JSON."""
+PARAMS_BYTES = 8 * 1024 * 1024
+"""Bytes of all parameters' values as JSON: all that a run may hold beside its points."""
 DIGITS = 1000
 """Digits of an integer."""
 DEPTH = 32

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import time
 
 from foundations import _capture, _ending, _helper, _json, _rank, _run, _say, _spool
 
@@ -17,6 +19,8 @@ FOLDER = "ATLAS_RUN_DIR"
 _begun: str | None = None
 """The folder of the run that this process began."""
 _given_up = False
+_WAIT = 0.5
+"""Seconds from its beginning that a script which ends sooner waits for what there is to say about its master."""
 
 
 def start() -> None:
@@ -62,6 +66,7 @@ def begin() -> str | None:
             _describe(run, folder)
             _start_helper(folder)
             _begun = folder
+            atexit.register(_say_for_helper, folder, time.monotonic() + _WAIT)
     except OSError as error:
         _given_up = True
         _say.warn("this run is not tracked: %s" % error)
@@ -109,6 +114,7 @@ def _describe(run: str, folder: str) -> None:
         "user": os.environ.get("FOUNDATIONS_USER") or _user(),
         "directory": directory,
         "command": list(sys.argv),
+        "config": os.environ.get("ATLAS_CONFIG"),
         "process": os.getpid(),
         "birth": _helper.birth_of(os.getpid()),
         "at": _spool.now(),
@@ -146,6 +152,20 @@ def _user() -> str:
         return str(os.getuid())
 
 
+def _say_for_helper(folder: str, until: float) -> None:
+    """What the process that brings the run to the master has to say: it has no stderr of its own, which would keep pipes open."""
+    path = os.path.join(folder, _helper.NOTICE)
+    while not os.path.exists(path) and time.monotonic() < until:
+        time.sleep(0.01)
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError:
+        return
+    if text:
+        _say.warn(text)
+
+
 def _keep_output(folder: str) -> None:
     if os.environ.get("ATLAS_CAPTURE") != "0":
         _capture.begin(os.path.join(folder, "log"))
@@ -170,5 +190,7 @@ def _start_helper(folder: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Without what changes how a Python starts."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    """Without what changes how a Python starts; the run is the user's whom the script names."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env["LOGNAME"] = os.environ.get("FOUNDATIONS_USER") or _user()
+    return env
