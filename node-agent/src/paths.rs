@@ -227,6 +227,10 @@ impl Shared {
         self.job(id).join("checkpoints")
     }
 
+    pub fn artifacts(&self, id: JobId) -> PathBuf {
+        self.job(id).join("artifacts")
+    }
+
     pub fn outputs(&self, id: JobId) -> PathBuf {
         self.job(id).join("outputs")
     }

@@ -243,7 +243,8 @@ fn is_ordered(value: &Scalar) -> bool {
 }
 
 impl Left {
-    fn over(&mut self, key: Option<&str>, why: &str, count: u64) {
+    /// Counts events of this key that were left out.
+    pub fn over(&mut self, key: Option<&str>, why: &str, count: u64) {
         self.over_limit = self.over_limit.saturating_add(count);
         let mut key: String =
             key.unwrap_or_default().chars().filter(|it| !it.is_control()).collect();

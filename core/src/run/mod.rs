@@ -91,7 +91,7 @@ pub struct Artifact {
 pub struct Left {
     /// Lines that are no event.
     pub unreadable: u64,
-    /// Events beyond a limit, and what the job's own side refused for the same reason.
+    /// Events beyond a limit, what the job's own side refused for the same reason, and artifacts whose files could not be kept.
     pub over_limit: u64,
     /// Why, of the first keys that this happened to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -17,6 +17,7 @@ use tonic::Status;
 
 use super::status::status;
 use crate::service::{Error, Filling, Folder, LogFile, Service, Source};
+use crate::tracker::{Files, Taken};
 
 /// Messages of a node that are taken in one turn at the storage.
 const TOGETHER: usize = 8;
@@ -72,9 +73,12 @@ pub async fn append_spool(
     service: &Service,
     request: wire::AppendSpoolRequest,
 ) -> Result<wire::AppendSpoolReply, Status> {
-    let wire::AppendSpoolRequest { holder, offset, data, last } = request;
-    let taken = service.append_spool(&parse(holder)?, offset, data, last).await;
-    taken.map(|length| wire::AppendSpoolReply { length }).map_err(|it| status(&it))
+    let wire::AppendSpoolRequest { holder, offset, data, last, kept, missing } = request;
+    let missing = missing.into_iter().map(|wire::MissingFile { path, why }| (path, why));
+    let files = Files { kept: kept.into_iter().collect(), missing: missing.collect() };
+    let taken = service.append_spool(&parse(holder)?, offset, data, last, files).await;
+    let reply = |Taken { length, wanted }| wire::AppendSpoolReply { length, wanted };
+    taken.map(reply).map_err(|it| status(&it))
 }
 
 /// A bundle from `offset` on.
@@ -214,6 +218,7 @@ pub async fn ship(
     let holder = parse(holder)?;
     let folder = match wire::ShipFolder::try_from(folder) {
         Ok(wire::ShipFolder::Outputs) => Folder::Outputs,
+        Ok(wire::ShipFolder::Artifacts) => Folder::Artifacts,
         Ok(wire::ShipFolder::Checkpoints) => Folder::Checkpoints(Owner { uid, gid }),
         Err(_) => return Err(Status::invalid_argument("folder: is none that is kept")),
     };

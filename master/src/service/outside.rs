@@ -95,8 +95,8 @@ impl Service {
         last: bool,
     ) -> Result<Heard, Error> {
         let (job, stop) = self.heard(who, run).await?;
-        let piece = Piece { job, attempt: ATTEMPT, offset, data, last };
-        Ok(Heard { length: self.take_in(piece).await?, stop })
+        let piece = Piece { job, attempt: ATTEMPT, offset, data, last, files: None };
+        Ok(Heard { length: self.take_in(piece).await?.length, stop })
     }
 
     /// It has ended; what it announces has come before.

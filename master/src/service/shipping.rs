@@ -27,6 +27,8 @@ const INDEX_ENTRY: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folder {
     Outputs,
+    /// What the job saved, while it runs.
+    Artifacts,
     /// And whom the jobs of the node run as.
     Checkpoints(Owner),
 }
@@ -106,6 +108,7 @@ impl Service {
         let (job, top) = (self.archive.job(holder.job), self.archive.jobs());
         let (to, owner) = match folder {
             Folder::Outputs => (job.join("outputs"), None),
+            Folder::Artifacts => (job.join("artifacts"), None),
             Folder::Checkpoints(owner) => (job.join("checkpoints"), Some(owner)),
         };
         let filling = self.fillings.begin(&to).await;
@@ -148,7 +151,7 @@ impl Service {
             (Folder::Outputs, JobState::Archiving { .. }) => true,
             // Given up, but nobody else has begun with them.
             (Folder::Checkpoints(_), JobState::Queued { .. }) => true,
-            (Folder::Checkpoints(_), _) => state.placement().is_some(),
+            (Folder::Checkpoints(_) | Folder::Artifacts, _) => state.placement().is_some(),
             (Folder::Outputs, _) => false,
         };
         let now = job.status.attempt;

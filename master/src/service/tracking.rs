@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Error, Service};
 use crate::store::StoredJob;
-use crate::tracker::{Piece, Sample, envelope, series};
+use crate::tracker::{Files, Piece, Sample, Taken, WANTED, envelope, series};
 
 /// The most bytes of one piece of a spool; a line fits.
 const PIECE: usize = 1 << 20;
@@ -26,14 +26,19 @@ pub struct Series {
 }
 
 impl Service {
-    /// Takes in a piece of the spool of an attempt that the node has or had; returns up to where it is part of the run.
+    /// Takes in a piece of the spool of an attempt that the node has or had.
     pub async fn append_spool(
         &self,
         holder: &Holder,
         offset: u64,
         data: Bytes,
         last: bool,
-    ) -> Result<u64, Error> {
+        files: Files,
+    ) -> Result<Taken, Error> {
+        if files.kept.len() + files.missing.len() > WANTED {
+            let why = format!("are more than the {WANTED} that were asked for");
+            return Err(Error::invalid("kept", why));
+        }
         let job = self.held(holder).await?;
         let end = offset.saturating_add(data.len() as u64);
         if let Some(ended) = job.status.state.end()
@@ -45,11 +50,11 @@ impl Service {
             return Err(Error::invalid("data", why));
         }
         let Holder { job, attempt, .. } = *holder;
-        self.take_in(Piece { job, attempt, offset, data, last }).await
+        self.take_in(Piece { job, attempt, offset, data, last, files: Some(files) }).await
     }
 
     /// Of whom it is was looked at.
-    pub(super) async fn take_in(&self, piece: Piece) -> Result<u64, Error> {
+    pub(super) async fn take_in(&self, piece: Piece) -> Result<Taken, Error> {
         if piece.data.len() > PIECE {
             let why = format!("has {} bytes; {PIECE} are the most", piece.data.len());
             return Err(Error::invalid("data", why));

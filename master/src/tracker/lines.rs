@@ -1,5 +1,7 @@
 //! The lines of a spool, as its writers left them: whole, torn, too long or nonsense. Nothing of one line costs another.
 
+use std::ops::ControlFlow;
+
 use atlas_core::run::Entry;
 use atlas_core::run::limits::LINE;
 
@@ -15,13 +17,13 @@ pub struct Read {
     pub unreadable: u64,
 }
 
-/// Gives every event of the piece to `take`, in order. `skipping`: the piece begins within a line that is too long. `last`:
+/// Gives every event of the piece to `take`, in order; one that it breaks at is not consumed, nor what follows. `skipping`: the piece begins within a line that is too long. `last`:
 /// nothing follows it, so that what has no end is a line as well.
 pub fn read<'a>(
     piece: &'a [u8],
     skipping: bool,
     last: bool,
-    mut take: impl FnMut(Entry<'a>),
+    mut take: impl FnMut(Entry<'a>) -> ControlFlow<()>,
 ) -> Read {
     let mut read = Read { consumed: 0, skipping, unreadable: 0 };
     while read.consumed < piece.len() {
@@ -33,7 +35,8 @@ pub fn read<'a>(
             read.unreadable += 1;
             read.skipping = true;
         } else if !read.skipping && is_whole {
-            read.unreadable += event(line, &mut take);
+            let ControlFlow::Continue(lost) = event(line, &mut take) else { return read };
+            read.unreadable += lost;
         } else if !read.skipping {
             return read; // the rest of this line is on its way
         }
@@ -44,21 +47,23 @@ pub fn read<'a>(
 }
 
 /// Returns how many lines of it were lost.
-fn event<'a>(line: &'a [u8], take: &mut impl FnMut(Entry<'a>)) -> u64 {
+fn event<'a>(
+    line: &'a [u8],
+    take: &mut impl FnMut(Entry<'a>) -> ControlFlow<()>,
+) -> ControlFlow<(), u64> {
     if line.trim_ascii().is_empty() {
-        return 0;
+        return ControlFlow::Continue(0);
     }
     if let Ok(entry) = serde_json::from_slice(line) {
-        take(entry);
-        return 0;
+        return take(entry).map_continue(|()| 0);
     }
     // The beginning of a line that nobody ended may stand before it.
     let begins = |at: &usize| *at > 0 && line[*at..].starts_with(BEGINNING);
     let torn = (0..line.len().saturating_sub(BEGINNING.len())).rev().find(begins);
-    if let Some(entry) = torn.and_then(|at| serde_json::from_slice(&line[at..]).ok()) {
-        take(entry);
+    match torn.and_then(|at| serde_json::from_slice(&line[at..]).ok()) {
+        Some(entry) => take(entry).map_continue(|()| 1),
+        None => ControlFlow::Continue(1),
     }
-    1
 }
 
 #[cfg(test)]
@@ -77,6 +82,7 @@ mod tests {
         let read = read(piece.as_bytes(), skipping, last, |entry| {
             let Event::Metric { key, .. } = entry.event else { panic!("{entry:?}") };
             keys.push(key.into_owned());
+            ControlFlow::Continue(())
         });
         (keys, read)
     }
@@ -126,11 +132,26 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_them_can_break_before_an_event() {
+        let piece = format!("{}\n{}{}\n", metric("a"), &metric("b")[..9], metric("c"));
+        let mut count = 0;
+        let read = read(piece.as_bytes(), false, false, |_| {
+            count += 1;
+            if count == 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        let before = metric("a").len() + 1;
+        assert_eq!(read, Read { consumed: before, skipping: false, unreadable: 0 });
+    }
+
+    #[test]
     fn bytes_that_are_no_text_cost_their_line() {
         let mut piece = metric("a").into_bytes();
         piece.extend(b"\n{\"e\":\"metric\",\"key\":\"\xff\",\"value\":1}\n");
         let mut count = 0;
-        let read = read(&piece, false, false, |_| count += 1);
+        let read = read(&piece, false, false, |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
         assert_eq!((count, read.unreadable), (1, 1));
     }
 

@@ -14,11 +14,12 @@ mod segment;
 pub mod series;
 mod varint;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atlas_core::run::{Segment, Spool};
+use atlas_core::run::{Entry, Event, Segment, Spool};
 use atlas_core::{Attempt, Epoch, JobId, Record, Run, Timestamp};
 use atlas_runtime::tasks::Tasks;
 use bytes::Bytes;
@@ -33,6 +34,8 @@ use block::Block;
 pub use block::Sample;
 pub use envelope::envelope;
 
+/// Files that are asked for at once.
+pub const WANTED: usize = 100;
 /// Runs that are remembered; beyond, those are forgotten of which nothing is on its way.
 const REMEMBERED: usize = 4096;
 
@@ -69,6 +72,25 @@ pub struct Piece {
     pub data: Bytes,
     /// The spool ends with it.
     pub last: bool,
+    /// What became of the files that it names; `None` = they are not asked for.
+    pub files: Option<Files>,
+}
+
+/// What became of files that a spool names: below the job's artifacts, or why not.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub kept: BTreeSet<String>,
+    pub missing: BTreeMap<String, String>,
+}
+
+/// How far a spool came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Up to where it is part of the run, which survives any death: less than the piece's end where its last line has no end yet, less
+    /// than its offset where something before it is missing.
+    pub length: u64,
+    /// Files that are to be kept before it goes on: the next event names the first of them.
+    pub wanted: Vec<String>,
 }
 
 /// Why a piece was not taken in; nothing of it counts.
@@ -89,9 +111,8 @@ impl Tracker {
         Self(Arc::new(Inner { parts, runs: Mutex::default() }))
     }
 
-    /// Takes in what of the piece is new. Returns up to where the spool is part of the run, which survives any death: less than the
-    /// piece's end where its last line has no end yet, less than its offset where something before it is missing.
-    pub async fn take_in(&self, piece: Piece) -> Result<u64, Error> {
+    /// Takes in what of the piece is new.
+    pub async fn take_in(&self, piece: Piece) -> Result<Taken, Error> {
         let inner = self.0.clone();
         let (to, answer) = oneshot::channel();
         // Goes on when nobody waits any more: a commit that is out must be known here before the next piece is looked at.
@@ -104,7 +125,7 @@ impl Tracker {
 }
 
 impl Inner {
-    async fn take_in(&self, piece: Piece) -> Result<u64, Error> {
+    async fn take_in(&self, piece: Piece) -> Result<Taken, Error> {
         let (job, attempt, last) = (piece.job, piece.attempt, piece.last);
         let slot = self.slot(job);
         let mut held = slot.lock().await;
@@ -117,7 +138,7 @@ impl Inner {
         let new = usize::try_from(known.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
         if piece.offset > known || new >= piece.data.len() {
             *held = Some(run);
-            return Ok(known);
+            return Ok(Taken { length: known, wanted: Vec::new() });
         }
         let new = Piece { offset: known, data: piece.data.slice(new..), ..piece };
         let (archive, epoch) = (self.parts.archive.clone(), self.parts.epoch);
@@ -125,14 +146,15 @@ impl Inner {
         let before = run.clone();
         let folded = self.parts.turns.run(move || fold(&archive, epoch, now, before, &new)).await;
         let folded = folded.map_err(|_| Error::Stopping)?;
-        let Some(run) = folded.map_err(|source| Error::Write { job, source })? else {
+        let (folded, wanted) = folded.map_err(|source| Error::Write { job, source })?;
+        let Some(run) = folded else {
             *held = Some(run);
-            return Ok(known);
+            return Ok(Taken { length: known, wanted });
         };
-        let offset = run.offset(attempt);
+        let length = run.offset(attempt);
         self.parts.reactor.keep(vec![Record::RunChanged { id: job, run: run.clone() }]).await?;
         *held = Some(run).filter(|_| !last);
-        Ok(offset)
+        Ok(Taken { length, wanted })
     }
 
     fn slot(&self, job: JobId) -> Arc<Slot> {
@@ -144,25 +166,42 @@ impl Inner {
     }
 }
 
-/// The run with the events of this piece, whose points are in a segment then. `None` = there is no whole line in it. Blocks.
+/// The run with the events of this piece, whose points are in a segment then; and the files that are wanted before the next one.
+/// `None` = no event was taken. Blocks.
 fn fold(
     archive: &Archive,
     epoch: Epoch,
     now: Timestamp,
     run: Arc<Run>,
     piece: &Piece,
-) -> io::Result<Option<Arc<Run>>> {
-    let Piece { job, attempt, data, last, .. } = piece;
+) -> io::Result<(Option<Arc<Run>>, Vec<String>)> {
+    let Piece { job, attempt, data, last, files, .. } = piece;
     let mut run = Arc::unwrap_or_clone(run);
     let mut block = Block::default();
     let skipping = run.attempts.get(attempt).is_some_and(|it| it.skipping);
+    let mut wanted = Vec::new();
     let read = lines::read(data, skipping, *last, |entry| {
+        match standing(&entry, files.as_ref()) {
+            Standing::Fine => {}
+            Standing::Missing { key, why } => {
+                run.left.over(Some(key), why, 1);
+                return ControlFlow::Continue(());
+            }
+            Standing::Wanted => {
+                wanted.push(path_of(&entry).unwrap_or_default().to_owned());
+                return ControlFlow::Break(());
+            }
+        }
         if let Some(point) = run.take(*attempt, now, entry) {
             block.add(point);
         }
+        ControlFlow::Continue(())
     });
+    if !wanted.is_empty() {
+        wanted = wanted_from(&data[read.consumed..]);
+    }
     if read.consumed == 0 {
-        return Ok(None);
+        return Ok((None, wanted));
     }
     run.left.unreadable += read.unreadable;
     let spool: &mut Spool = run.attempts.entry(*attempt).or_default();
@@ -174,7 +213,47 @@ fn fold(
         segment::append(&archive.jobs(), &path, segment.bytes, &block)?;
         segment.bytes += block.len() as u64;
     }
-    Ok(Some(Arc::new(run)))
+    Ok((Some(Arc::new(run)), wanted))
+}
+
+/// Whether an event can be taken.
+enum Standing<'a> {
+    Fine,
+    /// Its file could not be kept.
+    Missing {
+        key: &'a str,
+        why: &'a str,
+    },
+    /// Its file is to be kept before.
+    Wanted,
+}
+
+fn standing<'a>(entry: &'a Entry<'_>, files: Option<&'a Files>) -> Standing<'a> {
+    let (Event::Artifact { key, path, .. }, Some(files)) = (&entry.event, files) else {
+        return Standing::Fine;
+    };
+    match files.missing.get(path) {
+        Some(why) => Standing::Missing { key, why },
+        None if files.kept.contains(path) => Standing::Fine,
+        None => Standing::Wanted,
+    }
+}
+
+fn path_of<'a>(entry: &'a Entry<'_>) -> Option<&'a str> {
+    match &entry.event {
+        Event::Artifact { path, .. } => Some(path),
+        _ => None,
+    }
+}
+
+/// The first files that this names, each once.
+fn wanted_from(rest: &[u8]) -> Vec<String> {
+    let mut wanted = BTreeSet::new();
+    lines::read(rest, false, true, |entry| {
+        wanted.extend(path_of(&entry).map(str::to_owned));
+        if wanted.len() < WANTED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    wanted.into_iter().collect()
 }
 
 /// The one that the leader of this epoch writes to.

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use atlas_core::files::{Found, What};
 use atlas_proto::CHUNK;
 use atlas_runtime::storage::shipment::{Answer, Left};
 use atlas_runtime::storage::{Others, open};
+use rustix::fs::OFlags;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
@@ -18,15 +20,17 @@ use crate::storage::Destination;
 const OFFERED: usize = 128;
 
 /// Copies all of them; whatever is known of a file is what it was when it was found. Returns those that stay behind, with the reason.
-pub(super) fn all(
+pub fn all(
     from: &Path,
     found: Vec<Found>,
     mut to: Destination,
     others: Others,
     cancel: &CancellationToken,
 ) -> Result<Vec<Left>, Error> {
-    let source =
-        File::open(from).map_err(|source| Error::Work { path: from.to_owned(), source })?;
+    // The folder itself may be one that a job can replace.
+    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of open(2)");
+    let source = File::options().read(true).custom_flags(nofollow).open(from);
+    let source = source.map_err(|source| Error::Work { path: from.to_owned(), source })?;
     let mut copier = Copier { source, to: &mut to, cancel, left: Vec::new() };
     let mut found = found.into_iter();
     loop {

@@ -4,7 +4,7 @@
 //! name before it is whole.
 
 mod checkpoints;
-mod copy;
+pub mod copy;
 
 use std::fs::{self, File};
 use std::io;
@@ -80,7 +80,7 @@ pub enum Error {
 
 impl Error {
     /// Another try would end the same.
-    fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         match self {
             Self::Snapshot { .. } | Self::Look(_) | Self::Work { .. } => true,
             Self::Keep(error) => error.is_final(),

@@ -3,6 +3,8 @@
 //! **Invariant:** the master says up to where the spool is part of the run for good, and shipping goes on from there: so an agent
 //! or a master that dies anywhere costs no event and doubles none.
 
+mod artifacts;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -10,13 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_proto::wire;
 use atlas_runtime::Chain;
+use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::archive;
 use crate::insist::Insist;
 use crate::node::Node;
 use crate::paths::{AttemptId, JobDir, SPOOL};
-use crate::storage::{self, Remote};
+use crate::storage;
+use artifacts::Brought;
 
 /// How often a spool is looked at: for so long its bytes gather.
 const EVERY: Duration = Duration::from_millis(500);
@@ -30,6 +37,8 @@ enum Error {
     Local { path: PathBuf, source: io::Error },
     #[error("the master does not take what job {id} told of itself")]
     Ship { id: AttemptId, source: storage::Error },
+    #[error("could not keep what job {id} saved")]
+    Bring { id: AttemptId, source: archive::Error },
     #[error(
         "the spool of job {id} has {here} bytes, fewer than the {there} that were shipped: the job changed it"
     )]
@@ -42,6 +51,7 @@ impl Error {
         match self {
             Self::Local { .. } | Self::Changed { .. } => true,
             Self::Ship { source, .. } => source.is_final(),
+            Self::Bring { source, .. } => source.is_final(),
         }
     }
 }
@@ -55,9 +65,12 @@ pub fn ship(
     mut end: watch::Receiver<Option<u64>>,
 ) -> oneshot::Receiver<Option<String>> {
     let (mut done, is_done) = oneshot::channel();
-    let shipper = Shipper::new(id, dir.clone(), node.master.clone());
+    let cancel = CancellationToken::new();
+    let way = Way { node: node.clone(), cancel: cancel.clone(), room: node.settings.max_output };
+    let shipper = Shipper::new(id, dir.clone(), way);
     let tasks = node.tasks.clone();
     node.tasks.spawn(&format!("spool {id}"), async move {
+        let _stop = cancel.drop_guard();
         let left_behind = tokio::select! {
             () = tasks.cancelled() => return,
             () = done.closed() => return,
@@ -69,10 +82,7 @@ pub fn ship(
 }
 
 /// Ships until the end. Returns what stays behind, in words.
-async fn run(
-    mut shipper: Shipper<Remote>,
-    end: &mut watch::Receiver<Option<u64>>,
-) -> Option<String> {
+async fn run(mut shipper: Shipper<Way>, end: &mut watch::Receiver<Option<u64>>) -> Option<String> {
     let mut insist = Insist::new();
     loop {
         let ends = *end.borrow_and_update();
@@ -100,26 +110,66 @@ async fn run(
     }
 }
 
-/// Who takes pieces in, and says up to where the spool is part of the run.
-trait Taker {
-    fn take(
-        &self,
-        id: AttemptId,
-        offset: u64,
-        data: Vec<u8>,
-        last: bool,
-    ) -> Result<u64, storage::Error>;
+/// A piece of a spool.
+struct Piece {
+    id: AttemptId,
+    offset: u64,
+    data: Vec<u8>,
+    last: bool,
+    /// What became of the files that were wanted before it.
+    brought: Brought,
 }
 
-impl Taker for Remote {
-    fn take(
-        &self,
+/// Up to where the spool is part of the run, and the files that are wanted before it goes on.
+struct Taken {
+    length: u64,
+    wanted: Vec<String>,
+}
+
+/// Who takes pieces in, and keeps files.
+trait Taker {
+    fn take(&self, piece: Piece) -> Result<Taken, storage::Error>;
+
+    fn bring(
+        &mut self,
         id: AttemptId,
-        offset: u64,
-        data: Vec<u8>,
-        last: bool,
-    ) -> Result<u64, storage::Error> {
-        self.append_spool(id, offset, data, last)
+        dir: &JobDir,
+        wanted: Vec<String>,
+    ) -> Result<Brought, archive::Error>;
+}
+
+/// The node's way to the master and to the archive.
+struct Way {
+    node: Arc<Node>,
+    cancel: CancellationToken,
+    /// Bytes that the job may still save.
+    room: u64,
+}
+
+impl Taker for Way {
+    fn take(&self, piece: Piece) -> Result<Taken, storage::Error> {
+        let Piece { id, offset, data, last, brought: Brought { kept, missing } } = piece;
+        let missing = missing.into_iter().map(|(path, why)| wire::MissingFile { path, why });
+        let reply = self.node.master.append_spool(wire::AppendSpoolRequest {
+            holder: Some(self.node.master.holder(id)),
+            offset,
+            data: Bytes::from(data),
+            last,
+            kept,
+            missing: missing.collect(),
+        })?;
+        let wire::AppendSpoolReply { length, wanted } = reply;
+        Ok(Taken { length, wanted })
+    }
+
+    fn bring(
+        &mut self,
+        id: AttemptId,
+        dir: &JobDir,
+        wanted: Vec<String>,
+    ) -> Result<Brought, archive::Error> {
+        let to = self.node.storage.artifacts(id, &self.cancel);
+        artifacts::bring(&dir.spool(), wanted, to, &mut self.room, &self.cancel)
     }
 }
 
@@ -161,37 +211,59 @@ impl<T: Taker> Shipper<T> {
         let id = self.id;
         let mut there = match self.there {
             Some(there) => there,
-            None => self.take(0, Vec::new(), false)?,
+            None => self.take(0, Vec::new(), false, Brought::default())?.length,
         };
         if there > here {
             return Err(Error::Changed { id, here, there });
         }
+        let mut brought = Brought::default();
         while there < here {
             let most = usize::try_from(here - there).unwrap_or(PIECE).min(PIECE);
             let mut data = vec![0; most];
             let count = file.read_at(&mut data, there).map_err(|it| self.local(it))?;
             data.truncate(count);
             let reaches = there + count as u64;
-            let taken = self.take(there, data, ended && reaches == here)?;
-            if taken == there && !ended {
+            let was_brought = brought != Brought::default();
+            let last = ended && reaches == here;
+            let Taken { length, wanted } = self.take(there, data, last, brought)?;
+            let stands = length == there;
+            brought = if wanted.is_empty() { Brought::default() } else { self.bring(wanted)? };
+            let waits = brought == Brought::default();
+            if stands && waits && !ended {
                 break; // its last line has no end yet
             }
-            if taken == there || taken > reaches {
+            if length > reaches || (stands && (waits || was_brought)) {
                 let source = storage::Error::OutOfOrder;
                 return Err(Error::Ship { id, source });
             }
-            there = taken;
+            there = length;
         }
         Ok(())
     }
 
-    fn take(&mut self, offset: u64, data: Vec<u8>, last: bool) -> Result<u64, Error> {
+    fn take(
+        &mut self,
+        offset: u64,
+        data: Vec<u8>,
+        last: bool,
+        brought: Brought,
+    ) -> Result<Taken, Error> {
         let id = self.id;
         self.there = None; // until it is known again
-        let taken = self.to.take(id, offset, data, last);
-        let there = taken.map_err(|source| Error::Ship { id, source })?;
-        self.there = Some(there);
-        Ok(there)
+        let taken = self.to.take(Piece { id, offset, data, last, brought });
+        let taken = taken.map_err(|source| Error::Ship { id, source })?;
+        self.there = Some(taken.length);
+        Ok(taken)
+    }
+
+    fn bring(&mut self, wanted: Vec<String>) -> Result<Brought, Error> {
+        let id = self.id;
+        let brought = self.to.bring(id, &self.dir, wanted);
+        let brought = brought.map_err(|source| Error::Bring { id, source })?;
+        for (path, why) in &brought.missing {
+            tracing::warn!(job = %id, "what it saved as {path:?} is not kept: {why}");
+        }
+        Ok(brought)
     }
 
     fn local(&self, source: io::Error) -> Error {

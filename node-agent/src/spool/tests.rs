@@ -12,16 +12,14 @@ struct Master {
     asked: Cell<u32>,
     refuses: Cell<u32>,
     loses_answers: Cell<u32>,
+    /// Files before it takes anything.
+    wants: Cell<bool>,
+    brings: Cell<u32>,
 }
 
 impl Taker for &Master {
-    fn take(
-        &self,
-        _: AttemptId,
-        offset: u64,
-        data: Vec<u8>,
-        last: bool,
-    ) -> Result<u64, storage::Error> {
+    fn take(&self, piece: Piece) -> Result<Taken, storage::Error> {
+        let Piece { offset, data, last, brought, .. } = piece;
         let one = |of: &Cell<u32>| of.replace(of.get().saturating_sub(1)) > 0;
         let silent = || storage::Error::Silent(Duration::ZERO);
         self.asked.set(self.asked.get() + 1);
@@ -30,12 +28,27 @@ impl Taker for &Master {
         }
         let mut taken = self.taken.borrow_mut();
         let known = taken.len() as u64;
+        if self.wants.get() && brought == Brought::default() && !data.is_empty() {
+            return Ok(Taken { length: known, wanted: vec!["1/a".into()] });
+        }
+        self.wants.set(self.wants.get() && data.is_empty());
         if let Some(skip) = known.checked_sub(offset).and_then(|it| usize::try_from(it).ok()) {
             let new = data.get(skip..).unwrap_or_default();
             let lines = new.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
             taken.extend(if last { new } else { &new[..lines] });
         }
-        if one(&self.loses_answers) { Err(silent()) } else { Ok(taken.len() as u64) }
+        let length = taken.len() as u64;
+        if one(&self.loses_answers) { Err(silent()) } else { Ok(Taken { length, wanted: vec![] }) }
+    }
+
+    fn bring(
+        &mut self,
+        _: AttemptId,
+        _: &JobDir,
+        wanted: Vec<String>,
+    ) -> Result<Brought, archive::Error> {
+        self.brings.set(self.brings.get() + 1);
+        Ok(Brought { kept: wanted, missing: Vec::new() })
     }
 }
 
@@ -130,4 +143,13 @@ fn a_spool_that_the_job_cut_or_replaced_is_given_up() {
     let error = world.shipper().ship(Some(9)).unwrap_err();
     assert!(matches!(error, Error::Local { .. }) && error.is_final());
     assert_eq!(world.master.asked.get(), 0);
+}
+
+#[test]
+fn what_is_wanted_is_brought_before_the_line_that_names_it_goes() {
+    let world = World::new();
+    world.write("one\ntwo\n");
+    world.master.wants.set(true);
+    world.shipper().ship(None).unwrap();
+    assert_eq!((world.taken().as_str(), world.master.brings.get()), ("one\ntwo\n", 1));
 }

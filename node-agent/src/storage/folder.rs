@@ -23,6 +23,8 @@ const IN_FLIGHT: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folder {
     Outputs,
+    /// What the job saved, while it runs.
+    Artifacts,
     /// And whom jobs run as.
     Checkpoints(Owner),
 }
@@ -64,6 +66,7 @@ impl Destination {
     ) -> Self {
         let (folder, owner) = match folder {
             Folder::Outputs => (wire::ShipFolder::Outputs, Owner { uid: 0, gid: 0 }),
+            Folder::Artifacts => (wire::ShipFolder::Artifacts, Owner { uid: 0, gid: 0 }),
             Folder::Checkpoints(owner) => (wire::ShipFolder::Checkpoints, owner),
         };
         let start = wire::ShipStart {

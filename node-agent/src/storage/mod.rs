@@ -100,12 +100,26 @@ impl Storage {
     pub fn outputs(&self, id: AttemptId, cancel: &CancellationToken) -> Destination {
         match self {
             Self::Mounted(shared) => Destination::mounted(shared.outputs(id.job), shared.jobs()),
-            Self::Master(remote) => {
-                let (cancel, progress) = (cancel.clone(), Progress::default());
-                Destination::master(remote.clone(), id, Folder::Outputs, cancel, progress)
-            }
+            Self::Master(remote) => through(remote, id, Folder::Outputs, cancel),
         }
     }
+
+    /// What the job saves while it runs.
+    pub fn artifacts(&self, id: AttemptId, cancel: &CancellationToken) -> Destination {
+        match self {
+            Self::Mounted(shared) => Destination::mounted(shared.artifacts(id.job), shared.jobs()),
+            Self::Master(remote) => through(remote, id, Folder::Artifacts, cancel),
+        }
+    }
+}
+
+fn through(
+    remote: &Remote,
+    id: AttemptId,
+    folder: Folder,
+    cancel: &CancellationToken,
+) -> Destination {
+    Destination::master(remote.clone(), id, folder, cancel.clone(), Progress::default())
 }
 
 /// The master makes the folder of all jobs; those below it are made here.

@@ -93,22 +93,13 @@ impl Remote {
         Ok(reply.into_inner().length)
     }
 
-    /// A piece of a spool, which ends with it where it is the last one; up to where it is part of the run then.
+    /// A piece of a spool.
     pub fn append_spool(
         &self,
-        id: AttemptId,
-        offset: u64,
-        data: Vec<u8>,
-        last: bool,
-    ) -> Result<u64, Error> {
-        let request = self.signed(wire::AppendSpoolRequest {
-            holder: Some(self.holder(id)),
-            offset,
-            data: Bytes::from(data),
-            last,
-        });
-        let reply = self.ask(&self.0.ended, self.client().append_spool(request))?;
-        Ok(reply.into_inner().length)
+        piece: wire::AppendSpoolRequest,
+    ) -> Result<wire::AppendSpoolReply, Error> {
+        let reply = self.ask(&self.0.ended, self.client().append_spool(self.signed(piece)))?;
+        Ok(reply.into_inner())
     }
 
     pub(super) fn sync_log(&self, id: AttemptId) -> Result<(), Error> {

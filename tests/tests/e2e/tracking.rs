@@ -1,5 +1,6 @@
 //! What jobs tell of themselves, with everything that can die in between.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -13,6 +14,12 @@ def say(**event):
     os.write(spool, (json.dumps(event) + "\n").encode())
 say(e="param", key="lr", value={"a": [0.1, None]}, at=1)
 say(e="tag", key="best", value="", at=1)
+files = os.path.join(os.path.dirname(os.environ["ATLAS_SPOOL"]), "files", "1", "models")
+os.makedirs(files)
+with open(os.path.join(files, "model.txt"), "w") as model:
+    model.write("weights")
+say(e="artifact", key="model", path="1/models", bytes=7, folder=True, at=1)
+say(e="artifact", key="gone", path="2/gone", bytes=7, folder=False, at=1)
 for n in range(1000):
     say(e="metric", key="loss", value=n, at=n)
     if n == 500:
@@ -68,6 +75,13 @@ fn is_all_there_of_a_job_that_was_killed(executor: &'static str, shared: bool) {
     assert_eq!(
         run["left_out"]["unreadable"], 3,
         "a torn line, a line of nonsense, and the one that was never ended"
+    );
+    assert_eq!(run["left_out"]["why"], serde_json::json!({"gone": "it is not there"}));
+    assert_eq!(run["artifacts"].as_array().unwrap().len(), 1);
+    let archive = cluster.path("shared/jobs").join(&id[..2]).join(&id);
+    assert_eq!(
+        fs::read_to_string(archive.join("artifacts/1/models/model.txt")).unwrap(),
+        "weights"
     );
     assert_eq!(cluster.job(&id)["left_behind"], Value::Null);
 }

@@ -6,6 +6,7 @@ use atlas_proto::convert::ship::Holder;
 
 use super::shipping::holder;
 use super::*;
+use crate::tracker::{Files, Taken};
 
 /// A line each, of a metric whose values are the numbers.
 fn lines(numbers: std::ops::Range<u64>) -> String {
@@ -22,8 +23,18 @@ async fn job(world: &World) -> (Holder, mpsc::Receiver<Down>) {
 }
 
 async fn append(world: &World, of: &Holder, offset: usize, data: &str) -> u64 {
+    tell(world, of, offset, data, false).await.unwrap().length
+}
+
+async fn tell(
+    world: &World,
+    of: &Holder,
+    offset: usize,
+    data: &str,
+    last: bool,
+) -> Result<Taken, Error> {
     let data = data.to_owned().into();
-    world.service.append_spool(of, offset as u64, data, false).await.unwrap()
+    world.service.append_spool(of, offset as u64, data, last, Files::default()).await
 }
 
 async fn run(world: &World, of: &Holder) -> Arc<Run> {
@@ -84,7 +95,7 @@ async fn the_next_master_goes_on_behind_what_was_committed() {
     assert_eq!(series(&next, &of).await, counted(60));
     assert_eq!(run(&next, &of).await.attempts[&Attempt(1)].segments.len(), 2);
     // The old one does not know that it was replaced, and can keep nothing.
-    let late = world.service.append_spool(&of, second as u64, lines(70..71).into(), false).await;
+    let late = tell(&world, &of, second, &lines(70..71), false).await;
     assert!(late.is_err(), "{late:?}");
     assert_eq!(series(&next, &of).await, counted(60));
 }
@@ -97,8 +108,7 @@ async fn who_does_not_wait_for_the_answer_breaks_nothing() {
     let mut offset = 0;
     while offset < text.len() {
         let end = (offset + 999).min(text.len());
-        let (service, data) = (&world.service, text[offset..end].to_owned().into());
-        let mut appending = Box::pin(service.append_spool(&of, offset as u64, data, false));
+        let mut appending = Box::pin(tell(&world, &of, offset, &text[offset..end], false));
         for _ in 0..offset % 7 {
             let _ = futures::poll!(&mut appending);
             tokio::task::yield_now().await;
@@ -123,8 +133,7 @@ async fn a_later_attempt_wins_and_what_comes_late_of_an_older_one_is_kept_as_its
     assert_eq!(series(&world, &first).await, [(0, 10), (1, 11), (2, 2), (3, 3), (4, 4), (5, 5)]);
     let run = run(&world, &first).await;
     assert_eq!((run.metrics["loss"].count, run.points()), (6, 8));
-    let stranger =
-        world.service.append_spool(&holder("b", first.job, 1), 0, "".into(), false).await;
+    let stranger = tell(&world, &holder("b", first.job, 1), 0, "", false).await;
     assert!(matches!(stranger, Err(Error::NotHeld { .. })), "{stranger:?}");
 }
 
@@ -139,9 +148,8 @@ async fn what_a_job_left_half_written_costs_itself() {
     let all = format!("{more}{torn}");
     let end = (text.len() + all.len()) as u64;
     assert_eq!(append(&world, &of, text.len(), &all).await, end - torn.len() as u64);
-    let service = &world.service;
-    let last = service.append_spool(&of, text.len() as u64, all.into(), true).await.unwrap();
-    assert_eq!(last, end);
+    let last = tell(&world, &of, text.len(), &all, true).await.unwrap();
+    assert_eq!(last.length, end);
     let run = run(&world, &of).await;
     assert_eq!((run.left.unreadable, run.metrics["loss"].count), (3, 2));
     assert_eq!(series(&world, &of).await, counted(2));
@@ -157,8 +165,7 @@ async fn what_was_never_logged_or_is_of_no_job_is_said_so() {
     assert_eq!(unknown, format!("job {job} has logged no metric \"acc\""));
     let unknown = world.service.series(&job, "loss", Some(3), None).await.unwrap_err().to_string();
     assert_eq!(unknown, format!("job {job} has logged no metric \"loss\" from rank 3"));
-    let large = vec![b'\n'; (1 << 20) + 1].into();
-    let refused = world.service.append_spool(&of, 0, large, false).await;
+    let refused = tell(&world, &of, 0, &"\n".repeat((1 << 20) + 1), false).await;
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
 }
 
@@ -168,10 +175,36 @@ async fn a_storage_that_is_not_there_takes_nothing_and_loses_nothing() {
     let (of, _link) = job(&world).await;
     let folder = world.service.archive.job(of.job);
     std::fs::remove_dir(&folder).unwrap();
-    let refused = world.service.append_spool(&of, 0, lines(0..3).into(), false).await;
+    let refused = tell(&world, &of, 0, &lines(0..3), false).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     assert!(!folder.exists());
     std::fs::create_dir(&folder).unwrap();
     append(&world, &of, 0, &lines(0..3)).await;
+    assert_eq!(series(&world, &of).await, counted(3));
+}
+
+#[tokio::test]
+async fn what_names_a_file_waits_until_that_is_kept_or_known_to_be_missing() {
+    let world = World::new().await;
+    let (of, _link) = job(&world).await;
+    let saves = |key: &str| {
+        format!("{{\"e\":\"artifact\",\"key\":\"{key}\",\"path\":\"1/{key}\",\"bytes\":3}}\n")
+    };
+    let before = lines(0..2);
+    let text = format!("{before}{}{}{}", saves("a"), saves("b"), lines(2..3));
+    let taken = tell(&world, &of, 0, &text, false).await.unwrap();
+    let wanted = vec!["1/a".to_owned(), "1/b".to_owned()];
+    assert_eq!(taken, Taken { length: before.len() as u64, wanted });
+    assert_eq!(append(&world, &of, 0, &text).await, before.len() as u64, "it goes on waiting");
+    let files = Files {
+        kept: ["1/a".to_owned()].into(),
+        missing: [("1/b".to_owned(), "it is not there".to_owned())].into(),
+    };
+    let data = text.clone().into();
+    let taken = world.service.append_spool(&of, 0, data, true, files).await.unwrap();
+    assert_eq!(taken, Taken { length: text.len() as u64, wanted: vec![] });
+    let run = run(&world, &of).await;
+    assert_eq!(run.artifacts.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(run.left.why["b"], "it is not there");
     assert_eq!(series(&world, &of).await, counted(3));
 }
