@@ -184,3 +184,51 @@ def test_a_job_submits_jobs_with_the_rights_of_its_submitter(cluster: Cluster, s
     assert [it.rpartition(" ")[0] for it in (first, second)] == ["trial 0 completed", "trial 1 completed"]
     inner = cluster.get("/jobs/" + first.split()[-1])
     assert (inner["project"], inner["user"]) == ("inner", cluster.get("/jobs/" + search.job_id)["user"])
+
+
+TELLS = """
+import foundations, sys
+foundations.load_parameters()
+foundations.set_tag("told", "yes")
+for step, loss in enumerate([3, 1.5, 2]):
+    foundations.log_metric("loss", loss)
+foundations.log_metrics({"nan": float("nan"), "text": "fine", "big": 10 ** 40}, step=7)
+foundations.log_param("list", [1, float("inf")])
+print("begun", flush=True)
+"""
+
+
+def test_what_the_job_logged_is_told_once_it_has_ended(submitting: Any, job: Job) -> None:
+    write(job, TELLS)
+    deployment = submitting.submit(command="main.py", params={"lr": 0.1, "net": {"sizes": [64]}}, tags={"a": "b"})
+    assert deployment.get_metric("loss", wait_seconds=5) == 2
+    assert [deployment.get_param(it) for it in ("lr", "net_sizes_0", "list")] == [0.1, 64, [1, float("inf")]]
+    assert deployment.get_metric_history("loss") == [(0, 3), (1, 1.5), (2, 2)]
+    assert deployment.get_metric_history("big") == [(7, 10**40)]
+    details = deployment.get_job_details()
+    assert str(details["metrics"].pop("nan")) == "nan"
+    assert details["metrics"] == {"loss": 2, "text": "fine", "big": 10**40}
+    assert details["parameters"] == {"lr": 0.1, "net_sizes_0": 64, "list": [1, float("inf")]}
+    assert details["tags"] == {"a": "b", "told": "yes"}
+    for ask, what in ((deployment.get_metric, "Metric"), (deployment.get_param, "Parameter")):
+        assert ask("acc", default=None) is None
+        with pytest.raises(KeyError, match="%s 'acc' does not exist: job %s is completed" % (what, deployment.job_id)):
+            ask("acc")
+
+
+def test_a_job_that_failed_tells_what_it_logged_before(submitting: Any, job: Job) -> None:
+    write(job, TELLS + "sys.exit(3)")
+    deployment = submitting.submit(command="main.py")
+    assert deployment.get_metric("loss") == 2
+    with pytest.raises(KeyError, match=r"is failed \(exit-code 3\)"):
+        deployment.get_metric("acc")
+
+
+def test_points_are_there_while_the_job_runs(submitting: Any, job: Job) -> None:
+    write(job, TELLS + WAITS)
+    deployment = submitting.submit(command=["main.py", job.root / "end"])
+    assert deployment.get_metric_history("none yet", default=[]) == []
+    eventually("points arrive", lambda: len(deployment.get_metric_history("loss", default=[])) == 3 or None)
+    assert deployment.get_job_status() == "running"
+    (job.root / "end").write_text("")
+    assert deployment.get_metric("loss") == 2

@@ -12,9 +12,14 @@ from urllib.parse import quote
 
 from foundations import _http, _log, _say
 from foundations._errors import Refused, Unreachable
+from foundations._told import plain
 
 _AT_ONCE = 60
 """Seconds that one question waits for the end of a job; the master answers at once when it comes."""
+
+
+_NONE: Any = object()
+"""Nothing was given; `None` may be."""
 
 
 class Deployment:
@@ -88,17 +93,52 @@ class Deployment:
 
     def get_job_details(self) -> dict[str, Any]:
         """All that is known of the job, once it has ended: the keys of 2020 (`project_name`, `job_id`, `user`, `status`,
-        `start_time`, `completed_time`, `creation_time`, `tags`), and those of `GET /jobs/JOB` in docs/openapi.json.
+        `start_time`, `completed_time`, `creation_time`, `tags`, `parameters`, and `metrics` with the last value of each), and
+        those of `GET /jobs/JOB` in docs/openapi.json.
         """
-        job = self._wait(None)
+        job, run = self._wait(None), self._run()
         return {
             **job,
+            "tags": {**job["tags"], **run["tags"]},
+            "parameters": {key: plain(value) for key, value in run["params"].items()},
+            "metrics": {key: plain(metric["last"]) for key, metric in run["metrics"].items()},
             "project_name": job["project"],
             "job_id": job["id"],
             "start_time": _time(job["started_ms"]),
             "completed_time": _time(job["ended_ms"]),
             "creation_time": job["submitted_ms"] / 1000,
         }
+
+    def get_param(self, param_name: str, *, default: Any = _NONE, wait_seconds: float | None = None) -> Any:
+        """The value of a parameter that the job logged, once it has ended. Raises KeyError where there is none and no `default`.
+
+        `wait_seconds` means nothing any more, as in `wait_for_deployment_to_complete`.
+        """
+        del wait_seconds
+        job, params = self._wait(None), self._run()["params"]
+        if param_name in params:
+            return plain(params[param_name])
+        return _missing("Parameter", param_name, job, default)
+
+    def get_metric(self, metric_name: str, *, default: Any = _NONE, wait_seconds: float | None = None) -> Any:
+        """The last value of a metric, that of the highest step, once the job has ended, well or not. Raises KeyError where
+        there is none and no `default`; `wait_seconds` as in `get_param`.
+        """
+        del wait_seconds
+        job, metrics = self._wait(None), self._run()["metrics"]
+        if metric_name in metrics:
+            return plain(metrics[metric_name]["last"])
+        return _missing("Metric", metric_name, job, default)
+
+    def get_metric_history(self, metric_name: str, *, default: Any = _NONE) -> Any:
+        """The points of a metric so far, also while the job runs: a list of (step, value), in the order of steps. Raises
+        KeyError where there is none and no `default`.
+        """
+        job, metrics = self._ask(), self._run()["metrics"]
+        if metric_name not in metrics:
+            return _missing("Metric", metric_name, job, default)
+        series = self._master.ask("GET", "/jobs/%s/series" % self._id, key=metric_name, points=0)
+        return list(zip(series["steps"], map(plain, series["values"])))
 
     def stop(self) -> None:
         """Ends the job: at once if it waits, else after its grace. Raises Refused (`already_ended`) when it has ended."""
@@ -114,6 +154,9 @@ class Deployment:
                 if was_asked and refused.code == "already_ended":
                     return  # of the question whose answer was lost
                 raise
+
+    def _run(self) -> _http.Json:
+        return self._master.ask("GET", "/jobs/%s/run" % self._id)
 
     def _pieces(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -161,6 +204,13 @@ def print_logs(deployment: Deployment) -> None:
         _say.notice("Job '%s' has completed." % deployment.job_id)
     else:
         _say.warn("Job '%s' has failed: %s %s" % (deployment.job_id, job["cause"], job["detail"]))
+
+
+def _missing(what: str, name: str, job: _http.Json, default: Any) -> Any:
+    if default is not _NONE:
+        return default
+    status = job["status"] + (" (%s)" % job["cause"] if job["cause"] else "")
+    raise KeyError("%s '%s' does not exist: job %s is %s" % (what, name, job["id"], status))
 
 
 def _time(milliseconds: int | None) -> datetime | None:

@@ -21,8 +21,8 @@ _DEADLINE = 30.0
 """Seconds that no answer takes longer, unless the request says so."""
 BRIEF, LONG = 30.0, 15 * 60.0
 """Seconds that a master may be away: for who asks once, and for who follows a job or sends a bundle."""
-_LARGEST = 256 << 20
-"""Bytes of an answer; what is longer comes from no master."""
+_LARGEST, _PIECE = 256 << 20, 64 << 10
+"""Bytes of an answer, and of a part of it; what is longer comes from no master."""
 
 
 class Master:
@@ -65,13 +65,11 @@ class Master:
         """An answer within so many seconds. Raises Unreachable where the same may have another answer later, else Refused."""
         with self.open(method, path, body, within, **query) as response:
             try:
-                text = response.read(_LARGEST + 1)
-                if len(text) < int(response.getheader("content-length") or 0):
-                    raise http.client.IncompleteRead(text)
+                text = _body(response)
             except (OSError, http.client.HTTPException) as error:
                 raise self.unreachable(error, within) from error
         found = _parsed(text)
-        if len(text) > _LARGEST or found is None:
+        if found is None:
             raise self._stranger("its answer is no JSON object")
         return found
 
@@ -97,7 +95,7 @@ class Master:
             if response.status < 300:
                 return response
             with response:
-                raise self._refusal(response.status, response.read(_LARGEST))
+                raise self._refusal(response.status, _body(response))
         except (OSError, http.client.HTTPException) as error:
             raise self.unreachable(error, within) from error
         finally:
@@ -183,6 +181,21 @@ def _significant(version: str) -> str:
     """Versions understand each other within a major one, before 1.0 within a minor one."""
     parts = version.split(".")
     return ".".join(parts[: 2 if parts[0] == "0" else 1])
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """All of it, or nothing where it is too long. Piece by piece: before 3.10 `read` sets aside as much as it may return."""
+    pieces: list[bytes] = []
+    size = 0
+    while size <= _LARGEST:
+        piece = response.read(_PIECE)
+        if not piece:
+            if size < int(response.getheader("content-length") or 0):
+                raise http.client.IncompleteRead(b"")
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+    return b""
 
 
 def _parsed(text: bytes) -> Json | None:

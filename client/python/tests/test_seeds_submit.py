@@ -1,0 +1,122 @@
+"""The examples of submissions that the users of 2020 were shown, with only their spelling corrected, against a real cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cluster import Cluster
+from conftest import Job
+
+SEARCH = """
+import os
+os.environ["FOUNDATIONS_COMMAND_LINE"] = "True" # Required so that an extra job is not created
+
+import foundations
+from foundations.parameters.generate_random_parameters import generate_random_parameters as some_random_parameter_generator
+
+param_ranges = {
+    "epochs": {
+        "min": 5,
+        "max": 40,
+    },
+    "layer_shapes": {
+        "min": 256,
+        "max": 768,
+        "count_min": 1,
+        "count_max": 3
+    },
+    "early_stopping_tolerance": 0.01,
+    "batch_size": [64, 128, 1024]
+}
+
+for _ in range(5):
+    params = some_random_parameter_generator(param_ranges)
+    foundations.submit(scheduler_config="scheduler", command=["main.py"], params=params)
+"""
+
+MAIN = """
+#Example main.py
+import foundations
+
+params = foundations.load_parameters()
+...
+
+def train_model(learning_rate, epochs):
+    foundations.log_metric("accuracy", 0.9)
+
+train_model(params.get("learning_rate"), params["epochs"])
+"""
+
+AWS = """
+cache_config:
+  end_point: /cache_end_point
+container_config_root: /home/ada/.foundations/config/local_docker_scheduler/worker_config
+job_deployment_env: local_docker_scheduler_plugin
+job_results_root: /home/ada/.foundations/job_data
+scheduler_url: %s
+working_dir_root: /home/ada/.foundations/local_docker_scheduler/work_dir
+"""
+
+JOB_CONFIG = """
+# Project config #
+project_name: 'my-atlas-project'
+log_level: INFO
+
+# Worker config #
+num_gpus: 0
+worker:
+  image: us.gcr.io/atlas-ce/worker:latest
+  args: [main.py]
+
+  environment:
+    MY_ENV_VAR: MY_VALUE
+"""
+
+
+def test_a_random_search_queues_five_jobs_that_log_their_parameters(
+    cluster: Cluster, submitting: Any, job: Job
+) -> None:
+    folder = job.folder / "mnist"
+    folder.mkdir()
+    (folder / "main.py").write_text(MAIN)
+    (folder / "search.py").write_text(SEARCH)
+    job.folder = folder
+    job.variables = {"ATLAS_HOME": str(cluster.home)}
+    before = {it.name for it in folder.iterdir()}
+    done = job.run("search.py")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert {it.name for it in folder.iterdir()} == before, "parameters travel beside the folder"
+    assert not (cluster.home / "runs").exists(), "no extra job is created"
+    found = [submitting.Deployment(it["id"]) for it in cluster.get("/jobs?project=mnist")["jobs"]]
+    assert len(found) == 5
+    for it in found:
+        assert 5 <= it.get_param("epochs") <= 40
+        assert 256 <= it.get_param("layer_shapes_0") <= 768
+        assert (it.get_param("batch_size_2"), it.get_param("early_stopping_tolerance")) == (1024, 0.01)
+        assert (it.get_metric("accuracy"), it.get_job_status()) == (0.9, "completed")
+
+
+def test_a_configuration_of_2020_and_a_job_config_are_enough(
+    cluster: Cluster, submitting: Any, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = job.root / "of-2020" / "config" / "submission"
+    folder.mkdir(parents=True)
+    (folder / "aws.config.yaml").write_text(AWS % cluster.url)
+    monkeypatch.setenv("FOUNDATIONS_HOME", str(job.root / "of-2020"))
+    (job.folder / "main.py").write_text("import os\nprint(os.environ['MY_ENV_VAR'])")
+    (job.folder / "job.config.yaml").write_text(JOB_CONFIG)
+    import foundations
+
+    deployment = foundations.submit(scheduler_config="aws")
+    deployment.wait_for_deployment_to_complete()
+    assert deployment.get_job_logs().endswith("MY_VALUE\n")
+    assert deployment.get_job_details()["project_name"] == "my-atlas-project"
+
+
+def test_a_job_says_how_many_gpus_it_needs(cluster: Cluster, submitting: Any, job: Job) -> None:
+    (job.folder / "main.py").write_text("")
+    deployment = submitting.submit(scheduler_config="scheduler", command="main.py", num_gpus=2, wait_for_capacity=True)
+    assert cluster.get("/jobs/" + deployment.job_id)["num_gpus"] == 2
+    assert deployment.get_job_status() == "queued"
+    deployment.stop()
