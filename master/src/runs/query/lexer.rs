@@ -26,6 +26,13 @@ fn ends_word(c: char) -> bool {
     c.is_whitespace() || "\"'(),=!<>~".contains(c)
 }
 
+/// Words of the language: as text they are quoted.
+const RESERVED: [&str; 6] = ["and", "or", "not", "in", "exists", "sort"];
+
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.iter().any(|it| word.eq_ignore_ascii_case(it))
+}
+
 /// Whether a text can stand without quotes, as far as characters go.
 pub fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| ends_word(c) || c.is_control())

@@ -3,7 +3,7 @@
 use atlas_runtime::config::nearest;
 
 use super::field::{Field, KEYED, Kind, Stat};
-use super::lexer::{Spanned, Token, tokens};
+use super::lexer::{Spanned, Token, is_reserved, tokens};
 use super::value::Value;
 use super::{DEEPEST, Expr, Holds, Invalid, KEYS, Key, LONGEST, Op, Query, TESTS, Test};
 
@@ -166,7 +166,7 @@ impl Parser {
 
     fn value(&mut self, field: &Field, op: Op) -> Result<Value> {
         let (text, quoted) = match self.peek() {
-            Some(Token::Word(word)) => (word.clone(), false),
+            Some(Token::Word(word)) if !is_reserved(word) => (word.clone(), false),
             Some(Token::Quoted(text)) => (text.clone(), true),
             _ => {
                 let why =

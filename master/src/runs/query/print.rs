@@ -3,12 +3,9 @@
 use std::fmt;
 
 use super::field::{Field, Kind, Stat};
-use super::lexer::is_plain;
+use super::lexer::{is_plain, is_reserved};
 use super::value::{Read, Time, Value};
 use super::{Expr, Holds, Key, Op, Query, Test};
-
-/// Words that would be read as part of the language.
-const WORDS: [&str; 6] = ["and", "or", "not", "in", "exists", "sort"];
 
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +103,7 @@ fn write_value(f: &mut fmt::Formatter<'_>, field: &Field, op: Op, value: &Value)
     match value {
         Value::Text(text) => {
             let reads = field.kind() == Kind::Any && op != Op::Contains && Read::of(text).is_some();
-            let is_word = WORDS.contains(&text.to_ascii_lowercase().as_str());
+            let is_word = is_reserved(text);
             if is_plain(text) && !reads && !is_word {
                 f.write_str(text)
             } else {

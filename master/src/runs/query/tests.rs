@@ -34,7 +34,7 @@ fn what_users_write_is_understood() {
         user in (ada, 'bob', "c d") and status not in (queued)
         (project=a or project=b) and num_gpus>=2
         not (project=a and project=b) or attempt=2
-        name~"two words" and name ~ and
+        name~"two words" and name ~ "and"
         submitted>=2026-11-20 and submitted<2026-11-20T10:00 and ended>-7d and started=2026-11-20T10:00:00+02:00
         duration>90m and duration<=2h
         params."a b"=1 and metrics."a.min">1 and metrics."a b".min<1 and metrics.val/acc.max>0.5
@@ -120,6 +120,8 @@ fn a_text_without_a_meaning_is_refused_with_its_column() {
         user ada
         user=ada bob
         user=ada and
+        user=and
+        user in (ada, sort)
         (user=ada
         user=ada)
         user in ada
@@ -146,6 +148,8 @@ fn a_text_without_a_meaning_is_refused_with_its_column() {
             user ada | column 6: after user should be one of = != < <= > >= ~ in exists, and here is "ada"
             user=ada bob | column 10: here should be and, or, sort or the end
             user=ada and | column 13: here should be a condition, and here is the end
+            user=and | column 6: here should be a value for user, and here is "and"
+            user in (ada, sort) | column 15: here should be a value for user, and here is "sort"
             (user=ada | column 10: here should be and, or or )
             user=ada) | column 9: this ) has no ( before it
             user in ada | column 9: after in should be a list: (a, b)
