@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, ls,
-    node, queue, rerun, show, stop, submit, up, wait,
+    node, queue, rerun, show, stop, submit, sync, up, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -58,6 +58,7 @@ enum Command {
     /// The same as `atlas node list`
     Nodes(node::ListArgs),
     Info(info::Args),
+    Sync(sync::Args),
     JoinToken(join_token::Args),
     Completion(completion::Args),
     /// Print the version
@@ -110,6 +111,7 @@ impl Cli {
             Command::Nodes(args) => node::list(args, say).await,
             Command::JoinToken(args) => join_token::run(&args, say),
             Command::Info(args) => info::run(args, say).await,
+            Command::Sync(args) => sync::run(&args).await,
             Command::Completion(args) => completion::run(&args),
             Command::Version => version(),
             Command::Child(ChildArgs { parent, program, args }) => {

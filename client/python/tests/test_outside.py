@@ -73,7 +73,7 @@ def test_an_import_makes_a_run(outside: Outside) -> None:
     assert done.stdout == "trained\n"
     assert len(done.stderr.splitlines()) == 1
     assert "no Atlas master answers at http://127.0.0.1:1" in done.stderr
-    assert "foundations sync" in done.stderr
+    assert "atlas sync" in done.stderr
     run = outside.the_run()
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", run.name)
     facts = json.loads((run / "run.json").read_text())

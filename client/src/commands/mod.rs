@@ -17,6 +17,7 @@ pub mod rerun;
 pub mod show;
 pub mod stop;
 pub mod submit;
+pub mod sync;
 pub mod up;
 pub mod wait;
 

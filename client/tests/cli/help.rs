@@ -24,7 +24,7 @@ async fn the_help_teaches_the_first_steps() {
           stop         Stop queued and running jobs; nothing is deleted
           delete       Delete finished jobs with all that is kept of them
           clear-queue  End all queued jobs, of all projects and users
-          jobs         List jobs, the newest first or as --sort says
+          jobs         List jobs, the newest first
           show         Show everything about one job
           diff         Show what differs between two jobs
           wait         Wait until jobs have ended, and end with the code of the first that failed
@@ -33,6 +33,7 @@ async fn the_help_teaches_the_first_steps() {
           node         List the machines of the cluster, or remove one
           nodes        The same as `atlas node list`
           info         Show the master of a configuration, or with --env all configurations
+          sync         Send the runs of this machine that found no master while they went on
           join-token   Print the token that a machine must show to become a node, and how
           completion   Print a script that completes commands and options in a shell
           version      Print the version
@@ -74,6 +75,7 @@ async fn every_command_has_help_with_an_example() {
         "queue",
         "node",
         "info",
+        "sync",
         "completion",
     ] {
         let args: Vec<_> = words.split(' ').chain(["--help"]).collect();

@@ -91,3 +91,26 @@ async fn a_reader_that_goes_away_is_no_error() {
     let run = Run::of(child.wait_with_output().await.unwrap()).exits(141);
     assert_eq!(run.stderr, "");
 }
+
+#[tokio::test]
+async fn runs_that_found_no_master_wait_for_one() {
+    let url = nobody().await;
+    let user = User::of(&url);
+    let sync = async || {
+        let mut atlas = user.command(&["sync"]);
+        atlas.env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/python/src"));
+        atlas.env("PYTHONDONTWRITEBYTECODE", "1");
+        Run::of(atlas.output().await.unwrap())
+    };
+    sync().await.exits(0);
+
+    let run = user.path("home/runs/45540b52-ffe2-44ab-9838-db467d3499c0");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("run.json"), "{}").unwrap();
+    let unable = sync().await.exits(126);
+    unable.says(&format!("45540b52-ffe2-44ab-9838-db467d3499c0: no Atlas master answers at {url}"));
+    assert!(run.join("run.json").exists());
+
+    user.atlas(&["sync", "--python", "/nowhere"]).await.exits(126).says("could not start /nowhere");
+    user.atlas(&["sync", "--python", "false"]).await.exits(2).says("false has no SDK");
+}

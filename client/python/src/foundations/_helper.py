@@ -91,7 +91,7 @@ def carry(script: Script, over: threading.Event) -> None:
             pause = _AGAIN
             _stop_if_asked(shipper, script, over)
         except Unreachable as error:
-            _note(script.folder, "%s. This run is kept in %s; `foundations sync` sends it" % (error, script.folder))
+            _note(script.folder, "%s. This run is kept in %s; `atlas sync` sends it" % (error, script.folder))
             shipper.keep()
             until = until or time.monotonic() + _PATIENCE if was_over else None
             if until is not None and time.monotonic() > until:
