@@ -15,6 +15,7 @@ pub fn status(error: &Error) -> Status {
         }
         // What was named is no job, or no single one.
         Error::NoJob(_)
+        | Error::NoProject(_)
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
         | Error::NoSuchMetric { .. }

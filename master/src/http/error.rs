@@ -24,6 +24,7 @@ pub enum Code {
     NoJob,
     /// The beginning of an id that several jobs share.
     AmbiguousJob,
+    NoProject,
     NoNode,
     NoFile,
     /// A folder or a link, where a file was asked for.
@@ -185,6 +186,7 @@ fn code(error: &Error) -> Code {
         Error::Invalid { .. } => Code::Invalid,
         Error::SecretsWanted(_) => Code::SecretsWanted,
         Error::NoJob(_) | Error::NotAnId { .. } => Code::NoJob,
+        Error::NoProject(_) => Code::NoProject,
         Error::Ambiguous { .. } => Code::AmbiguousJob,
         Error::NoSuchPath { .. } => Code::NoFile,
         Error::NotAFile { .. } => Code::NotAFile,
@@ -258,6 +260,7 @@ fn status(code: Code) -> StatusCode {
         Code::Denied => StatusCode::FORBIDDEN,
         Code::NoJob
         | Code::AmbiguousJob
+        | Code::NoProject
         | Code::NoNode
         | Code::NoFile
         | Code::NoMetric

@@ -71,6 +71,10 @@ fn sent(place: Place, event: Event) -> sse::Event {
     let sent = match event {
         Event::Reset => named("reset").json_data(serde_json::json!({})),
         Event::Job(job) => named("job").json_data(Job::from(&*job)),
+        Event::Run(job) => {
+            let (id, project) = (job.id.to_string(), job.spec.project.to_string());
+            named("run").json_data(serde_json::json!({ "id": id, "project": project }))
+        }
         Event::JobDeleted(id) => {
             named("job_deleted").json_data(serde_json::json!({ "id": id.to_string() }))
         }
@@ -122,7 +126,8 @@ impl OperationOutput for Live {
         _: &mut Operation,
     ) -> Vec<(Option<u16>, aide::openapi::Response)> {
         let description = "`reset`: read everything anew; it comes first, unless `last-event-id` names an event that is still remembered. \
-                           `job`: the job as it is listed. `job_deleted`: its `id`. `node`: the machine as it is listed. `node_removed`: its `name`.";
+                           `job`: the job as it is listed. `job_deleted`: its `id`. `run`: the job told \
+                           something of itself (a parameter, a metric, …), its `id` and `project`. `node`: the machine as it is listed. `node_removed`: its `name`.";
         let response = aide::openapi::Response {
             description: description.into(),
             content: [("text/event-stream".to_owned(), MediaType::default())].into_iter().collect(),

@@ -14,6 +14,7 @@ mod health;
 mod jobs;
 mod log;
 mod nodes;
+mod projects;
 mod queue;
 mod root;
 mod runs;

@@ -267,3 +267,23 @@ async fn a_listing_goes_on_at_its_cursor() {
     let newest_first = (1..=5).rev().map(|it| json!(JobId::from_random([it; 16]).to_string()));
     assert_eq!(seen, newest_first.collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn projects_are_counted_with_what_their_jobs_can_be_compared_by() {
+    let api = Api::new().await;
+    let bundle = api.upload().await;
+    for number in 1..=2 {
+        let mut asked = submission(number, &bundle);
+        asked["overrides"]["tags"] = json!({ "best": "" });
+        api.ada("POST", "/jobs", asked).await.json();
+    }
+    api.ada("POST", "/jobs/01010101/stop", Value::Null).await.json();
+    let projects = api.get("/projects").await.json();
+    let mnist = &projects["projects"][0];
+    let counts = ["jobs", "queued", "failed"].map(|it| mnist[it].clone());
+    assert_eq!((&mnist["name"], counts), (&json!("mnist"), [json!(2), json!(1), json!(1)]));
+    let project = api.get("/projects/mnist").await.json();
+    assert_eq!(project["params"][0], json!({ "key": "m", "kinds": ["number"], "jobs": 2 }));
+    assert_eq!(project["tags"][0], json!({ "key": "best", "kinds": ["text"], "jobs": 2 }));
+    api.get("/projects/other").await.refused(404, "no_project", "other");
+}

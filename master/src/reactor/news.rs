@@ -15,6 +15,8 @@ const REMEMBERED: usize = 1 << 16;
 pub enum Change {
     Job(JobId),
     JobDeleted(JobId),
+    /// What it told of itself.
+    Run(JobId),
     Node(NodeName),
     NodeRemoved(NodeName),
 }
@@ -26,7 +28,8 @@ impl Change {
             Record::JobDeleted { id } => Some(Self::JobDeleted(*id)),
             Record::NodeChanged(node) => Some(Self::Node(node.spec.name.clone())),
             Record::NodeRemoved(name) => Some(Self::NodeRemoved(name.clone())),
-            Record::RunChanged { .. } | Record::LeaseGranted(_) => None,
+            Record::RunChanged { id, .. } => Some(Self::Run(*id)),
+            Record::LeaseGranted(_) => None,
         }
     }
 }

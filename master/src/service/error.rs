@@ -21,6 +21,8 @@ pub enum Error {
     NotAnId { text: String, fewest: usize },
     #[error("{prefix} is the beginning of several jobs: {}; give more digits", list(jobs))]
     Ambiguous { prefix: String, jobs: Vec<JobId> },
+    #[error("there is no project {0:?}: no job is in it")]
+    NoProject(String),
     #[error("job {0} is queued and has not produced any logs")]
     NoLogYet(JobId),
     #[error("job {job} has logged no metric {key:?}{}", of_rank(*rank))]

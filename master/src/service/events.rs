@@ -22,6 +22,8 @@ pub enum Event {
     Reset,
     Job(Box<StoredJob>),
     JobDeleted(JobId),
+    /// This job told something of itself.
+    Run(Box<StoredJob>),
     Node(Box<NodeView>),
     NodeRemoved(NodeName),
 }
@@ -41,14 +43,18 @@ impl Interest {
     /// Before anybody looks it up.
     fn may_want(&self, change: &Change) -> bool {
         match change {
-            Change::Job(id) | Change::JobDeleted(id) => self.job.is_none_or(|it| it == *id),
+            Change::Job(id) | Change::JobDeleted(id) | Change::Run(id) => {
+                self.job.is_none_or(|it| it == *id)
+            }
             Change::Node(_) | Change::NodeRemoved(_) => !self.is_narrow(),
         }
     }
 
     fn wants(&self, event: &Event) -> bool {
         match event {
-            Event::Job(job) => self.project.as_ref().is_none_or(|it| *it == job.spec.project),
+            Event::Job(job) | Event::Run(job) => {
+                self.project.as_ref().is_none_or(|it| *it == job.spec.project)
+            }
             Event::Reset | Event::JobDeleted(_) | Event::Node(_) | Event::NodeRemoved(_) => true,
         }
     }
@@ -117,6 +123,7 @@ impl Service {
     async fn event(&self, change: Change) -> Result<Option<Event>, Error> {
         Ok(match change {
             Change::Job(id) => self.store.job(id).await?.map(|it| Event::Job(Box::new(it))),
+            Change::Run(id) => self.store.job(id).await?.map(|it| Event::Run(Box::new(it))),
             Change::JobDeleted(id) => Some(Event::JobDeleted(id)),
             Change::Node(name) => {
                 let nodes = self.reactor.nodes().await?;

@@ -13,6 +13,7 @@ mod listing;
 mod logs;
 mod nodes;
 mod outside;
+mod projects;
 mod queue;
 mod shipping;
 mod submit;
