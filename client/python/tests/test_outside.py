@@ -107,7 +107,9 @@ def test_the_project_is_what_the_environment_says(outside: Outside, names: dict[
         ("exec('1 +')", 1),
         ("exit(5)", 5),
         ("from sys import exit as leave; leave(6)", 6),
+        ("os._exit(7)", 7),
         ("if os.fork() == 0: sys.exit(9)\nos.wait()", 0),
+        ("if os.fork() == 0: os._exit(9)\nos.wait()", 0),
     ],
 )
 def test_the_end_is_the_truth(outside: Outside, ending: str, code: int) -> None:
@@ -115,6 +117,25 @@ def test_the_end_is_the_truth(outside: Outside, ending: str, code: int) -> None:
     done = outside.run("main.py")
     assert done.returncode == code
     assert outside.end()["code"] == code
+
+
+def test_a_script_outlives_its_helper(outside: Outside) -> None:
+    text = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "import foundations\n"
+        "lock = os.environ['ATLAS_RUN_DIR'] + '/lock'\n"
+        "while not os.path.exists(lock): pass\n"
+        "name = ':%d' % os.stat(lock).st_ino\n"
+        "while not any(it.split()[5].endswith(name) for it in open('/proc/locks')): pass\n"
+        "[helper] = [it.split()[4] for it in open('/proc/locks') if it.split()[5].endswith(name)]\n"
+        "os.kill(int(helper), signal.SIGKILL)\n"
+        "while os.path.exists('/proc/%s/fd/0' % helper): pass\n"
+        "foundations.log_metric('m', 1)\n"
+        "raise SystemExit(3)\n"
+    )
+    (outside.folder / "main.py").write_text(text)
+    assert outside.run("main.py").returncode == 3
 
 
 def test_an_exception_is_kept_with_its_traceback(outside: Outside) -> None:

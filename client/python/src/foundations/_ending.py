@@ -21,17 +21,39 @@ _HIGH = 200
 _MOST = 16 * 1024
 """Bytes of a traceback."""
 
-_fd = -1
-"""The pipe, or nowhere; the same number as long as the process lives, for the C library knows it."""
 _error_path = ""
 _code = 0
 
 
-def tell(pipe: int, error_path: str) -> None:
-    """From now on the end of this process is told to `pipe`, which this takes over; an exception is written to `error_path`."""
+class _Place:
+    """A descriptor that keeps its number as long as the process lives."""
+
+    def __init__(self) -> None:
+        self.fd = -1
+
+    def take(self, fd: int) -> None:
+        """Takes over what `fd` is."""
+        if self.fd < 0:
+            import fcntl
+
+            self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        else:
+            os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
+
+
+_pipe = _Place()
+"""Where the end is told; the C library knows the number. After a fork, and after the end of a run, it leads nowhere."""
+_other_end = _Place()
+"""Held so that telling somebody who is gone is no error, and no signal that ends the script."""
+
+
+def tell(pipe: int, other_end: int, error_path: str) -> None:
+    """From now on the end of this process is told to `pipe`. This takes over both; an exception is written to `error_path`."""
     global _error_path
-    is_first = _fd < 0
-    _point_to(pipe)
+    is_first = _pipe.fd < 0
+    _pipe.take(pipe)
+    _other_end.take(other_end)
     _error_path = error_path
     if is_first:
         _watch()
@@ -39,27 +61,15 @@ def tell(pipe: int, error_path: str) -> None:
 
 def tell_now(code: int) -> None:
     """The run is over, though the process goes on."""
-    os.write(_fd, bytes([code]))
+    os.write(_pipe.fd, bytes([code]))
     _let_go()
-
-
-def _point_to(pipe: int) -> None:
-    global _fd
-    if _fd < 0:
-        import fcntl
-
-        _fd = fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    else:
-        os.dup2(pipe, _fd, inheritable=False)
-    os.close(pipe)
 
 
 def _let_go() -> None:
     """What this process tells from now on goes nowhere: it is a fork, or the run is over."""
     global _error_path
-    if _fd >= 0:
-        _error_path = ""
-        _point_to(os.open(os.devnull, os.O_WRONLY))
+    _error_path = ""
+    _pipe.take(os.open(os.devnull, os.O_WRONLY))
 
 
 def _watch() -> None:
@@ -77,14 +87,20 @@ def _watch() -> None:
         _code = status & 0xFF if isinstance(status, int) else 0 if status is None else 1
         leave(status)
 
-    sys.excepthook, sys.exit = excepthook, exit_
+    leave_at_once = os._exit
+
+    def exit_at_once(status: int) -> NoReturn:
+        os.write(_pipe.fd, bytes([status & 0xFF]))
+        leave_at_once(status)
+
+    sys.excepthook, sys.exit, os._exit = excepthook, exit_, exit_at_once
     atexit.register(_leave)
 
 
 def _leave() -> None:
     """Python is about to end; only here, so that importing the module does not take as long as importing ctypes does."""
     if not _ask_c_library():
-        os.write(_fd, bytes([_code]))
+        os.write(_pipe.fd, bytes([_code]))
 
 
 def _ask_c_library() -> bool:
@@ -97,7 +113,7 @@ def _ask_c_library() -> bool:
         return False
     fdopen.argtypes, fdopen.restype = [ctypes.c_int, ctypes.c_char_p], ctypes.c_void_p
     on_exit.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-    stream = fdopen(_fd, b"w")
+    stream = fdopen(_pipe.fd, b"w")
     return stream is not None and on_exit(ctypes.cast(fputc, ctypes.c_void_p), stream) == 0
 
 

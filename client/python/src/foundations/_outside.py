@@ -181,12 +181,12 @@ def _start_helper(folder: str) -> None:
         script = '"$@" </dev/null >/dev/null 2>&1 &'
         child = os.posix_spawn("/bin/sh", ["sh", "-c", script, "sh", *words], _environment(), setpgroup=0)
         os.waitpid(child, 0)
+        os.set_inheritable(theirs, False)
     except OSError:
         os.close(ours)
-        raise
-    finally:
         os.close(theirs)
-    _ending.tell(ours, os.path.join(folder, "error.json"))
+        raise
+    _ending.tell(ours, theirs, os.path.join(folder, "error.json"))
 
 
 def _environment() -> dict[str, str]:
