@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterable
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import eventually
 
 Json = Dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,6 +87,64 @@ class Cluster:
         done = subprocess.run([binary("atlas"), *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+
+class Parts:
+    """A master and a node, each its own process, so that one of them can be killed and come back where it was."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._ports = ("127.0.0.1:0", "127.0.0.1:0")
+        for name in ("master", "node", "shared"):
+            (root / name).mkdir()
+
+    def start_master(self) -> None:
+        endpoints = self._root / "master" / "endpoints.json"
+        endpoints.unlink(missing_ok=True)
+        words = ["--http", self._ports[0], "--grpc", self._ports[1], "--data", "master", "--shared", "shared"]
+        self._start("atlas-master", *words)
+        found = json.loads(
+            eventually("the master serves", lambda: endpoints.read_text() if endpoints.exists() else None)
+        )
+        self._ports = (str(urlsplit(found["http"]).netloc), str(urlsplit(found["grpc"]).netloc))
+        self.url = str(found["grpc"])
+
+    def start_node(self) -> None:
+        words = [
+            "--master",
+            self.url,
+            "--name",
+            "node-a",
+            "--listen",
+            "127.0.0.1:0",
+            "--executor",
+            "process",
+            "--data",
+            str(self._root / "node"),
+        ]
+        user = "%d:%d" % (os.getuid(), os.getgid())
+        self._start("atlas-node", *words, "--job-user", user, "--shared", "shared", "--token-file", "master/join-token")
+
+    def kill_master(self) -> None:
+        self._end("atlas-master", signal.SIGKILL)
+
+    def end(self) -> None:
+        for name in list(self._processes):
+            self._end(name, signal.SIGTERM)
+
+    def _start(self, name: str, *words: str) -> None:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("ATLAS_", "FOUNDATIONS_"))}
+        env = {**inherited, "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+        with (self._root / (name + ".log")).open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [binary(name), *words], cwd=self._root, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def _end(self, name: str, number: int) -> None:
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        process.wait(60)
 
 
 class Between:

@@ -7,15 +7,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, TypeVar
+from typing import Any, Callable, Dict, Iterator
 
 import pytest
 from cluster import Cluster
+from waiting import eventually as eventually
 
 Event = Dict[str, Any]
-T = TypeVar("T")
 
 
 class Job:
@@ -57,17 +56,6 @@ class Job:
         done = self.run("main.py", *words, **variables)
         assert done.returncode == 0, done.stderr
         return done
-
-
-def eventually(what: str, look: Callable[[], T | None]) -> T:
-    """What `look` finds as soon as it finds something. The only place of these tests that waits."""
-    until = time.monotonic() + 30
-    while True:
-        found = look()
-        if found is not None:
-            return found
-        assert time.monotonic() < until, "not within 30 s: %s" % what
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from cluster import Between, Cluster
+from cluster import Between, Cluster, Parts
 from conftest import Job, eventually
 
 LINES = """
@@ -138,6 +138,32 @@ def test_a_log_over_a_wire_that_breaks_has_every_byte_once(
     assert between.connections > 10
     assert followed.get_job_logs().splitlines() == lines  # from the archive, over the same wire
     between.end()
+
+
+def test_a_master_that_is_killed_is_waited_for(submitting: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(job.root)
+    try:
+        parts.start_master()
+        parts.start_node()
+        monkeypatch.setenv("ATLAS_URL", parts.url)
+        write(job, WAITS)
+        deployment = submitting.submit(command=["main.py", job.root / "end"])
+        lines = deployment.stream_job_logs()
+        while next(lines) != "begun":
+            pass
+        parts.kill_master()
+        later: list[Any] = []
+        asking = threading.Thread(target=lambda: later.append(submitting.submit(command=["main.py", job.root / "end"])))
+        asking.start()
+        (job.root / "end").write_text("")
+        parts.start_master()
+        assert list(lines) == ["told to end"]
+        asking.join()
+        for it in (deployment, *later):
+            it.wait_for_deployment_to_complete()
+            assert it.get_job_status() == "completed"
+    finally:
+        parts.end()
 
 
 def test_several_threads_follow_one_job(submitting: Any, job: Job) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import subprocess
 import threading
 from pathlib import Path
@@ -254,6 +255,7 @@ def test_of_many_jobs_the_refused_ones_are_named_and_the_others_run(submitting: 
     assert (second, third) == (None, None)
     assert {place: it.code for place, it in error.value.problems.items()} == {1: "invalid", 2: "fits_no_node"}
     assert said(first) == said(last)
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 def test_more_jobs_than_fit_into_a_request_are_several_requests(

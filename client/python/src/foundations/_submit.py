@@ -107,6 +107,9 @@ class SomeRefused(AtlasError):
         self.problems = problems
         """By the job's place in the list."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.deployments, self.problems)
+
 
 def submit_many(
     jobs: Sequence[Mapping[str, Any]],
