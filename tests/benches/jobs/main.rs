@@ -10,6 +10,7 @@ mod follow;
 mod hosts;
 mod peers;
 mod redis;
+mod sdk;
 mod submit;
 mod unshared;
 
@@ -38,6 +39,7 @@ const ALL: &[(&str, fn())] = &[
     ("follow", follow::measure),
     ("agents", agents::measure),
     ("unshared", unshared::measure),
+    ("log-metric", sdk::log_metric),
 ];
 
 fn main() {
