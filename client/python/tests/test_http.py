@@ -98,7 +98,13 @@ def test_a_master_that_is_away_for_a_moment_is_waited_for_and_that_is_told_once(
 ) -> None:
     from foundations import _http
 
-    answers.left = [(200, VERSION), *[problem(503, "unavailable")] * 5, (200, {"it": "is back"})]
+    answers.left = [
+        (200, VERSION),
+        *[problem(503, "unavailable")] * 5,
+        (502, b"no master"),
+        (503, {"detail": "away"}),
+        (200, {"it": "is back"}),
+    ]
     assert _http.connect(None).ask("GET", "/jobs") == {"it": "is back"}
     told = capsys.readouterr().err
     assert told.count("The master does not answer; trying again.") == 1

@@ -21,6 +21,8 @@ _DEADLINE = 30.0
 """Seconds that no answer takes longer, unless the request says so."""
 BRIEF, LONG = 30.0, 15 * 60.0
 """Seconds that a master may be away: for who asks once, and for who follows a job or sends a bundle."""
+_PASSING = (502, 503, 504)
+"""The same request may have another answer in a moment."""
 _LARGEST, _PIECE = 256 << 20, 64 << 10
 """Bytes of an answer, and of a part of it; what is longer comes from no master."""
 
@@ -112,12 +114,12 @@ class Master:
         )
 
     def _refusal(self, status: int, body: bytes) -> AtlasError:
-        problem = refused(_parsed(body) or {}, status)
-        if problem is None:
-            return self._stranger("it answers with status %d and no reason" % status)
-        if status == http.client.SERVICE_UNAVAILABLE:
-            return Unreachable("the master at %s could not do it: %s" % (self._config.url, problem))
-        return problem
+        said = _parsed(body) or {}
+        if status in _PASSING:
+            # The node of a job, which says this while the master is away, knows no codes.
+            why = said.get("detail") or "status %d" % status
+            return Unreachable("the master at %s could not do it: %s" % (self._config.url, why))
+        return refused(said, status) or self._stranger("it answers with status %d and no reason" % status)
 
     def _stranger(self, why: str) -> AtlasError:
         return AtlasError("what answers at %s is no Atlas master: %s" % (self._config.url, why))
