@@ -99,6 +99,7 @@ mod tests {
         let plain = refusal(&headers, error());
         assert_eq!(plain.status(), 401);
         assert_eq!(plain.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(plain.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         headers.insert(header::CONTENT_TYPE, "application/grpc+proto".parse().unwrap());
         let grpc = refusal(&headers, error());
         assert_eq!((grpc.status().as_u16(), &grpc.headers()["grpc-status"] == "16"), (200, true));

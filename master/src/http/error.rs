@@ -130,7 +130,11 @@ impl IntoResponse for Problem {
         let Self(said) = self;
         let status = status(said.code);
         let body = serde_json::to_string(&said).expect("its keys are texts");
-        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let kind = [
+            (header::CONTENT_TYPE, "application/problem+json"),
+            // Who has no token hears it before the router is asked, which says this of everything.
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
         let mut response = (status, kind, body).into_response();
         let (name, value) = match status {
             StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),
