@@ -70,6 +70,8 @@ class Submission:
             answers = self._master.ask("POST", "/jobs/batch", body, _WITHIN, patience)["jobs"]
             fates: list[str | Refused] = []
             notices: list[str] = []
+            if [it["id"] for it in answers] != [it["id"] for it in ones]:
+                raise AtlasError("the master at %s answers for other jobs than it was given" % self._master.url)
             for answer in answers:
                 problem = answer.get("problem")
                 fates.append((problem and refused(problem, problem["status"])) or answer["id"])
