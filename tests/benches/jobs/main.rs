@@ -10,6 +10,7 @@ mod follow;
 mod hosts;
 mod peers;
 mod redis;
+mod runs;
 mod sdk;
 mod submit;
 mod unshared;
@@ -35,6 +36,7 @@ const ALL: &[(&str, fn())] = &[
     ("throughput-redis-always", || redis::throughput(Sync::Always)),
     ("throughput-docker", throughput_docker),
     ("restart-redis", redis::restart),
+    ("runs", runs::measure),
     ("idle", idle),
     ("follow", follow::measure),
     ("agents", agents::measure),

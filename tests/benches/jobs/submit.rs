@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atlas_proto::USER_HEADER;
 use atlas_proto::wire::jobs_client::JobsClient;
-use atlas_proto::wire::{Bundle, JobOverrides, JobRef, ReadLogRequest, SubmitRequest};
+use atlas_proto::wire::{
+    Bundle, JobOverrides, JobRef, ListJobsReply, ListJobsRequest, ReadLogRequest, SubmitRequest,
+};
 use atlas_tests::harness::Atlas;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -53,6 +55,11 @@ impl Client {
         });
         request.metadata_mut().insert(USER_HEADER, "bench".parse().unwrap());
         request
+    }
+
+    /// A page of what is found.
+    pub fn list(&self, request: ListJobsRequest) -> ListJobsReply {
+        self.runtime.block_on(self.jobs.clone().list_jobs(request)).unwrap().into_inner()
     }
 
     pub fn submit_one(&self, command: &[&str]) -> String {

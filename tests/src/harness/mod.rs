@@ -45,7 +45,15 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Puts so many copies of its last job into the store of a master that does not run.
 pub fn multiply_jobs(data: &Path, copies: u32) {
-    let script = include_str!("multiply_jobs.py");
+    multiply(include_str!("multiply_jobs.py"), data, copies);
+}
+
+/// The same of a job that has told something; each copy told other numbers.
+pub fn multiply_runs(data: &Path, copies: u32) {
+    multiply(include_str!("multiply_runs.py"), data, copies);
+}
+
+fn multiply(script: &str, data: &Path, copies: u32) {
     let file = data.join("atlas.sqlite");
     let mut command = Command::new("python3");
     command.args(["-c", script]).arg(file).arg(copies.to_string());

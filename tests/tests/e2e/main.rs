@@ -10,6 +10,7 @@ mod browser;
 mod claims;
 mod diff;
 mod failures;
+mod finding;
 mod found;
 mod gpus;
 mod hostile_node;

@@ -6,8 +6,11 @@ use atlas_core::job::{Archive, End, JobState, Placement};
 use atlas_core::spec::Sealed;
 use atlas_core::{Attempt, Cause, Outcome, Position};
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::*;
+use crate::runs::query::Expr;
+use crate::runs::query::tests::query;
 use crate::store::contract;
 
 const NOW: Timestamp = Timestamp(1_795_168_800_000);
@@ -307,6 +310,27 @@ fn pages_are_the_listing_whatever_comes_and_goes_between_them() {
         // What came meanwhile is behind the last page, or in it, but moves nothing.
         pages.retain(|it| whole.contains(it));
         assert_eq!(pages, whole, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_query_is_answered_page_by_page_as_in_one(query in query()) {
+        let index = index();
+        let whole = index.find(&query, None, 100, NOW);
+        let (mut pages, mut cursor) = (Vec::new(), None);
+        loop {
+            let found = index.find(&query, cursor.as_ref(), 1, NOW);
+            prop_assert_eq!(found.total, whole.total);
+            pages.extend(found.ids);
+            let Some(next) = found.next else { break };
+            cursor = Some(Cursor::read(&next.text(), &query).unwrap());
+        }
+        prop_assert_eq!(&pages, &whole.ids);
+        // What a filter says and what its opposite says is everything.
+        let others = Query { filter: query.filter.map(|it| Expr::Not(Box::new(it))), sort: vec![] };
+        let others = if others.filter.is_none() { 0 } else { index.find(&others, None, 9, NOW).total };
+        prop_assert_eq!(whole.total + others, index.len());
     }
 }
 

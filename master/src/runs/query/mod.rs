@@ -12,7 +12,7 @@ mod lexer;
 mod parser;
 mod print;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod value;
 
 use atlas_core::Status;

@@ -310,14 +310,16 @@ fn expr() -> impl Strategy<Value = Expr> {
     })
 }
 
+/// Any at all.
+pub fn query() -> impl Strategy<Value = Query> {
+    let key = (field(), any::<bool>()).prop_map(|(field, falling)| Key { field, falling });
+    (prop::option::of(expr()), prop::collection::vec(key, 0..4))
+        .prop_map(|(filter, sort)| Query { filter, sort })
+}
+
 proptest! {
     #[test]
-    fn a_printed_query_means_the_same(
-        filter in prop::option::of(expr()),
-        sort in prop::collection::vec((field(), any::<bool>()), 0..4),
-    ) {
-        let sort = sort.into_iter().map(|(field, falling)| Key { field, falling }).collect();
-        let query = Query { filter, sort };
+    fn a_printed_query_means_the_same(query in query()) {
         let printed = query.to_string();
         prop_assert_eq!(Query::parse(&printed), Ok(query), "{}", printed);
     }
