@@ -135,7 +135,9 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         tracker,
         tasks: tasks.clone(),
     });
-    tasks.spawn("trash", empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone()));
+    let tracker = service.tracker.clone();
+    let trash = empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone(), tracker);
+    tasks.spawn("trash", trash);
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
@@ -310,8 +312,10 @@ async fn empty_into_trash(
     archive: Archive,
     epoch: Epoch,
     reactor: Handle,
+    tracker: Tracker,
 ) {
     while let Some(job) = jobs.recv().await {
+        tracker.forget(job).await;
         let archive = archive.clone();
         let moved = tokio::task::spawn_blocking(move || archive.trash(job, epoch)).await;
         match moved {

@@ -37,7 +37,7 @@ pub use envelope::envelope;
 /// Files that are asked for at once.
 pub const WANTED: usize = 100;
 /// Runs that are remembered; beyond, those are forgotten of which nothing is on its way.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 1024;
 
 /// What the tracker is made of.
 pub struct Parts {
@@ -111,6 +111,13 @@ impl Tracker {
         Self(Arc::new(Inner { parts, runs: Mutex::default() }))
     }
 
+    /// The job is being deleted: another one may have its id later.
+    pub async fn forget(&self, job: JobId) {
+        let slot = self.0.slot(job);
+        *slot.lock().await = None;
+        self.0.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+    }
+
     /// Takes in what of the piece is new.
     pub async fn take_in(&self, piece: Piece) -> Result<Taken, Error> {
         let inner = self.0.clone();
@@ -137,7 +144,7 @@ impl Inner {
         let known = run.offset(attempt);
         let new = usize::try_from(known.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
         if piece.offset > known || new >= piece.data.len() {
-            *held = Some(run);
+            *held = Some(run).filter(|_| !last);
             return Ok(Taken { length: known, wanted: Vec::new() });
         }
         let new = Piece { offset: known, data: piece.data.slice(new..), ..piece };

@@ -217,6 +217,7 @@ impl<T: Taker> Shipper<T> {
             return Err(Error::Changed { id, here, there });
         }
         let mut brought = Brought::default();
+        let mut said = false; // that it ends
         while there < here {
             let most = usize::try_from(here - there).unwrap_or(PIECE).min(PIECE);
             let mut data = vec![0; most];
@@ -237,6 +238,10 @@ impl<T: Taker> Shipper<T> {
                 return Err(Error::Ship { id, source });
             }
             there = length;
+            said = last;
+        }
+        if ended && !said {
+            self.take(there, Vec::new(), true, Brought::default())?;
         }
         Ok(())
     }

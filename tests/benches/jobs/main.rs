@@ -13,6 +13,7 @@ mod redis;
 mod runs;
 mod sdk;
 mod submit;
+mod tracker;
 mod unshared;
 
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ const ALL: &[(&str, fn())] = &[
     ("agents", agents::measure),
     ("unshared", unshared::measure),
     ("log-metric", sdk::log_metric),
+    ("tracker", tracker::measure),
 ];
 
 fn main() {

@@ -156,6 +156,31 @@ async fn what_a_job_left_half_written_costs_itself() {
 }
 
 #[tokio::test]
+async fn a_job_of_the_id_of_one_that_was_deleted_begins_anew() {
+    let world = World::new().await;
+    let (of, _link) = job(&world).await;
+    append(&world, &of, 0, &lines(0..9)).await;
+    let delete = vec![atlas_core::Record::JobDeleted { id: of.job }];
+    world.service.reactor.keep(delete).await.unwrap();
+    world.service.tracker.forget(of.job).await;
+    let queued = contract::job_queued(1, 9, contract::spec());
+    let atlas_core::Record::JobQueued { spec, status, .. } = queued else { unreachable!() };
+    let again = atlas_core::Record::JobQueued { id: of.job, spec, status };
+    world.service.reactor.keep(vec![again]).await.unwrap();
+    let piece = tracker::Piece {
+        job: of.job,
+        attempt: of.attempt,
+        offset: 0,
+        data: lines(0..2).into(),
+        last: true,
+        files: None,
+    };
+    let taken = world.service.tracker.take_in(piece).await.unwrap();
+    assert_eq!(taken.length, lines(0..2).len() as u64);
+    assert_eq!(run(&world, &of).await.metrics["loss"].count, 2);
+}
+
+#[tokio::test]
 async fn what_was_never_logged_or_is_of_no_job_is_said_so() {
     let world = World::new().await;
     let (of, _link) = job(&world).await;
