@@ -65,7 +65,7 @@ fn a_rerun_is_the_same_job_but_for_the_parameters_that_were_named() {
     assert!(shown.contains(&format!("rerun of   {first}\n")), "{shown}");
 
     cluster.atlas(&["rerun", "ffff"]).exits(126).says("there is no job");
-    cluster.atlas(&["rerun", "--params", "[1]", &first]).exits(2).says("not a JSON object");
+    cluster.atlas(&["rerun", "--params", "{\"lr\"", &first]).exits(2).says("not a JSON object");
 }
 
 fn goes_on_from_the_checkpoints(executor: &'static str, shared: bool) {
