@@ -269,6 +269,8 @@ impl JobState {
 }
 
 impl Status {
+    pub const ALL: [Self; 4] = [Self::Queued, Self::Running, Self::Completed, Self::Failed];
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -280,6 +282,9 @@ impl Status {
 }
 
 impl Phase {
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Starting, Self::Running, Self::Stopping, Self::Archiving, Self::Done];
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Queued => "queued",

@@ -20,10 +20,7 @@ impl Cluster {
         sealed: Sealed,
         step: &mut Step,
     ) -> Result<(), Rejection> {
-        if let Some(job) = self.jobs.get(&id) {
-            return if job.spec.same_job(&spec) { Ok(()) } else { Err(Rejection::SpecDiffers(id)) };
-        }
-        if self.recent.contains(id) || self.deleting.contains_key(&id) {
+        if self.knows_job(id, &spec)? {
             return Ok(());
         }
         self.refuse_impossible(&spec)?;
@@ -34,6 +31,15 @@ impl Cluster {
         self.queue.insert(position, id, job.class());
         self.jobs.insert(id, job);
         Ok(())
+    }
+
+    /// Whether it was taken before, with this content.
+    pub(super) fn knows_job(&self, id: JobId, spec: &JobSpec) -> Result<bool, Rejection> {
+        match self.jobs.get(&id) {
+            Some(job) if job.spec.same_job(spec) => Ok(true),
+            Some(_) => Err(Rejection::SpecDiffers(id)),
+            None => Ok(self.recent.contains(id) || self.deleting.contains_key(&id)),
+        }
     }
 
     /// Of a new job.

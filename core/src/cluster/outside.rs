@@ -26,10 +26,7 @@ impl Cluster {
         spec: Arc<JobSpec>,
         step: &mut Step,
     ) -> Result<(), Rejection> {
-        if let Some(job) = self.jobs.get(&id) {
-            return if job.spec.same_job(&spec) { Ok(()) } else { Err(Rejection::SpecDiffers(id)) };
-        }
-        if self.recent.contains(id) || self.deleting.contains_key(&id) {
+        if self.knows_job(id, &spec)? {
             return Ok(());
         }
         let started = spec.outside.as_ref().map_or(now.wall, |it| it.started);

@@ -19,18 +19,9 @@ pub struct Words {
 
 impl Words {
     pub fn new(texts: &mut Texts) -> Self {
-        let statuses = [Status::Queued, Status::Running, Status::Completed, Status::Failed];
-        let phases = [
-            Phase::Queued,
-            Phase::Starting,
-            Phase::Running,
-            Phase::Stopping,
-            Phase::Archiving,
-            Phase::Done,
-        ];
         Self {
-            statuses: statuses.map(|it| (it, texts.take(it.word()))),
-            phases: phases.map(|it| (it, texts.take(it.word()))),
+            statuses: Status::ALL.map(|it| (it, texts.take(it.word()))),
+            phases: Phase::ALL.map(|it| (it, texts.take(it.word()))),
         }
     }
 

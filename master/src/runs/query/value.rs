@@ -60,19 +60,8 @@ impl Value {
 
 fn word(field: &Field, text: &str) -> Result<Value, String> {
     let known: Vec<&str> = match field {
-        Field::Status => [Status::Queued, Status::Running, Status::Completed, Status::Failed]
-            .map(Status::word)
-            .into(),
-        Field::Phase => [
-            Phase::Queued,
-            Phase::Starting,
-            Phase::Running,
-            Phase::Stopping,
-            Phase::Archiving,
-            Phase::Done,
-        ]
-        .map(Phase::word)
-        .into(),
+        Field::Status => Status::ALL.map(Status::word).into(),
+        Field::Phase => Phase::ALL.map(Phase::word).into(),
         _ => Cause::WORDS.into(),
     };
     let lower = text.to_ascii_lowercase();
