@@ -1,46 +1,24 @@
 //! Segments on the shared storage: `series/<attempt>-<epoch>.seg` of a job. Only the leader of that epoch writes to one, at the
 //! committed length, so that what was never committed is written over; and whoever reads goes no further than that.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use atlas_runtime::storage::log::open_to_write;
 use atlas_runtime::storage::sync_below;
-use rustix::fs::OFlags;
 
 use super::block::{self, HEAD, Sample};
 
 /// Writes a block behind the committed bytes. It survives the death of the storage's machine when this returns. Blocks.
 pub fn append(top: &Path, path: &Path, committed: u64, block: &[u8]) -> io::Result<()> {
-    let file = open(path)?;
+    let file = open_to_write(path)?;
     file.write_all_at(block, committed)?;
     if committed > 0 {
         return file.sync_data();
     }
     sync_below(top, &[path.to_owned()])
-}
-
-/// Makes the folder of the series, but not the job's: where that is gone, the job was deleted or the storage is away.
-fn open(path: &Path) -> io::Result<File> {
-    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of open(2)");
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(nofollow)
-            .open(path)
-    };
-    match (open(), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            match fs::create_dir(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => open(),
-            }
-        }
-        (opened, _) => opened,
-    }
 }
 
 /// Adds the points of one metric and rank to those that are there. Blocks.

@@ -1,4 +1,4 @@
-//! Logs, which only ever grow: the length of the file says how far it has come.
+//! Logs, and what else only ever grows: the length of the file says how far it has come.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,7 +12,7 @@ use super::sync_below;
 /// Puts bytes where they belong; those that are there already are not written again. Returns the bytes that are there now: fewer
 /// than `offset` means that some before it are missing, and nothing was written.
 pub fn append(path: &Path, offset: u64, data: &[u8]) -> io::Result<u64> {
-    let file = open(path)?;
+    let file = open_to_write(path)?;
     let there = file.metadata()?.len();
     let known = there.saturating_sub(offset);
     let new = usize::try_from(known).ok().and_then(|it| data.get(it..)).unwrap_or_default();
@@ -30,8 +30,8 @@ pub fn sync(top: &Path, log: PathBuf, index: PathBuf) -> io::Result<()> {
     sync_below(top, &files)
 }
 
-/// Makes the folder of the logs, but not the job's: where that is gone, the job was deleted or the storage is away.
-fn open(path: &Path) -> io::Result<File> {
+/// A file that grows, made with its folder. The job's own is not made: where that is gone, the job was deleted or the storage is away.
+pub fn open_to_write(path: &Path) -> io::Result<File> {
     let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of open(2)");
     let open = || {
         OpenOptions::new()
