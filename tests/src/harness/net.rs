@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::eventually;
 use super::host::{Host, Namespaces};
 use super::place::Place;
 
@@ -39,8 +40,14 @@ impl Switch {
         self.run(&["ip", "link", "set", "dev", &port(host), "down"]);
     }
 
+    /// Returns when the host can be reached. What it found unreachable meanwhile it forgets: a
+    /// search for an address that began without the cable would fail seconds later, and take
+    /// what was sent since then with it.
     pub fn plug_cable(&self, host: &Host) {
         self.run(&["ip", "link", "set", "dev", &port(host), "up"]);
+        let link = ["ip", "-brief", "link", "show", "dev", "eth0", "up"];
+        eventually("the cable carries", || host.run(&link).contains(" UP ").then_some(()));
+        host.run(&["ip", "neighbour", "flush", "dev", "eth0"]);
     }
 }
 
