@@ -20,6 +20,7 @@ mod many_held;
 mod migrate;
 mod nodes;
 mod older_store;
+mod once;
 mod redis;
 mod rerun;
 mod rest;

@@ -28,18 +28,7 @@ os.write(spool, b'{"e":"metric","key":"loss","val')
 os.kill(os.getpid(), signal.SIGKILL)
 "#;
 
-/// 200,000 events over some seconds.
-const LONG: &str = r#"import os, time
-spool = os.open(os.environ["ATLAS_SPOOL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-for part in range(400):
-    lines = (b'{"e":"metric","key":"loss","value":%d,"at":%d}\n' % (n, n) for n in range(part * 500, part * 500 + 500))
-    os.write(spool, b"".join(lines))
-    if part == 20:
-        print("well on its way", flush=True)
-    time.sleep(0.05)
-"#;
-
-fn get(cluster: &Cluster, path: &str) -> Value {
+pub fn get(cluster: &Cluster, path: &str) -> Value {
     let mut stream = TcpStream::connect(cluster.http()).unwrap();
     write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: atlas\r\nConnection: close\r\n\r\n")
         .unwrap();
@@ -51,7 +40,7 @@ fn get(cluster: &Cluster, path: &str) -> Value {
 }
 
 /// The loss of every step that comes, and how many there are.
-fn check_loss(cluster: &Cluster, id: &str, total: u64) {
+pub fn check_loss(cluster: &Cluster, id: &str, total: u64) {
     let series = get(cluster, &format!("/jobs/{id}/series?key=loss&points=0"));
     let counted: Vec<Value> = (0..total).map(Value::from).collect();
     assert!(series["steps"].as_array() == Some(&counted), "some are lost or came twice");
@@ -99,30 +88,4 @@ fn every_event_of_a_container_that_was_killed_is_there() {
 #[test]
 fn every_event_is_there_of_a_node_without_the_share() {
     is_all_there_of_a_job_that_was_killed("process", false);
-}
-
-#[test]
-fn every_event_counts_once_whoever_is_killed_meanwhile() {
-    let mut cluster = Cluster::start(Settings { log: "info", ..Settings::default() });
-    let dir = cluster.project("long", &[("main.py", LONG)]);
-    let id = cluster.submit(&dir, &["main.py"]);
-    eventually("events have come", || {
-        let run = get(&cluster, &format!("/jobs/{id}/run"));
-        (run["metrics"]["loss"]["count"].as_u64() > Some(5_000)).then_some(())
-    });
-    for _ in 0..2 {
-        cluster.kill_node();
-        cluster.start_node();
-        cluster.kill_master();
-        cluster.start_master();
-    }
-    cluster.kill_master();
-    cluster.kill_node();
-    cluster.start_master();
-    cluster.start_node();
-    assert_eq!(cluster.job(&id)["status"], "running", "it was over before it was tried");
-    cluster.atlas(&["wait", &id]).exits(0);
-    eventually("it is archived", || (cluster.job(&id)["phase"] == "done").then_some(()));
-    check_loss(&cluster, &id, 200_000);
-    assert_eq!(cluster.job(&id)["attempt"], 1);
 }
