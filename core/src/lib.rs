@@ -12,6 +12,7 @@ pub mod job;
 pub mod log_index;
 pub mod node;
 pub mod outcome;
+pub mod project;
 pub mod reason;
 pub mod record;
 pub mod resources;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{JobId, NodeName};
+use crate::id::{JobId, NodeName, ProjectName};
 use crate::job::JobStatus;
 use crate::node::NodeRecord;
+use crate::project::About;
 use crate::run::Run;
 use crate::spec::JobSpec;
 use crate::time::Millis;
@@ -32,6 +33,11 @@ pub enum Record {
     },
     JobDeleted {
         id: JobId,
+    },
+    /// What people wrote of a project. One of which nothing is written is as good as not there.
+    ProjectChanged {
+        name: ProjectName,
+        about: Arc<About>,
     },
     NodeChanged(NodeRecord),
     NodeRemoved(NodeName),
@@ -60,7 +66,10 @@ impl Record {
             | Self::JobChanged { id, .. }
             | Self::RunChanged { id, .. }
             | Self::JobDeleted { id } => Some(*id),
-            Self::NodeChanged(_) | Self::NodeRemoved(_) | Self::LeaseGranted(_) => None,
+            Self::ProjectChanged { .. }
+            | Self::NodeChanged(_)
+            | Self::NodeRemoved(_)
+            | Self::LeaseGranted(_) => None,
         }
     }
 }

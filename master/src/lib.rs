@@ -13,6 +13,7 @@ pub mod http;
 pub mod metrics;
 pub mod migrate;
 pub mod pieces;
+pub mod projects;
 pub mod proxy;
 pub mod reactor;
 pub mod runs;

@@ -28,6 +28,7 @@ use crate::edge::{self, Edge};
 use crate::grpc::{self, JoinToken};
 use crate::http::{self, App};
 use crate::metrics::Metrics;
+use crate::projects::Projects;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
 use crate::runs::Runs;
@@ -115,6 +116,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         turns: storage.spools.clone(),
         tasks: tasks.clone(),
     });
+    let projects = Projects::new(store.clone(), handle.clone(), tasks.clone());
     let share = Share::mark(&config.shared, &lead.cluster);
     let service = Arc::new(Service {
         reactor: handle.clone(),
@@ -133,6 +135,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         storage,
         fillings: Fillings::default(),
         tracker,
+        projects,
         tasks: tasks.clone(),
     });
     let tracker = service.tracker.clone();

@@ -16,6 +16,7 @@ pub fn status(error: &Error) -> Status {
         // What was named is no job, or no single one.
         Error::NoJob(_)
         | Error::NoProject(_)
+        | Error::NoNote { .. }
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
         | Error::NoSuchMetric { .. }

@@ -25,6 +25,8 @@ pub enum Code {
     /// The beginning of an id that several jobs share.
     AmbiguousJob,
     NoProject,
+    /// Of a project.
+    NoNote,
     NoNode,
     NoFile,
     /// A folder or a link, where a file was asked for.
@@ -191,6 +193,7 @@ fn code(error: &Error) -> Code {
         Error::SecretsWanted(_) => Code::SecretsWanted,
         Error::NoJob(_) | Error::NotAnId { .. } => Code::NoJob,
         Error::NoProject(_) => Code::NoProject,
+        Error::NoNote { .. } => Code::NoNote,
         Error::Ambiguous { .. } => Code::AmbiguousJob,
         Error::NoSuchPath { .. } => Code::NoFile,
         Error::NotAFile { .. } => Code::NotAFile,
@@ -265,6 +268,7 @@ fn status(code: Code) -> StatusCode {
         Code::NoJob
         | Code::AmbiguousJob
         | Code::NoProject
+        | Code::NoNote
         | Code::NoNode
         | Code::NoFile
         | Code::NoMetric

@@ -78,6 +78,9 @@ fn sent(place: Place, event: Event) -> sse::Event {
         Event::JobDeleted(id) => {
             named("job_deleted").json_data(serde_json::json!({ "id": id.to_string() }))
         }
+        Event::Project(name) => {
+            named("project").json_data(serde_json::json!({ "name": name.to_string() }))
+        }
         Event::Node(node) => named("node").json_data(Node::from(grpc::node_view(&node))),
         Event::NodeRemoved(name) => {
             named("node_removed").json_data(serde_json::json!({ "name": name.to_string() }))
@@ -127,7 +130,8 @@ impl OperationOutput for Live {
     ) -> Vec<(Option<u16>, aide::openapi::Response)> {
         let description = "`reset`: read everything anew; it comes first, unless `last-event-id` names an event that is still remembered. \
                            `job`: the job as it is listed. `job_deleted`: its `id`. `run`: the job told \
-                           something of itself (a parameter, a metric, …), its `id` and `project`. `node`: the machine as it is listed. `node_removed`: its `name`.";
+                           something of itself (a parameter, a metric, …), its `id` and `project`. `project`: somebody wrote \
+                           something of it, its `name`. `node`: the machine as it is listed. `node_removed`: its `name`.";
         let response = aide::openapi::Response {
             description: description.into(),
             content: [("text/event-stream".to_owned(), MediaType::default())].into_iter().collect(),

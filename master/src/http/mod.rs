@@ -14,6 +14,7 @@ mod health;
 mod jobs;
 mod log;
 mod nodes;
+mod notes;
 mod projects;
 mod queue;
 mod root;

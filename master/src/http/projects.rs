@@ -1,7 +1,8 @@
-//! Projects, and what their jobs have to be compared by.
+//! Projects: what people say of them, and what their jobs have to be compared by.
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::get_with;
+use atlas_core::run::Value;
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -9,14 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::answer::Tagged;
-use super::asked::{Path, Query};
+use super::asked::{Body, Path, Query, Who};
 use super::error::Problem;
-use crate::runs::index::{CellKind, Key, Project};
+use crate::runs::index::{Across, CellKind, Key, Project};
 use crate::runs::query::Field;
+use crate::service;
 
 #[derive(Deserialize, JsonSchema)]
-struct ProjectPath {
-    project: String,
+pub struct ProjectPath {
+    pub project: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -42,9 +44,36 @@ struct Counted {
 struct Described {
     #[serde(flatten)]
     project: Counted,
+    /// In Markdown, as it was written: whoever shows it makes it harmless. Empty = none.
+    description: String,
+    /// So many notes.
+    notes: usize,
     tags: Vec<Column>,
     params: Vec<Column>,
-    metrics: Vec<Column>,
+    metrics: Vec<Metric>,
+}
+
+/// A metric that jobs of the project have logged. The least and the greatest of all of them are of those that are numbers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMetric")]
+struct Metric {
+    #[serde(flatten)]
+    column: Column,
+    /// The last value of the newest job that has it.
+    #[schemars(with = "serde_json::Value")]
+    last: Option<Value>,
+    #[schemars(with = "serde_json::Value")]
+    min: Option<Value>,
+    #[schemars(with = "serde_json::Value")]
+    max: Option<Value>,
+}
+
+/// What is not said stays as it is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ProjectChange {
+    /// In Markdown; empty = none.
+    description: Option<String>,
 }
 
 /// A key that jobs of the project have.
@@ -71,6 +100,9 @@ pub fn routes() -> ApiRouter<App> {
             get_with(get, |it| {
                 let what = "A project, with the tags, parameters and metrics of its jobs";
                 it.id("get_project").summary(what).tag("projects")
+            })
+            .patch_with(change, |it| {
+                it.id("change_project").summary("Describes a project").tag("projects")
             }),
         )
 }
@@ -85,21 +117,43 @@ async fn get(
     Path(ProjectPath { project }): Path<ProjectPath>,
     _: Query<()>,
 ) -> Result<Tagged<Described>, Problem> {
-    let (project, keys) = app.service.project(&project).await?;
-    let (mut tags, mut params, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
-    for Key { field, kinds, runs } in keys {
-        let (of, key) = match field {
-            Field::Tag(key) => (&mut tags, key),
-            Field::Param(key) => (&mut params, key),
-            Field::Metric(key, _) => (&mut metrics, key),
-            // What every job has is no key.
-            _ => continue,
-        };
-        let mut kinds: Vec<_> = kinds.into_iter().filter_map(word).collect();
-        kinds.dedup();
-        of.push(Column { key, kinds, jobs: runs });
+    Ok(Tagged(app.service.project(&project).await?.into()))
+}
+
+async fn change(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(ProjectPath { project }): Path<ProjectPath>,
+    _: Query<()>,
+    Body(ProjectChange { description }): Body<ProjectChange>,
+) -> Result<Tagged<Described>, Problem> {
+    if let Some(text) = description {
+        app.service.describe(&who, &project, text).await?;
     }
-    Ok(Tagged(Described { project: project.into(), tags, params, metrics }))
+    Ok(Tagged(app.service.project(&project).await?.into()))
+}
+
+impl From<service::Described> for Described {
+    fn from(described: service::Described) -> Self {
+        let service::Described { project, about, keys } = described;
+        let (mut tags, mut params, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
+        for Key { field, kinds, runs, across } in keys {
+            let mut kinds: Vec<_> = kinds.into_iter().filter_map(word).collect();
+            kinds.dedup();
+            let column = |key| Column { key, kinds, jobs: runs };
+            match (field, across) {
+                (Field::Tag(key), _) => tags.push(column(key)),
+                (Field::Param(key), _) => params.push(column(key)),
+                (Field::Metric(key, _), Some(Across { last, min, max })) => {
+                    metrics.push(Metric { column: column(key), last, min, max });
+                }
+                // What every job has is no key.
+                _ => {}
+            }
+        }
+        let (description, notes) = (about.description.clone(), about.notes.len());
+        Self { project: project.into(), description, notes, tags, params, metrics }
+    }
 }
 
 fn word(kind: CellKind) -> Option<&'static str> {

@@ -2,6 +2,7 @@
 
 mod kept;
 mod live;
+mod projects;
 mod runs;
 
 use std::io::{Read, Write};

@@ -12,8 +12,8 @@ use axum::routing::get;
 use bytes::Bytes;
 
 use super::{
-    App, answer, bundles, events, files, jobs, log, nodes, projects, queue, runs, submit, told,
-    version,
+    App, answer, bundles, events, files, jobs, log, nodes, notes, projects, queue, runs, submit,
+    told, version,
 };
 
 const PREFIX: &str = "/api/v1";
@@ -52,6 +52,7 @@ fn built() -> (Router<App>, OpenApi) {
         .merge(told::routes())
         .merge(queue::routes())
         .merge(projects::routes())
+        .merge(notes::routes())
         .merge(nodes::routes())
         .merge(events::routes());
     let routes = ApiRouter::new().nest(PREFIX, resources).finish_api_with(&mut document, described);

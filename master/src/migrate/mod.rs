@@ -12,7 +12,7 @@ use atlas_core::{ClusterId, Record};
 
 use crate::store::{
     Batch, CommitError, Counts, Error as StoreError, Facts, Mark, Movable, Page, Standing,
-    StoredJob, StoredRun, refuses_to_take_in,
+    StoredJob, StoredProject, StoredRun, refuses_to_take_in,
 };
 pub use command::{Arguments, command};
 
@@ -116,6 +116,9 @@ async fn copy(
     let mut writer = Writer { to, stands: to.store.begin(cluster, from.name).await? };
     let nodes = source.nodes.iter().cloned().map(Record::NodeChanged);
     writer.write(nodes.chain(source.granted.map(Record::LeaseGranted)).collect()).await?;
+    for StoredProject { name, about } in from.store.projects().await? {
+        writer.write(vec![Record::ProjectChanged { name, about }]).await?;
+    }
     let mut jobs = Jobs::of(from.store);
     let mut copied = 0;
     loop {
@@ -148,6 +151,9 @@ async fn compare(from: Side<'_>, to: Side<'_>, source: &Facts) -> Result<(), Err
     }
     if (&target.nodes, target.granted) != (&source.nodes, source.granted) {
         return Err(differs("the nodes are others".into()));
+    }
+    if from.store.projects().await? != to.store.projects().await? {
+        return Err(differs("what was written of the projects is another".into()));
     }
     let (mut sent, mut arrived) = (Jobs::of(from.store), Jobs::of(to.store));
     loop {

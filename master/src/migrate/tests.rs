@@ -130,6 +130,7 @@ async fn fill(leader: &mut Leader) {
         leader.commit([contract::queued(number), contract::changed(number, state)]).await;
     }
     leader.commit((1..100).map(|it| contract::told(it, it))).await;
+    leader.commit([contract::written("a", "What it is"), contract::written("b", "")]).await;
     leader.commit((100..100 + BATCH as u64 + 5).map(contract::queued)).await;
     let nodes = [contract::node("a", None), contract::node("b", Some("its disk is full".into()))];
     leader.commit(nodes.map(Record::NodeChanged)).await;
@@ -137,16 +138,19 @@ async fn fill(leader: &mut Leader) {
     leader.commit([Record::JobDeleted { id: contract::id(9000) }]).await;
 }
 
+type Content = (Vec<StoredJob>, Vec<StoredRun>, Vec<StoredProject>, Vec<JobId>, Facts);
+
 /// All jobs, and all else that is no number of whoever leads.
-async fn content(place: Place<'_>) -> (Vec<StoredJob>, Vec<StoredRun>, Vec<JobId>, Facts) {
+async fn content(place: Place<'_>) -> Content {
     let store = place();
     let page = Page { before: None, limit: 10_000 };
     let jobs = store.jobs(&page).await.unwrap();
     let runs = store.runs(&page).await.unwrap();
-    assert!(!runs.is_empty());
+    let projects = store.projects().await.unwrap();
+    assert!(!runs.is_empty() && projects.len() == 1);
     let live = store.restore().await.unwrap().jobs.into_iter().map(|it| it.0).collect();
     let mut facts = store.facts().await.unwrap();
     facts.mark.epoch = Epoch(0);
     facts.standing = Standing::Whole;
-    (jobs, runs, live, facts)
+    (jobs, runs, projects, live, facts)
 }

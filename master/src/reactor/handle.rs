@@ -102,15 +102,18 @@ impl Handle {
         &self,
         input: Input,
     ) -> Result<impl Future<Output = Result<Vec<Record>, Error>>, Error> {
-        self.refuse_while_stalled()?;
+        self.takes_changes()?;
         let (to, answer) = oneshot::channel();
         self.requests.send(Request::Input(input, Some(to))).await.map_err(|_| Error::Stopping)?;
-        Ok(async {
-            tokio::select! {
-                answer = answer => answer.map_err(|_| Error::Stopping)?,
-                why = self.stalled() => Err(Error::Unsettled(why)),
-            }
-        })
+        Ok(async { self.unless_it_refuses(answer).await?.map_err(|_| Error::Stopping)? })
+    }
+
+    /// Waits for what was handed in, but no longer once the store has refused for some time.
+    pub async fn unless_it_refuses<T>(&self, answer: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            answer = answer => Ok(answer),
+            why = self.stalled() => Err(Error::Unsettled(why)),
+        }
     }
 
     /// Returns once the store has refused for some time, with the reason.
@@ -149,7 +152,7 @@ impl Handle {
         held: Vec<Held>,
         link: Link,
     ) -> Result<(), Error> {
-        self.refuse_while_stalled()?;
+        self.takes_changes()?;
         let (to, answer) = oneshot::channel();
         let spec = Box::new(spec);
         self.requests
@@ -210,7 +213,8 @@ impl Handle {
         self.refusing.borrow().clone()
     }
 
-    fn refuse_while_stalled(&self) -> Result<(), Error> {
+    /// Nobody begins what the store would refuse.
+    pub fn takes_changes(&self) -> Result<(), Error> {
         match self.refusing() {
             Some(why) => Err(Error::StoreRefuses(why)),
             None => Ok(()),

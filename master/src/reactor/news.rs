@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atlas_core::{Epoch, JobId, NodeName, Record};
+use atlas_core::{Epoch, JobId, NodeName, ProjectName, Record};
 use tokio::sync::watch;
 
 /// Changes that are remembered: half a minute of a cluster that does nothing but start and end jobs.
@@ -17,6 +17,8 @@ pub enum Change {
     JobDeleted(JobId),
     /// What it told of itself.
     Run(JobId),
+    /// What people wrote of it.
+    Project(ProjectName),
     Node(NodeName),
     NodeRemoved(NodeName),
 }
@@ -29,6 +31,7 @@ impl Change {
             Record::NodeChanged(node) => Some(Self::Node(node.spec.name.clone())),
             Record::NodeRemoved(name) => Some(Self::NodeRemoved(name.clone())),
             Record::RunChanged { id, .. } => Some(Self::Run(*id)),
+            Record::ProjectChanged { name, .. } => Some(Self::Project(name.clone())),
             Record::LeaseGranted(_) => None,
         }
     }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas_core::cluster::{Policy, Snapshot};
+use atlas_core::project::About;
 use atlas_core::spec::Sealed;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, Run, Status};
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, ProjectName, Run, Status};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::edge::seal::Seals;
 use crate::edge::token::JobTokens;
-use crate::store::{self, Embedded, Lead, Page, StoredJob, StoredRun, contract};
+use crate::store::{self, Embedded, Lead, Page, StoredJob, StoredProject, StoredRun, contract};
 
 /// The real store behind a door: closed it holds commits back, and answers can be lost or commits refused.
 struct Door {
@@ -99,6 +100,15 @@ impl Store for Door {
     }
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, store::Error>> {
         self.store.runs(page)
+    }
+    fn project<'a>(
+        &'a self,
+        name: &'a ProjectName,
+    ) -> BoxFuture<'a, Result<Option<Arc<About>>, store::Error>> {
+        self.store.project(name)
+    }
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<StoredProject>, store::Error>> {
+        self.store.projects()
     }
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, store::Error>> {
         self.store.uses_bundle(bundle)

@@ -120,7 +120,10 @@ impl Runs {
             }
             Record::RunChanged { id, run } => News::Told { id: *id, run: run.clone() },
             Record::JobDeleted { id } => News::Deleted { id: *id },
-            Record::NodeChanged(_) | Record::NodeRemoved(_) | Record::LeaseGranted(_) => return,
+            Record::ProjectChanged { .. }
+            | Record::NodeChanged(_)
+            | Record::NodeRemoved(_)
+            | Record::LeaseGranted(_) => return,
         };
         // Only a master that stops has no index.
         drop(self.to.send(Message::News(Box::new(news))));

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use atlas_core::cluster::Rejection;
+use atlas_core::project::Refused;
 use atlas_core::{Attempt, JobId, NodeName};
 
 use atlas_runtime::Chain;
 
-use crate::{bundles, proxy, reactor, runs, store, tracker};
+use crate::{bundles, projects, proxy, reactor, runs, store, tracker};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +22,8 @@ pub enum Error {
     NotAnId { text: String, fewest: usize },
     #[error("{prefix} is the beginning of several jobs: {}; give more digits", list(jobs))]
     Ambiguous { prefix: String, jobs: Vec<JobId> },
+    #[error("project {project} has no note {number}")]
+    NoNote { project: String, number: u64 },
     #[error("there is no project {0:?}: no job is in it")]
     NoProject(String),
     #[error("job {0} is queued and has not produced any logs")]
@@ -104,6 +107,18 @@ impl Error {
                 Self::UnreadableCheckpoint { path, source }
             }
             other => other,
+        }
+    }
+
+    /// `field` is the part of the request that the change was in.
+    pub fn of_project(error: projects::Error, project: &str, field: &str) -> Self {
+        match error {
+            projects::Error::Store(error) => Self::unchanged(error),
+            projects::Error::Reactor(error) => error.into(),
+            projects::Error::Refused(Refused::NoNote(number)) => {
+                Self::NoNote { project: project.into(), number }
+            }
+            projects::Error::Refused(why) => Self::invalid(field, why.to_string()),
         }
     }
 

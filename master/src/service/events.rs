@@ -24,6 +24,8 @@ pub enum Event {
     JobDeleted(JobId),
     /// This job told something of itself.
     Run(Box<StoredJob>),
+    /// Somebody wrote something of it.
+    Project(ProjectName),
     Node(Box<NodeView>),
     NodeRemoved(NodeName),
 }
@@ -46,6 +48,9 @@ impl Interest {
             Change::Job(id) | Change::JobDeleted(id) | Change::Run(id) => {
                 self.job.is_none_or(|it| it == *id)
             }
+            Change::Project(name) => {
+                self.job.is_none() && self.project.as_ref().is_none_or(|it| it == name)
+            }
             Change::Node(_) | Change::NodeRemoved(_) => !self.is_narrow(),
         }
     }
@@ -55,7 +60,11 @@ impl Interest {
             Event::Job(job) | Event::Run(job) => {
                 self.project.as_ref().is_none_or(|it| *it == job.spec.project)
             }
-            Event::Reset | Event::JobDeleted(_) | Event::Node(_) | Event::NodeRemoved(_) => true,
+            Event::Reset
+            | Event::JobDeleted(_)
+            | Event::Project(_)
+            | Event::Node(_)
+            | Event::NodeRemoved(_) => true,
         }
     }
 }
@@ -124,6 +133,7 @@ impl Service {
         Ok(match change {
             Change::Job(id) => self.store.job(id).await?.map(|it| Event::Job(Box::new(it))),
             Change::Run(id) => self.store.job(id).await?.map(|it| Event::Run(Box::new(it))),
+            Change::Project(name) => Some(Event::Project(name)),
             Change::JobDeleted(id) => Some(Event::JobDeleted(id)),
             Change::Node(name) => {
                 let nodes = self.reactor.nodes().await?;

@@ -31,6 +31,7 @@ use crate::age::Age;
 use crate::archive::Archive;
 use crate::bundles::Bundles;
 use crate::edge::keys::Keys;
+use crate::projects::Projects;
 use crate::proxy::{Host, Proxy};
 use crate::reactor::{Feed, Handle};
 use crate::runs::Runs;
@@ -46,6 +47,7 @@ pub use files::Files;
 pub use filling::{Filling, Fillings};
 pub use listing::{JobPage, ListedJob, Listing};
 pub use outside::{Ended, Heard};
+pub use projects::Described;
 pub use queue::Waiting;
 pub use shipping::{Folder, LogFile, Source};
 pub use submit::Submitted;
@@ -77,6 +79,7 @@ pub struct Service {
     /// Which of its folders are being filled.
     pub fillings: Fillings,
     pub tracker: Tracker,
+    pub projects: Projects,
     pub tasks: Tasks,
 }
 

@@ -1,18 +1,89 @@
-//! Projects: what jobs are grouped under.
+//! Projects: what jobs are grouped under, and what people write of them.
+
+use std::sync::Arc;
+
+use atlas_core::access::{Verb, allow};
+use atlas_core::project::{About, Change, Note};
+use atlas_core::{Identity, ProjectName};
 
 use super::{Error, Service};
 use crate::runs::index::{Key, Project};
+
+/// All that is known of a project.
+pub struct Described {
+    pub project: Project,
+    pub about: Arc<About>,
+    /// Every tag, parameter and metric of its jobs.
+    pub keys: Vec<Key>,
+}
 
 impl Service {
     pub async fn projects(&self) -> Result<Vec<Project>, Error> {
         Ok(self.runs.projects().await?)
     }
 
-    /// A project, and every tag, parameter and metric of its jobs.
-    pub async fn project(&self, name: &str) -> Result<(Project, Vec<Key>), Error> {
-        let project = self.projects().await?.into_iter().find(|it| it.name == name);
-        let project = project.ok_or_else(|| Error::NoProject(name.into()))?;
+    /// One that has jobs, or of which somebody wrote something.
+    pub async fn project(&self, name: &str) -> Result<Described, Error> {
+        let (project, about) = self.known(name).await?;
         let keys = self.runs.keys(project.name.clone()).await?;
-        Ok((project, keys))
+        Ok(Described { project, about, keys })
     }
+
+    pub async fn notes(&self, project: &str) -> Result<Vec<Note>, Error> {
+        Ok(self.known(project).await?.1.notes.clone())
+    }
+
+    /// In Markdown; empty = none.
+    pub async fn describe(&self, who: &Identity, project: &str, text: String) -> Result<(), Error> {
+        self.write(who, project, Change::Describe(text), "description").await.map(drop)
+    }
+
+    pub async fn add_note(
+        &self,
+        who: &Identity,
+        project: &str,
+        text: String,
+    ) -> Result<Note, Error> {
+        let change = Change::AddNote { author: who.user.clone(), text };
+        let about = self.write(who, project, change, "text").await?;
+        Ok(about.notes.last().cloned().expect("it was added last"))
+    }
+
+    pub async fn remove_note(
+        &self,
+        who: &Identity,
+        project: &str,
+        number: u64,
+    ) -> Result<(), Error> {
+        self.write(who, project, Change::RemoveNote(number), "note").await.map(drop)
+    }
+
+    async fn write(
+        &self,
+        who: &Identity,
+        project: &str,
+        change: Change,
+        field: &str,
+    ) -> Result<Arc<About>, Error> {
+        allow(who, Verb::Change)?;
+        self.known(project).await?;
+        let name = parse(project)?;
+        let written = self.projects.change(&name, change).await;
+        written.map_err(|it| Error::of_project(it, project, field))
+    }
+
+    async fn known(&self, name: &str) -> Result<(Project, Arc<About>), Error> {
+        let about = self.projects.about(&parse(name)?).await?;
+        let counted = self.projects().await?.into_iter().find(|it| it.name == name);
+        match counted {
+            Some(project) => Ok((project, about)),
+            None if about.is_nothing() => Err(Error::NoProject(name.into())),
+            None => Ok((Project { name: name.into(), ..Project::default() }, about)),
+        }
+    }
+}
+
+/// A name that none can have is one of no project.
+fn parse(name: &str) -> Result<ProjectName, Error> {
+    name.parse().map_err(|_| Error::NoProject(name.into()))
 }

@@ -136,6 +136,7 @@ impl World {
             turns: storage.spools.clone(),
             tasks: tasks.clone(),
         });
+        let projects = Projects::new(store.clone(), handle.clone(), tasks.clone());
         let service = Arc::new(Service {
             reactor: handle,
             store,
@@ -153,6 +154,7 @@ impl World {
             storage,
             fillings: Fillings::default(),
             tracker,
+            projects,
             tasks: tasks.clone(),
         });
         Self { service, tasks, dir }

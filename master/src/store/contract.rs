@@ -1,5 +1,6 @@
 //! What every store must do. Each implementation runs [`check`] on a place of its own.
 
+mod projects;
 mod runs;
 mod values;
 
@@ -15,6 +16,7 @@ use atlas_core::{
 use futures::future::BoxFuture;
 
 use super::{Batch, CommitError, Mark, Page, Store, StoredJob};
+pub use projects::written;
 pub use runs::told;
 use values::changed_to;
 pub use values::{changed, done, id, job_queued, node, queued, running, spec, states, status};
@@ -33,7 +35,7 @@ pub async fn check(place: impl Fn() -> Place) {
 /// A sentence and its test.
 type Rule = (&'static str, fn(Place) -> BoxFuture<'static, ()>);
 
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     ("a new one is empty", |it| Box::pin(a_new_one_is_empty(it))),
     ("each leader has the next epoch", |it| Box::pin(each_leader_has_the_next_epoch(it))),
     ("a commit is all or nothing", |it| Box::pin(a_commit_is_all_or_nothing(it))),
@@ -48,6 +50,9 @@ const RULES: [Rule; 20] = [
     ("a position is never given twice", |it| Box::pin(a_position_is_never_given_twice(it))),
     ("any text and number comes back", |it| Box::pin(any_text_and_number_comes_back(it))),
     ("a run stays with its job", |it| Box::pin(runs::a_run_stays_with_its_job(it))),
+    ("what is written of a project is kept", |it| {
+        Box::pin(projects::what_is_written_of_a_project_is_kept_apart_from_its_jobs(it))
+    }),
     ("prefixes find ids", |it| Box::pin(prefixes_find_ids(it))),
     ("every filter holds", |it| Box::pin(jobs_are_looked_up_in_the_order_that_is_asked_for(it))),
     ("pages follow each other", |it| Box::pin(pages_follow_each_other(it))),

@@ -64,6 +64,7 @@ pub fn mend(now: Timestamp, old: &Snapshot, live: Live, recent: &[Record]) -> Me
         }
     }
     mend.records.extend(last_runs(recent));
+    mend.records.extend(last_projects(recent));
     let kept: BTreeMap<_, _> = old.nodes.iter().map(|it| (&it.spec.name, it)).collect();
     let named: BTreeSet<_> = nodes.iter().map(|it| it.spec.name.clone()).collect();
     let removed = kept.keys().filter(|it| !named.contains(**it));
@@ -109,6 +110,7 @@ fn last_of_each(recent: &[Record]) -> BTreeMap<JobId, Last> {
             }
             Record::JobDeleted { id } => jobs.entry(*id).or_default().status = None,
             Record::RunChanged { .. }
+            | Record::ProjectChanged { .. }
             | Record::NodeChanged(_)
             | Record::NodeRemoved(_)
             | Record::LeaseGranted(_) => {}
@@ -128,6 +130,17 @@ fn last_runs(recent: &[Record]) -> impl Iterator<Item = Record> {
         }
     }
     runs.into_values()
+}
+
+/// Of each project what was written last. What is older than the records is as old as the store.
+fn last_projects(recent: &[Record]) -> impl Iterator<Item = Record> {
+    let mut projects = BTreeMap::new();
+    for record in recent {
+        if let Record::ProjectChanged { name, .. } = record {
+            projects.insert(name.clone(), record.clone());
+        }
+    }
+    projects.into_values()
 }
 
 /// A store keeps values; the event is for who follows the job, and heard it then.
@@ -156,7 +169,7 @@ mod tests {
     use atlas_core::{Position, Run};
 
     use super::*;
-    use crate::store::contract::{changed as to, id, node, queued, running, states};
+    use crate::store::contract::{changed as to, id, node, queued, running, states, written};
 
     fn job(number: u64, state: &JobState) -> (JobId, Arc<JobSpec>, JobStatus) {
         let [Record::JobQueued { id, spec, .. }, Record::JobChanged { status, .. }] =
@@ -186,6 +199,7 @@ mod tests {
                 format!("{}: {}", number(id), status.phase().word())
             }
             Record::JobDeleted { id } => format!("{} deleted", number(id)),
+            Record::ProjectChanged { name, about } => format!("{name}: {}", about.description),
             Record::RunChanged { id, run } => format!("run of {}: {}", number(id), run.weight),
             Record::NodeChanged(node) => format!("node {}", node.spec.name),
             Record::NodeRemoved(name) => format!("no node {name}"),
@@ -230,12 +244,21 @@ mod tests {
             told(5, 1),
             told(6, 1),
             told(5, 2),
+            written("mnist", "old"),
+            written("mnist", "new"),
             to(4, done),
             queued(6),
             Record::JobDeleted { id: id(6) },
         ];
-        let expected =
-            ["1: done", "2 deleted", "3: done", "5 new: done", "6 deleted", "run of 5: 2"];
+        let expected = [
+            "1: done",
+            "2 deleted",
+            "3: done",
+            "5 new: done",
+            "6 deleted",
+            "run of 5: 2",
+            "mnist: new",
+        ];
         let found = check(&old, Live::default(), &recent);
         assert_eq!(found, (expected.map(str::to_owned).into(), vec![id(3)], vec![id(4)]));
     }

@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
 use atlas_core::job::JobState;
+use atlas_core::project::About;
 use atlas_core::{
-    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Record, Revision, Run,
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, ProjectName, Record, Revision,
+    Run,
 };
 use futures::future::BoxFuture;
 
@@ -66,6 +68,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// All runs, those of the newest jobs first.
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>>;
+
+    /// What people wrote of a project; `None` = nothing.
+    fn project<'a>(
+        &'a self,
+        name: &'a ProjectName,
+    ) -> BoxFuture<'a, Result<Option<Arc<About>>, Error>>;
+
+    /// All projects of which anything is written, by name.
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<StoredProject>, Error>>;
 
     /// Whether any job still refers to this bundle.
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>>;
@@ -138,6 +149,24 @@ pub struct StoredRun {
     /// Of its job.
     pub position: Position,
     pub run: Arc<Run>,
+}
+
+/// What people wrote of a project, as it was last committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredProject {
+    pub name: ProjectName,
+    pub about: Arc<About>,
+}
+
+impl StoredProject {
+    fn read(name: &str, about: &str) -> Result<Self, Error> {
+        let key = || format!("what was written of project {name:?}");
+        let wrong = |error: atlas_core::id::Invalid| Error::Decode {
+            key: key(),
+            source: serde::de::Error::custom(error),
+        };
+        Ok(Self { name: name.parse().map_err(wrong)?, about: value::decode(key, about)? })
+    }
 }
 
 /// A part of a listing.

@@ -148,6 +148,7 @@ impl Judge {
                 }
                 Record::NodeChanged(node) if node.cordoned.is_some() => self.saw("node cordoned"),
                 Record::RunChanged { .. }
+                | Record::ProjectChanged { .. }
                 | Record::NodeChanged(_)
                 | Record::NodeRemoved(_)
                 | Record::LeaseGranted(_) => {}

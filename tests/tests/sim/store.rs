@@ -57,7 +57,7 @@ impl Store {
             Record::JobDeleted { id } => drop(self.jobs.remove(&id)),
             Record::NodeChanged(node) => drop(self.nodes.insert(node.spec.name.clone(), node)),
             Record::NodeRemoved(name) => drop(self.nodes.remove(&name)),
-            Record::RunChanged { .. } => {}
+            Record::RunChanged { .. } | Record::ProjectChanged { .. } => {}
             Record::LeaseGranted(span) => self.granted = (span > Millis(0)).then_some(span),
         }
     }

@@ -305,6 +305,7 @@ impl World {
             Record::NodeChanged(node) => format!("{} cordoned={:?}", node.spec.name, node.cordoned),
             Record::NodeRemoved(name) => format!("{name} removed"),
             Record::RunChanged { id, .. } => format!("run {id}"),
+            Record::ProjectChanged { name, .. } => format!("project {name}"),
             Record::LeaseGranted(span) => format!("granted {span}"),
         };
         format!("  kept: {}", records.iter().map(brief).collect::<Vec<_>>().join("; "))

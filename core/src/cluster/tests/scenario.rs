@@ -298,7 +298,9 @@ impl Store {
                     self.nodes.insert(node.spec.name.clone(), node);
                 }
                 Record::NodeRemoved(name) => drop(self.nodes.remove(&name)),
-                Record::RunChanged { .. } => unreachable!("the cluster makes none"),
+                Record::RunChanged { .. } | Record::ProjectChanged { .. } => {
+                    unreachable!("the cluster makes none")
+                }
                 Record::LeaseGranted(span) => self.granted = (span > Millis(0)).then_some(span),
             }
         }

@@ -98,6 +98,7 @@ pub(super) fn record(record: &Record) -> String {
         },
         Record::NodeRemoved(name) => format!("  node {name} removed"),
         Record::RunChanged { id, .. } => format!("  run {id}"),
+        Record::ProjectChanged { name, .. } => format!("  project {name}"),
         Record::LeaseGranted(span) => format!("  granted {span}"),
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Pure: who keeps it current, and asks it, is in `super::keeper`.
 
+mod across;
 mod bits;
 mod cells;
 mod cursor;
@@ -29,6 +30,7 @@ use self::texts::Texts;
 use self::view::Words;
 use super::query::{Field, Query, Stat};
 
+pub use self::across::Across;
 pub use self::cells::CellKind;
 pub use self::cursor::Cursor;
 pub use self::values::{Columns, Values};
@@ -66,10 +68,12 @@ pub struct Key {
     pub field: Field,
     pub kinds: Vec<CellKind>,
     pub runs: usize,
+    /// Of a metric.
+    pub across: Option<Across>,
 }
 
 /// A project in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Project {
     pub name: String,
     pub runs: usize,
@@ -196,14 +200,15 @@ impl Index {
         for table in self.tables_of(Some(project)) {
             let tags = table.tags.iter().map(|(key, it)| (Field::Tag(key.to_string()), it));
             let params = table.params.iter().map(|(key, it)| (Field::Param(key.to_string()), it));
-            let metrics = table.metrics.iter().map(|(key, it)| {
-                (Field::Metric(key.to_string(), Stat::Last), it.column(Stat::Last))
-            });
-            let all: Vec<(Field, &Column)> = tags.chain(params).chain(metrics).collect();
-            keys.extend(all.into_iter().map(|(field, column)| Key {
-                field,
-                kinds: column.kinds().collect(),
-                runs: column.present(),
+            let key = |field, column: &Column, across| {
+                let (kinds, runs) = (column.kinds().collect(), column.present());
+                Key { field, kinds, runs, across }
+            };
+            keys.extend(tags.chain(params).map(|(field, column)| key(field, column, None)));
+            keys.extend(table.metrics.iter().map(|(name, it)| {
+                let across = Across::of(it, table, &self.texts);
+                let field = Field::Metric(name.to_string(), Stat::Last);
+                key(field, it.column(Stat::Last), Some(across))
             }));
         }
         keys.sort_by_cached_key(|it| it.field.to_string());

@@ -411,16 +411,21 @@ fn a_listing_shows_what_its_runs_have() {
 fn keys_and_projects_are_known() {
     let index = index();
     let mut all = String::new();
-    for Key { field, kinds, runs } in index.keys("mnist") {
-        writeln!(all, "{field}: {runs} {kinds:?}").unwrap();
+    for Key { field, kinds, runs, across } in index.keys("mnist") {
+        write!(all, "{field}: {runs} {kinds:?}").unwrap();
+        if let Some(Across { last, min, max }) = across {
+            let text = |it: Option<atlas_core::run::Value>| serde_json::to_string(&it).unwrap();
+            write!(all, " last {} min {} max {}", text(last), text(min), text(max)).unwrap();
+        }
+        all.push('\n');
     }
     for it in index.projects() {
         let Project { name, runs, queued, running, completed, failed, .. } = it;
         writeln!(all, "{name}: {runs} = {queued} {running} {completed} {failed}").unwrap();
     }
     expect![[r#"
-        metrics."acc.max": 5 [Number]
-        metrics.loss: 5 [Bool, Number, Text]
+        metrics."acc.max": 5 [Number] last 1 min 1 max 1
+        metrics.loss: 5 [Bool, Number, Text] last -1 min -1 max 0.5
         params.lr: 5 [Null, Number, Text]
         params.net_layers_0: 1 [Number]
         params.net_layers_1: 1 [Number]

@@ -78,7 +78,7 @@ fn keys_of<'a>(
     columns.filter(move |(_, column)| has_one(column)).map(|(key, _)| &**key)
 }
 
-fn value(texts: &Texts, cell: Cell) -> Option<Value> {
+pub(super) fn value(texts: &Texts, cell: Cell) -> Option<Value> {
     let text = |id: TextId| texts.text(id).to_owned();
     let scalar = match cell {
         Cell::Missing => return None,
@@ -98,7 +98,7 @@ fn value(texts: &Texts, cell: Cell) -> Option<Value> {
 }
 
 /// Whole numbers look like what they are.
-fn number(float: f64) -> Scalar {
+pub(super) fn number(float: f64) -> Scalar {
     #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
     if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 {
         Scalar::Int(float as i64)

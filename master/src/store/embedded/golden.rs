@@ -13,13 +13,17 @@ use rusqlite::Connection;
 
 use super::tests::{leader, rows};
 use super::{Embedded, FILE};
-use crate::store::Store as _;
 use crate::store::contract::{self, Leader};
+use crate::store::{Store as _, StoredProject};
 
-const WRITTEN: [&str; 3] = [
+/// What is written of the project mnist.
+const PROJECT: &str = "What it is: *it's* é";
+
+const WRITTEN: [&str; 4] = [
     include_str!("../golden/layout-1.sql"),
     include_str!("../golden/layout-2.sql"),
     include_str!("../golden/layout-3.sql"),
+    include_str!("../golden/layout-4.sql"),
 ];
 
 #[tokio::test]
@@ -46,11 +50,20 @@ async fn reads_as_what_is_written_today(text: &str) {
     leader.commit([contract::queued(99)]).await;
 }
 
+#[tokio::test]
+async fn what_was_written_of_a_project_in_layout_4_is_read() {
+    let then = written_then(WRITTEN[3]);
+    let projects = Embedded::open(then.path()).unwrap().projects().await.unwrap();
+    let [StoredProject { name, about }] = projects.as_slice() else { panic!("{projects:?}") };
+    let written = Record::ProjectChanged { name: name.clone(), about: about.clone() };
+    assert_eq!(written, contract::written("mnist", PROJECT));
+}
+
 /// When this fails after a release, values have changed: keep this file, and begin one of the new kind beside it.
 #[tokio::test]
-async fn what_is_written_today_is_what_layout_3_holds() {
+async fn what_is_written_today_is_what_layout_4_holds() {
     let dump = dump(written_today().await.path());
-    expect_file!["../golden/layout-3.sql"].assert_eq(&dump);
+    expect_file!["../golden/layout-4.sql"].assert_eq(&dump);
 }
 
 async fn written_today() -> tempfile::TempDir {
@@ -83,7 +96,7 @@ fn dump(dir: &Path) -> String {
     let lines: Vec<String> = schema
         .into_iter()
         .chain(inserts)
-        .chain(["PRAGMA user_version = 3;".into()])
+        .chain(["PRAGMA user_version = 4;".into()])
         .map(|line| line + "\n")
         .collect();
     lines.concat()
@@ -137,5 +150,6 @@ fn records() -> Vec<Record> {
     records.push(Record::NodeChanged(gpus));
     records.push(Record::LeaseGranted(Millis(3_600_000)));
     records.push(contract::told(3, 300));
+    records.push(contract::written("mnist", PROJECT));
     records
 }

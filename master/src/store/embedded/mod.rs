@@ -21,13 +21,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, Position, Run};
+use atlas_core::project::About;
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, Position, ProjectName, Run};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Batch, CommitError, Error, Facts, Lead, Mark, Movable, Page, Store, StoredJob, StoredRun,
+    Batch, CommitError, Error, Facts, Lead, Mark, Movable, Page, Store, StoredJob, StoredProject,
+    StoredRun,
 };
 use fault::Fault;
 use readers::Readers;
@@ -120,6 +122,19 @@ impl Store for Embedded {
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>> {
         let page = *page;
         self.readers.read("list runs", move |from| read::runs(from, page)).boxed()
+    }
+
+    fn project<'a>(
+        &'a self,
+        name: &'a ProjectName,
+    ) -> BoxFuture<'a, Result<Option<Arc<About>>, Error>> {
+        let name = name.clone();
+        let look = move |from: &mut Connection| read::project(from, name.as_str());
+        self.readers.read("look a project up", look).boxed()
+    }
+
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<StoredProject>, Error>> {
+        self.readers.read("list projects", |from| read::projects(from)).boxed()
     }
 
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>> {

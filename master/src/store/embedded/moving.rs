@@ -44,7 +44,7 @@ pub fn begin(
     if let Some(why) = refuses_to_take_in(&found, cluster) {
         return Err(Error::Taken { place: place.to_owned(), why }.into());
     }
-    for table in ["jobs", "specs", "runs", "nodes"] {
+    for table in ["jobs", "specs", "runs", "projects", "nodes"] {
         transaction.execute(&format!("DELETE FROM {table}"), [])?;
     }
     transaction.execute(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
+use atlas_core::project::About;
 use atlas_core::time::Millis;
 use atlas_core::{BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run};
 use rusqlite::types::Type;
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::Fault;
 use crate::store::value::decode;
-use crate::store::{Error, Mark, Page, Standing, StoredJob, StoredRun};
+use crate::store::{Error, Mark, Page, Standing, StoredJob, StoredProject, StoredRun};
 
 pub fn mark(from: &Connection) -> rusqlite::Result<Mark> {
     from.prepare_cached("SELECT epoch, revision FROM meta")?.query_row([], |row| {
@@ -149,6 +150,27 @@ pub fn runs(from: &Connection, page: Page) -> Result<Vec<StoredRun>, Fault> {
 
 fn decode_run(id: JobId, text: &str) -> Result<Arc<Run>, Fault> {
     Ok(decode(|| format!("the run of job {id}"), text)?)
+}
+
+pub fn project(from: &Connection, name: &str) -> Result<Option<Arc<About>>, Fault> {
+    let mut statement = from.prepare_cached("SELECT name, about FROM projects WHERE name = ?1")?;
+    let mut rows = statement.query([name])?;
+    rows.next()?.map(|row| Ok(stored_project(row)?.about)).transpose()
+}
+
+pub fn projects(from: &Connection) -> Result<Vec<StoredProject>, Fault> {
+    let mut projects = Vec::new();
+    let mut statement = from.prepare("SELECT name, about FROM projects ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        projects.push(stored_project(row)?);
+    }
+    Ok(projects)
+}
+
+fn stored_project(row: &Row<'_>) -> Result<StoredProject, Fault> {
+    let name = text(row, 0)?;
+    Ok(StoredProject::read(name, text(row, 1)?)?)
 }
 
 pub fn uses_bundle(from: &Connection, bundle: BundleId) -> Result<bool, Fault> {

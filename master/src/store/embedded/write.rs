@@ -119,6 +119,13 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
             .execute([id.to_string(), encode(run)])?;
         }
         Record::JobDeleted { id } => delete(to, *id)?,
+        Record::ProjectChanged { name, about } if about.is_nothing() => {
+            to.prepare_cached("DELETE FROM projects WHERE name = ?1")?.execute([name.as_str()])?;
+        }
+        Record::ProjectChanged { name, about } => {
+            to.prepare_cached("INSERT OR REPLACE INTO projects (name, about) VALUES (?1, ?2)")?
+                .execute(params![name.as_str(), encode(about)])?;
+        }
         Record::NodeChanged(node) => {
             to.prepare_cached("INSERT OR REPLACE INTO nodes (name, node) VALUES (?1, ?2)")?
                 .execute(params![node.spec.name.as_str(), encode(node)])?;

@@ -7,7 +7,7 @@ if epoch ~= ARGV[1] or revision ~= ARGV[2] then
 end
 
 -- How many values follow each word.
-local VALUES = {queued = 10, changed = 5, run = 2, deleted = 1, node = 2, node_removed = 1, granted = 1}
+local VALUES = {queued = 10, changed = 5, run = 2, deleted = 1, project = 2, project_removed = 1, node = 2, node_removed = 1, granted = 1}
 -- More records than a call takes lie in a list, each in JSON; how many there are comes with the word.
 local staged = ARGV[5] == 'staged' and STAGED .. ARGV[1]
 if staged and redis.call('LLEN', staged) ~= tonumber(ARGV[6]) then
@@ -141,6 +141,14 @@ function write.deleted(words, at)
   if redis.call('DECR', BUNDLE .. bundle) <= 0 then
     redis.call('DEL', BUNDLE .. bundle)
   end
+end
+
+function write.project(words, at)
+  redis.call('HSET', PROJECTS, words[at + 1], words[at + 2])
+end
+
+function write.project_removed(words, at)
+  redis.call('HDEL', PROJECTS, words[at + 1])
 end
 
 function write.node(words, at)

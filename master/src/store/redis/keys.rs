@@ -51,6 +51,8 @@ keys! {
     STAGED = "atlas:staged:";
     /// Hash, name → node.
     NODES = "atlas:nodes";
+    /// Hash, name → what people wrote of a project.
+    PROJECTS = "atlas:projects";
     /// + id: hash of one job, `spec`, `state` and `run` in JSON beside what it is found by.
     JOB = "atlas:job:";
     /// + project: sorted set, position → job. This and the next two are for people: the master itself finds jobs in memory.

@@ -16,11 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, Run};
+use atlas_core::project::About;
+use atlas_core::{BundleId, ClusterId, Epoch, JobId, ProjectName, Run};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Batch, CommitError, Error, Lead, Mark, Page, Store, StoredJob, StoredRun};
+use super::{
+    Batch, CommitError, Error, Lead, Mark, Page, Store, StoredJob, StoredProject, StoredRun,
+};
 pub use access::Access;
 use history::History;
 use link::Link;
@@ -183,6 +186,17 @@ impl Store for Redis {
 
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>> {
         read::runs(&self.link, *page).boxed()
+    }
+
+    fn project<'a>(
+        &'a self,
+        name: &'a ProjectName,
+    ) -> BoxFuture<'a, Result<Option<Arc<About>>, Error>> {
+        read::project(&self.link, name).boxed()
+    }
+
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<StoredProject>, Error>> {
+        read::projects(&self.link).boxed()
     }
 
     fn uses_bundle(&self, bundle: BundleId) -> BoxFuture<'_, Result<bool, Error>> {

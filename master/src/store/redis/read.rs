@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
+use atlas_core::project::About;
 use atlas_core::time::Millis;
-use atlas_core::{BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, Revision, Run};
+use atlas_core::{
+    BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, ProjectName, Revision, Run,
+};
 use redis::{AsyncCommands as _, Pipeline, RedisResult};
 
 use super::keys;
 use super::link::Link;
 use crate::store::value::decode;
-use crate::store::{Error, Mark, Page, StoredJob, StoredRun};
+use crate::store::{Error, Mark, Page, StoredJob, StoredProject, StoredRun};
 
 /// So many jobs travel at once.
 const BATCH: usize = 500;
@@ -183,6 +186,23 @@ pub async fn runs(link: &Link, page: Page) -> Result<Vec<StoredRun>, Error> {
 
 fn decode_run(id: JobId, text: &str) -> Result<Arc<Run>, Error> {
     decode(|| format!("the run of job {id}"), text)
+}
+
+pub async fn project(link: &Link, name: &ProjectName) -> Result<Option<Arc<About>>, Error> {
+    let found = link.connection().hget(keys::PROJECTS, name.as_str()).await;
+    let text: Option<String> = found.map_err(|error| link.failed("look a project up", error))?;
+    Ok(text.map(|it| StoredProject::read(name.as_str(), &it)).transpose()?.map(|it| it.about))
+}
+
+/// By name.
+pub async fn projects(link: &Link) -> Result<Vec<StoredProject>, Error> {
+    let found = link.connection().hgetall(keys::PROJECTS).await;
+    let found: HashMap<String, String> =
+        found.map_err(|error| link.failed("list projects", error))?;
+    let read = |(name, text): (String, String)| StoredProject::read(&name, &text);
+    let mut projects = found.into_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    projects.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(projects)
 }
 
 pub async fn uses_bundle(link: &Link, bundle: BundleId) -> Result<bool, Error> {

@@ -185,6 +185,12 @@ fn words(record: &Record) -> Vec<String> {
         ],
         Record::RunChanged { id, run } => vec!["run".into(), id.to_string(), encode(run)],
         Record::JobDeleted { id } => vec!["deleted".into(), id.to_string()],
+        Record::ProjectChanged { name, about } if about.is_nothing() => {
+            vec!["project_removed".into(), name.to_string()]
+        }
+        Record::ProjectChanged { name, about } => {
+            vec!["project".into(), name.to_string(), encode(about)]
+        }
         Record::NodeChanged(node) => {
             vec!["node".into(), node.spec.name.to_string(), encode(node)]
         }
