@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, ls,
-    node, queue, rerun, show, stop, submit, sync, up, wait,
+    clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, log,
+    ls, node, queue, rerun, show, stop, submit, sync, up, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -58,6 +58,7 @@ enum Command {
     /// The same as `atlas node list`
     Nodes(node::ListArgs),
     Info(info::Args),
+    Log(log::Args),
     Sync(sync::Args),
     JoinToken(join_token::Args),
     Completion(completion::Args),
@@ -111,6 +112,7 @@ impl Cli {
             Command::Nodes(args) => node::list(args, say).await,
             Command::JoinToken(args) => join_token::run(&args, say),
             Command::Info(args) => info::run(args, say).await,
+            Command::Log(args) => log::run(args, say),
             Command::Sync(args) => sync::run(&args).await,
             Command::Completion(args) => completion::run(&args),
             Command::Version => version(),

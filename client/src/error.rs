@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::exit::Exit;
-use crate::{bundle, config, connect, fetch, up};
+use crate::{bundle, config, connect, fetch, spool, up};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,6 +20,8 @@ pub enum Error {
     Fetch(#[from] fetch::Error),
     #[error(transparent)]
     Up(#[from] up::Error),
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
     #[error("could not write to stdout")]
     Output(#[source] io::Error),
     #[error("could not {what}")]
@@ -43,8 +45,13 @@ impl Error {
             Self::Usage(_) | Self::Config(_) | Self::Bundle(_) => Exit::USAGE,
             Self::Master(error) if error.is_about_what_was_named() => Exit::NO_SUCH,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+            Self::Spool(error) if error.is_about_what_was_named() => Exit::NO_SUCH,
             Self::Up(error) => error.exit(),
-            Self::Master(_) | Self::Fetch(_) | Self::Output(_) | Self::Io { .. } => Exit::UNABLE,
+            Self::Master(_)
+            | Self::Fetch(_)
+            | Self::Spool(_)
+            | Self::Output(_)
+            | Self::Io { .. } => Exit::UNABLE,
         }
     }
 

@@ -13,6 +13,7 @@ mod logs;
 mod output;
 mod say;
 mod server;
+mod spool;
 mod target;
 mod time;
 mod up;

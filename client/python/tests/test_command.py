@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import Any
 
 import pytest
+from cluster import binary
 from conftest import Job
 
 
@@ -57,6 +59,60 @@ def test_a_wrong_call_says_what_is_wrong(job: Job, words: Any, code: int, says: 
     assert done.returncode == code
     assert says in done.stderr
     assert job.lines() == []
+
+
+def written(job: Job) -> Any:
+    """What stands in the spool, without the names that copies were given; the spool is empty then."""
+    events = job.events()
+    for event in events:
+        if "path" in event:
+            event["path"] = event["path"].partition("/")[2]
+    if job.spool.exists():
+        job.spool.unlink()
+    return events
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["metric", "loss", "0.25", "--step", "3"],
+        ["metric", "loss", "1e-7"],
+        ["metric", "loss", "-Infinity"],
+        ["metric", "loss", "nan"],
+        ["metric", "n", "99999999999999999999"],
+        ["metric", "n", "1_0"],
+        ["metric", 'a "key" of ä', "x\ty"],
+        ["metric", "text", "ä" * 501],
+        ["metric", "text", "9" * 1001],
+        ["metric", "k" * 251, "1"],
+        ["metric", "a\nb", "1"],
+        ["param", "sizes", '[64, 3.0, {"a": [null, true, NaN, -1e400, 99999999999999999999]}]'],
+        ["param", "opt", "adam"],
+        ["param", "opt", "[1,"],
+        ["param", "deep", "[" * 33 + "]" * 33],
+        ["param", "long", "x" * 17000],
+        ["param", "", "1"],
+        ["tag", "best"],
+        ["tag", "model", "cnn"],
+        ["tag", "long", "x" * 1001],
+        ["artifact", "model.pt"],
+        ["artifact", "folder", "--key", "f"],
+        ["artifact", "."],
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+def test_atlas_writes_the_same_lines(job: Job, words: list[str]) -> None:
+    (job.folder / "model.pt").write_text("12")
+    (job.folder / "folder" / "inner").mkdir(parents=True)
+    (job.folder / "folder" / "inner" / "a").write_text("123")
+    ours = ["--", words[-1]] if words[-1].startswith("-") else [words[-1]]
+    done = log(job, *words[:-1], *ours)
+    assert done.returncode == 0, done.stderr
+    expected = written(job)
+    env = {"PATH": os.environ["PATH"], **job.variables, "RANK": ""}
+    told = subprocess.run([binary("atlas"), "log", *words], cwd=job.folder, env=env, check=True, stderr=subprocess.PIPE)
+    assert repr(written(job)) == repr(expected), "NaN is itself, 1 is not 1.0"
+    assert bool(told.stderr) == bool(done.stderr)
 
 
 def test_outside_of_a_job_there_is_nowhere_to_log_to(job: Job) -> None:

@@ -10,6 +10,7 @@ pub mod info;
 pub mod init;
 pub mod jobs;
 pub mod join_token;
+pub mod log;
 pub mod ls;
 pub mod node;
 pub mod queue;

@@ -33,6 +33,7 @@ async fn the_help_teaches_the_first_steps() {
           node         List the machines of the cluster, or remove one
           nodes        The same as `atlas node list`
           info         Show the master of a configuration, or with --env all configurations
+          log          Tell the tracker something of the job that this is run in
           sync         Send the runs of this machine that found no master while they went on
           join-token   Print the token that a machine must show to become a node, and how
           completion   Print a script that completes commands and options in a shell
@@ -75,6 +76,7 @@ async fn every_command_has_help_with_an_example() {
         "queue",
         "node",
         "info",
+        "log",
         "sync",
         "completion",
     ] {

@@ -5,6 +5,7 @@
 mod fetching;
 mod help;
 mod jobs;
+mod logging;
 mod logs;
 mod master;
 mod offline;

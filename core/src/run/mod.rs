@@ -6,6 +6,7 @@
 mod event;
 mod fold;
 pub mod limits;
+mod line;
 mod value;
 
 #[cfg(test)]

@@ -250,3 +250,21 @@ fn a_run_is_kept_as_it_is() {
     expect_test::expect![[r#"{"params":{"lr":[{"$int":"99999999999999999999"}]},"metrics":{"loss":{"last":0.25,"last_step":7,"count":1,"min":{"value":0.25,"step":7},"max":{"value":0.25,"step":7}}},"artifacts":{"model":[{"path":"1/model.pt","bytes":5,"folder":true,"at":9,"attempt":1}]},"weight":350,"left":{"unreadable":0,"over_limit":1,"why":{"loss":"too long"}},"attempts":{"1":{"offset":321,"points":{"loss":{"0":1,"1":1}},"segments":[{"epoch":4,"bytes":77}]}}}"#]].assert_eq(&text);
     assert_eq!(serde_json::from_str::<Run>("{}").unwrap(), Run::default());
 }
+
+#[test]
+fn what_is_written_of_an_event_is_what_it_is_read_from() {
+    for line in [
+        r#"{"e":"metric","key":"loss","value":0.25,"step":7,"rank":1,"at":1790000000123}"#,
+        r#"{"e":"metric","key":"n","value":{"$int":"99999999999999999999"},"at":1}"#,
+        r#"{"e":"param","key":"lr","value":{"a":[null,{"$float":"nan"}]},"at":1}"#,
+        r#"{"e":"tag","key":"a \"b\"","value":"\u0001\n","at":1}"#,
+        r#"{"e":"name","value":"try 7"}"#,
+        r#"{"e":"project","value":"p","at":1}"#,
+        r#"{"e":"artifact","key":"m","path":"3f/m.pt","bytes":123,"folder":false,"at":1}"#,
+        r#"{"e":"facts","value":{"python":"3.12.1"},"at":1}"#,
+        r#"{"e":"dropped","key":"loss","why":"it is long","count":3,"at":1}"#,
+    ] {
+        let entry: Entry<'_> = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&entry).unwrap(), line);
+    }
+}

@@ -55,8 +55,8 @@ impl Scalar {
         }
     }
 
-    /// An integer of any size; `None` = these are not its digits.
-    fn integer(text: &str) -> Option<Self> {
+    /// An integer of any size; `None` = these are not its digits, or too many.
+    pub fn integer(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let plain = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
         if !plain || digits.len() > limits::DIGITS {

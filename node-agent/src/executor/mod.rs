@@ -131,6 +131,11 @@ impl Error {
     }
 }
 
+/// The `atlas` that was installed with the agent: jobs log by it (`atlas log`).
+fn command_beside(supervisor: &Path) -> Option<PathBuf> {
+    Some(supervisor.with_file_name("atlas")).filter(|it| it.is_file())
+}
+
 impl Executor {
     pub fn kind(&self) -> ExecutorKind {
         match self {
@@ -172,7 +177,7 @@ impl Executor {
     pub fn places(&self, data: &Data, dir: &JobDir, files: &Files, venv: Option<&Venv>) -> Places {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         match self {
-            Self::Process(_) => Places {
+            Self::Process(process) => Places {
                 work: dir.work(),
                 home: text(dir.home()),
                 tmp: text(dir.tmp()),
@@ -181,8 +186,9 @@ impl Executor {
                 resume: files.resume.clone().map(text),
                 venv: venv.map(|it| text(it.path())),
                 sdk: text(data.sdk()),
+                bin: process.command().and_then(|it| Some(text(it.parent()?.into()))),
             },
-            Self::Docker(_) => Places {
+            Self::Docker(docker) => Places {
                 work: docker::WORK.into(),
                 home: docker::HOME.into(),
                 tmp: docker::TMP.into(),
@@ -191,6 +197,7 @@ impl Executor {
                 resume: files.resume.as_ref().map(|_| docker::RESUME.into()),
                 venv: venv.map(|_| docker::VENV.into()),
                 sdk: docker::SDK.into(),
+                bin: docker.command().map(|_| docker::BIN.into()),
             },
         }
     }

@@ -58,6 +58,11 @@ impl Process {
         }
     }
 
+    /// The `atlas` that jobs are lent.
+    pub(super) fn command(&self) -> Option<PathBuf> {
+        super::command_beside(&self.supervisor)
+    }
+
     /// What jobs are built on here; what they ask for in vain is said in their log.
     pub(super) fn base(&self, spec: &JobSpec, log: &mut Prelude) -> Result<Base, Error> {
         let without = without(spec);

@@ -39,6 +39,8 @@ pub struct Places {
     pub venv: Option<String>,
     /// The folder with the Python SDK.
     pub sdk: String,
+    /// The folder with `atlas`, where the agent has one to lend.
+    pub bin: Option<String>,
 }
 
 /// What the job's process gets. Later ones win: image, node, what a user may change, the user, what nobody may change.
@@ -54,6 +56,10 @@ pub fn environment(facts: &Facts<'_>) -> BTreeMap<String, String> {
     // The supervisor says what it is, or that there is none.
     env.remove("ATLAS_URL");
     without_proxy(&mut env, "127.0.0.1");
+    if let Some(bin) = &facts.places.bin {
+        let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+        env.insert("PATH".into(), format!("{path}:{bin}"));
+    }
     if let Some(venv) = &facts.places.venv {
         let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.into());
         env.insert("PATH".into(), format!("{venv}/bin:{path}"));
@@ -166,6 +172,7 @@ mod tests {
             resume: None,
             venv: venv.map(str::to_owned),
             sdk: "/s".into(),
+            bin: Some("/b".into()),
         };
         environment(&Facts {
             id: "45540b52-ffe2-44ab-9838-db467d3499c0.2".parse().unwrap(),
@@ -209,7 +216,7 @@ mod tests {
             LOGNAME=ada
             NO_PROXY=127.0.0.1
             NVIDIA_VISIBLE_DEVICES=void
-            PATH=/bin
+            PATH=/bin:/b
             PYTHONPATH=/s
             PYTHONUNBUFFERED=1
             TMPDIR=/t
@@ -265,7 +272,7 @@ mod tests {
     #[test]
     fn requirements_come_first_in_the_path() {
         let env = of(&spec(), &[], &[("PATH", "/bin")], Some("/v"));
-        assert_eq!((env["PATH"].as_str(), env["VIRTUAL_ENV"].as_str()), ("/v/bin:/bin", "/v"));
+        assert_eq!((env["PATH"].as_str(), env["VIRTUAL_ENV"].as_str()), ("/v/bin:/bin:/b", "/v"));
         assert!(of(&spec(), &[], &[], Some("/v"))["PATH"].starts_with("/v/bin:/usr/local"));
     }
 

@@ -86,6 +86,20 @@ fn every_event_of_a_container_that_was_killed_is_there() {
 }
 
 #[test]
+fn a_job_in_any_language_logs_by_the_command_that_its_node_lends_it() {
+    let cluster = Cluster::start(Settings::default());
+    let dir = cluster.project("shell", &[("model", "12")]);
+    let script = "PATH=${PATH##*:}; atlas log metric loss 0.5 && atlas log artifact model";
+    let id = cluster.submit(&dir, &["sh", "-c", script]);
+    cluster.atlas(&["wait", &id]).exits(0);
+    let run = eventually("it is there", || {
+        let run = get(&cluster, &format!("/jobs/{id}/run"));
+        (run["artifacts"].as_array()?.len() == 1).then_some(run)
+    });
+    assert_eq!(run["metrics"]["loss"]["last"], 0.5);
+}
+
+#[test]
 fn every_event_is_there_of_a_node_without_the_share() {
     is_all_there_of_a_job_that_was_killed("process", false);
 }

@@ -23,6 +23,7 @@ pub const CHECKPOINTS: &str = "/atlas/checkpoints";
 pub const RESUME: &str = "/atlas/resume";
 pub const VENV: &str = "/atlas/venv";
 pub const SDK: &str = "/atlas/sdk";
+pub const BIN: &str = "/atlas/bin";
 pub const TMP: &str = "/tmp";
 const SUPERVISOR: &str = "/atlas/supervisor";
 
@@ -56,6 +57,8 @@ pub(super) struct Common<'a> {
     pub api: PathBuf,
     /// The folder of the Python SDK.
     pub sdk: PathBuf,
+    /// The `atlas` that jobs are lent.
+    pub command: Option<PathBuf>,
     pub user: &'a JobUser,
     /// Of the machine, in bytes.
     pub memory: u64,
@@ -74,6 +77,7 @@ impl Common<'_> {
             bind(&self.api, API, true),
             bind(&self.sdk, SDK, true),
         ];
+        mounts.extend(self.command.as_ref().map(|it| bind(it, &format!("{BIN}/atlas"), true)));
         mounts.extend(files.resume.as_ref().map(|it| bind(it, RESUME, true)));
         mounts.extend(venv.map(|venv| bind(&venv.path(), VENV, true)));
         mounts.extend(files.mounts.iter().map(|it| bind(&it.host, &it.bind, it.read_only)));
@@ -269,6 +273,7 @@ mod tests {
             supervisor: Path::new("/bin/atlas-supervisor"),
             api: "/d/api".into(),
             sdk: "/d/sdk/1".into(),
+            command: Some("/bin/atlas".into()),
             user: &"1000:1000,44".parse().unwrap(),
             memory: 1000,
         })

@@ -25,7 +25,7 @@ use crate::options::{JobUser, Settings};
 use crate::paths::{AttemptId, Data};
 use crate::start::Launch;
 
-pub use container::{API, CHECKPOINTS, CONTROL, HOME, RESUME, SDK, TMP, VENV, WORK};
+pub use container::{API, BIN, CHECKPOINTS, CONTROL, HOME, RESUME, SDK, TMP, VENV, WORK};
 pub use error::Error;
 pub use image::Image;
 
@@ -120,12 +120,18 @@ impl Docker {
         self.remove_or_warn(&build_name(build)).await;
     }
 
+    /// The `atlas` that jobs are lent.
+    pub(super) fn command(&self) -> Option<PathBuf> {
+        super::command_beside(&self.supervisor)
+    }
+
     fn common<'a>(&'a self, image: &'a Image) -> Common<'a> {
         Common {
             image,
             supervisor: &self.supervisor,
             api: self.data.api(),
             sdk: self.data.sdk(),
+            command: self.command(),
             user: &self.job_user,
             memory: self.memory,
         }
