@@ -34,13 +34,13 @@ target_dir() {
 }
 
 # A virtual environment target/python/NAME of that Python with what a file of requirements names; made anew when that changes.
-# Prints its folder. Usage: python_venv NAME PYTHON REQUIREMENTS
+# Prints its folder. Usage: python_venv NAME PYTHON REQUIREMENTS [OPTION OF venv]
 python_venv() {
   local venv
   venv="$(target_dir)/python/$1"
   if ! cmp --silent "$3" "$venv/requirements.txt"; then
     rm -rf "$venv"
-    "$2" -m venv "$venv" >&2
+    "$2" -m venv "${@:4}" "$venv" >&2
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$3" >&2
     cp "$3" "$venv/requirements.txt"
   fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the Python SDK, installed as users install it, on the oldest and the newest Python that is found here (3.8 or later): on
-# the PATH, or of pyenv. Arguments go to pytest.
+# the PATH, or of pyenv. Then its integrations, with the libraries themselves. Arguments go to pytest.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/.."
@@ -31,11 +31,38 @@ fi
 
 # As a job finds it: nothing of it beside the sources, which the agent's build would take for changes.
 export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-status=0
+status=0 chosen="$*"
+# Tests in an environment; of what arguments choose there may be nothing in it. Usage: tests VENV PLACE [ARGUMENT OF pytest…]
+tests() {
+  local code=0
+  "$1/bin/pip" install --quiet --force-reinstall --no-deps ./client/python
+  "$1/bin/python" -m pytest -q -p no:cacheprovider "${@:2}" </dev/null || code=$?
+  [ $code -eq 0 ] || { [ $code -eq 5 ] && [ -n "$chosen" ]; } || status=$code
+}
+
+places=client/python/tests
 while read -r minor program; do
   say "== Python 3.$minor"
   venv="$(python_venv "3.$minor" "$program" client/python/requirements-test.txt)"
-  "$venv/bin/pip" install --quiet --force-reinstall --no-deps ./client/python
-  "$venv/bin/python" -m pytest -q -p no:cacheprovider client/python/tests "$@" </dev/null || status=$?
+  tests "$venv" "$places" --ignore "$places/integrations" "$@"
 done < <(sed -n '1p;$p' <<<"$found" | uniq)
+
+read -r minor program < <(sed -n '$p' <<<"$found")
+if [ "$minor" -ge 11 ]; then
+  say "== Keras and TensorBoard on Python 3.$minor"
+  venv="$(python_venv keras "$program" client/python/requirements-keras.txt)"
+  tests "$venv" "$places"/integrations/test_{keras,tensorboard}.py "$@"
+else
+  say "Keras is left out: it needs Python 3.11, and the newest here is 3.$minor"
+fi
+
+# torch of the registry has several GB; Debian's has none of what no GPU is there for.
+if [ "$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")" = bookworm ]; then
+  say "== Lightning, transformers and TensorBoard on Debian's torch"
+  "$here/ensure-packages.sh" python3-torch python3-venv
+  venv="$(python_venv torch /usr/bin/python3 client/python/requirements-torch.txt --system-site-packages)"
+  tests "$venv" "$places"/integrations/test_{lightning,transformers,tensorboard}.py "$@"
+else
+  say "Lightning and transformers are left out: requirements-torch.txt is for the torch of Debian 12"
+fi
 exit $status

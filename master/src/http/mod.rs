@@ -10,6 +10,7 @@ mod bytes;
 mod error;
 mod events;
 mod files;
+mod found;
 mod health;
 mod jobs;
 mod log;

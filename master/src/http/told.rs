@@ -47,7 +47,7 @@ struct Told {
 
 /// All points of a metric, in short: those of the lowest rank that logged it.
 #[derive(Serialize, JsonSchema)]
-struct Metric {
+pub struct Metric {
     /// Of the highest step.
     #[schemars(with = "serde_json::Value")]
     last: Scalar,
@@ -251,7 +251,7 @@ impl Told {
 }
 
 impl Metric {
-    fn of(summary: &Summary) -> Self {
+    pub fn of(summary: &Summary) -> Self {
         let Summary { last, last_step, count, min, max, rank } = summary.clone();
         let extreme = |it: atlas_core::run::Extreme| Extreme { value: it.value, step: it.step };
         Self { last, last_step, count, min: min.map(extreme), max: max.map(extreme), rank }

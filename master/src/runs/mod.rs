@@ -4,7 +4,7 @@ mod filling;
 pub mod index;
 mod keeper;
 mod number;
-mod params;
+pub mod params;
 pub mod query;
 #[cfg(test)]
 mod tests;

@@ -53,12 +53,7 @@ pub struct ListedJob {
 impl Service {
     pub async fn list(&self, listing: &Listing) -> Result<JobPage, Error> {
         let query = listing.query()?;
-        let wrong = || Error::invalid("cursor", "it is of no page of this listing");
-        let after = match listing.cursor.as_str() {
-            "" => None,
-            text => Some(Cursor::read(text, &query).ok_or_else(wrong)?),
-        };
-        let limit = if listing.limit == 0 { USUAL } else { listing.limit.min(MOST) };
+        let (after, limit) = (listing.after(&query)?, listing.limit());
         let columns = listing.columns(&query)?;
         let (found, values) = self.runs.find(query, after, limit, now().wall, columns).await?;
         let Values { columns, rows } = values;
@@ -75,6 +70,19 @@ impl Service {
 }
 
 impl Listing {
+    /// Where the page before ended.
+    pub(super) fn after(&self, query: &Query) -> Result<Option<Cursor>, Error> {
+        let wrong = || Error::invalid("cursor", "it is of no page of this listing");
+        match self.cursor.as_str() {
+            "" => Ok(None),
+            text => Cursor::read(text, query).ok_or_else(wrong).map(Some),
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        if self.limit == 0 { USUAL } else { self.limit.min(MOST) }
+    }
+
     fn columns(&self, query: &Query) -> Result<Columns, Error> {
         if self.columns.trim() == "*" {
             return Ok(Columns::All);
@@ -86,7 +94,7 @@ impl Listing {
         Ok(Columns::These(keys))
     }
 
-    fn query(&self) -> Result<Query, Error> {
+    pub(super) fn query(&self) -> Result<Query, Error> {
         let wrong =
             |field| move |why: crate::runs::query::Invalid| Error::invalid(field, why.to_string());
         let mut query = Query::parse(&self.filter).map_err(wrong("filter"))?;

@@ -15,6 +15,7 @@ mod nodes;
 mod outside;
 mod projects;
 mod queue;
+mod runs;
 mod shipping;
 mod submit;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use listing::{JobPage, ListedJob, Listing};
 pub use outside::{Ended, Heard};
 pub use projects::Described;
 pub use queue::Waiting;
+pub use runs::ToldRun;
 pub use shipping::{Folder, LogFile, Source};
 pub use submit::Submitted;
 pub use tokens::Unauthenticated;

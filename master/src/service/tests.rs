@@ -197,7 +197,11 @@ impl World {
     }
 
     pub async fn submit(&self) -> JobId {
-        let id = JobId::from_random([7; 16]);
+        self.submit_as(7).await
+    }
+
+    pub async fn submit_as(&self, number: u8) -> JobId {
+        let id = JobId::from_random([number; 16]);
         self.service
             .reactor
             .ask_for(Input::Submit { id, spec: contract::spec().into(), sealed: Sealed::default() })

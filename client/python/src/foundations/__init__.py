@@ -9,6 +9,7 @@ from foundations import _start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from foundations import integrations as integrations
     from foundations import parameters as parameters
     from foundations._artifacts import save_artifact as save_artifact
     from foundations._checkpoints import checkpoint_dir as checkpoint_dir
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from foundations._params import load_parameters as load_parameters
     from foundations._params import log_param as log_param
     from foundations._params import log_params as log_params
+    from foundations._runs import get_metrics_for_all_jobs as get_metrics_for_all_jobs
+    from foundations._runs import get_runs as get_runs
     from foundations._submit import SomeRefused as SomeRefused
     from foundations._submit import set_job_resources as set_job_resources
     from foundations._submit import submit as submit
@@ -43,6 +46,9 @@ _HOMES = {
     "checkpoint_dir": "_checkpoints",
     "end": "_outside",
     "flatten_parameter_dictionary": "_flatten",
+    "get_metrics_for_all_jobs": "_runs",
+    "get_runs": "_runs",
+    "integrations": "",
     "load_parameters": "_params",
     "log_metric": "_metrics",
     "log_metrics": "_metrics",

@@ -6,11 +6,10 @@ import codecs
 import math
 import sys
 import time
-from datetime import datetime, timezone
 from typing import Any, Iterator
 from urllib.parse import quote
 
-from foundations import _http, _log, _say
+from foundations import _http, _log, _say, _told
 from foundations._errors import Refused, Unreachable
 from foundations._told import plain
 
@@ -97,17 +96,7 @@ class Deployment:
         those of `GET /jobs/JOB` in docs/openapi.json.
         """
         job, run = self._wait(None), self._run()
-        return {
-            **job,
-            "tags": {**job["tags"], **run["tags"]},
-            "parameters": {key: plain(value) for key, value in run["params"].items()},
-            "metrics": {key: plain(metric["last"]) for key, metric in run["metrics"].items()},
-            "project_name": job["project"],
-            "job_id": job["id"],
-            "start_time": _time(job["started_ms"]),
-            "completed_time": _time(job["ended_ms"]),
-            "creation_time": job["submitted_ms"] / 1000,
-        }
+        return _told.details(job, {**job["tags"], **run["tags"]}, run["params"], run["metrics"])
 
     def get_param(self, param_name: str, *, default: Any = _NONE, wait_seconds: float | None = None) -> Any:
         """The value of a parameter that the job logged, once it has ended. Raises KeyError where there is none and no `default`.
@@ -211,7 +200,3 @@ def _missing(what: str, name: str, job: _http.Json, default: Any) -> Any:
         return default
     status = job["status"] + (" (%s)" % job["cause"] if job["cause"] else "")
     raise KeyError("%s '%s' does not exist: job %s is %s" % (what, name, job["id"], status))
-
-
-def _time(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, timezone.utc)

@@ -160,3 +160,36 @@ async fn what_a_run_outside_tells_counts_once_and_is_found_by_job_and_metric() {
     assert_eq!(ended["status"], "completed");
     api.spool(&place, there, "x").await.refused(409, "not_outside", "is no run outside");
 }
+
+#[tokio::test]
+async fn runs_are_listed_with_what_was_submitted_and_what_they_told() {
+    let api = Api::new().await;
+    let bundle = api.upload().await;
+    let (one, mut other) = (run(7, &bundle), run(8, &bundle));
+    other["params"] = json!({ "net": { "sizes": [64, 32] }, "lr": 1 });
+    for asked in [&one, &other] {
+        assert_eq!(api.ada("POST", "/runs", asked.clone()).await.status, StatusCode::CREATED);
+    }
+    let told = "{\"e\":\"param\",\"key\":\"lr\",\"value\":0.1,\"at\":1}\n".to_owned()
+        + "{\"e\":\"tag\",\"key\":\"best\",\"value\":\"yes\",\"at\":1}\n"
+        + "{\"e\":\"name\",\"value\":\"second\",\"at\":1}\n"
+        + "{\"e\":\"metric\",\"key\":\"acc\",\"value\":{\"$float\":\"inf\"},\"step\":3,\"at\":1}\n";
+    let place = format!("/runs/{}", other["id"].as_str().unwrap());
+    assert_eq!(api.spool(&place, 0, &told).await.status, StatusCode::OK);
+
+    let page = api.get("/runs?project=mnist&sort=-metrics.acc&limit=1").await.json();
+    assert_eq!((&page["total"], page["runs"].as_array().unwrap().len()), (&json!(2), 1), "{page}");
+    let found = &page["runs"][0];
+    assert_eq!((&found["job"]["id"], &found["name"]), (&other["id"], &json!("second")));
+    assert_eq!(found["tags"], json!({ "sweep": "3", "best": "yes" }));
+    assert_eq!(found["params"], json!({ "lr": 0.1, "net_sizes_0": 64, "net_sizes_1": 32 }));
+    let acc = &found["metrics"]["acc"];
+    assert_eq!((&acc["last"], &acc["last_step"]), (&json!({ "$float": "inf" }), &json!(3)));
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let rest = format!("/runs?project=mnist&sort=-metrics.acc&limit=1&cursor={cursor}");
+    let rest = api.get(&rest).await.json();
+    assert_eq!((&rest["runs"][0]["job"]["id"], &rest["next_cursor"]), (&one["id"], &Value::Null));
+    assert_eq!(rest["runs"][0]["metrics"], json!({}));
+    let wrong = api.get("/runs?filter=metric.acc%3C1").await;
+    wrong.refused(400, "invalid", "did you mean metrics.acc?");
+}

@@ -1,0 +1,52 @@
+"""A writer of TensorBoard's event files tells of scalars as well: that of torch or of tensorboardX, whichever is here."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import pytest
+from conftest import Job
+
+pytestmark = pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
+
+SCRIPT = """
+import json
+import numpy
+from foundations.integrations.tensorboard import SummaryWriter
+
+writer = SummaryWriter("events")
+for step in range(3):
+    writer.add_scalar("train/loss", numpy.float32(0.5) ** step, step)
+writer.add_scalar("later", 1.5, 7)
+writer.add_scalars("both", {"a": 1, "b": 2.0}, 1)
+writer.add_text("text", "is no metric", 0)
+writer.add_hparams({"lr": 0.1, "deep": True}, {"hparam/accuracy": 0.9})
+writer.close()
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+found = EventAccumulator("events").Reload()
+print(json.dumps([type(writer).__mro__[1].__module__, [[it.step, it.value] for it in found.Scalars("train/loss")]]))
+"""
+
+
+def test_scalars_are_metrics_and_still_in_the_event_files(job: Job) -> None:
+    base, written = json.loads(job.script(SCRIPT).stdout)
+    assert base.startswith(("torch.", "tensorboardX"))
+    assert written == [[0, 1.0], [1, 0.5], [2, 0.25]]
+    points = [(it["key"], it.get("step"), it["value"]) for it in job.events("metric")]
+    assert points == [
+        ("train/loss", 0, 1.0),
+        ("train/loss", 1, 0.5),
+        ("train/loss", 2, 0.25),
+        ("later", 7, 1.5),
+        ("both/a", 1, 1),
+        ("both/b", 1, 2.0),
+        ("hparam/accuracy", None, 0.9),
+    ]
+    assert {it["key"]: it["value"] for it in job.events("param")} == {"lr": 0.1, "deep": True}
+
+
+def test_of_several_ranks_the_first_tells(job: Job) -> None:
+    job.script(SCRIPT, RANK="2")
+    assert job.events() == []
