@@ -62,6 +62,9 @@ pub struct Options {
     /// Listen on addresses that other machines reach, although anyone there may then do anything
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_no_accounts: Option<bool>,
+    /// Names of this master beside its addresses and the name of its machine, with commas between them; `*` = any
+    #[arg(long, value_name = "NAMES")]
+    pub allowed_hosts: Option<String>,
     /// Lead once from a store that lost what nodes of the cluster have seen acknowledged
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub accept_older_store: Option<bool>,
@@ -90,6 +93,8 @@ pub struct Config {
     pub policy: Policy,
     pub token_file: PathBuf,
     pub max_bundle: u64,
+    /// Names that requests may ask it by.
+    pub hosts: Vec<String>,
     pub accept_older_store: bool,
     pub max_output: u64,
 }
@@ -141,6 +146,9 @@ impl Config {
             }
         };
         let open = options.insecure_no_accounts.unwrap_or_default();
+        let allowed = options.allowed_hosts.as_deref().unwrap_or_default();
+        let hosts = hosts(allowed, [options.http.as_deref(), options.grpc.as_deref()])
+            .map_err(|why| effective.invalid("allowed_hosts", why))?;
         let listen = |field, text: Option<String>| {
             let address =
                 address(&text.unwrap_or_default()).map_err(|why| effective.invalid(field, why))?;
@@ -168,6 +176,7 @@ impl Config {
             shared: options.shared.as_deref().map_or_else(|| data.clone(), absolute),
             token_file: options.token_file.unwrap_or_else(|| data.join("join-token")),
             max_bundle: options.max_bundle.expect("it has a default").bytes(),
+            hosts,
             accept_older_store: options.accept_older_store.unwrap_or_default(),
             max_output: options.max_output.expect("it has a default").bytes(),
             data,
@@ -221,6 +230,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let mut found =
         text.to_socket_addrs().map_err(|why| format!("{text:?} is no HOST:PORT: {why}"))?;
     found.next().ok_or_else(|| format!("{text:?} has no address"))
+}
+
+/// What is allowed, and the names of the listeners.
+fn hosts(allowed: &str, listeners: [Option<&str>; 2]) -> Result<Vec<String>, String> {
+    let allowed = allowed.split(',').map(str::trim).filter(|it| !it.is_empty());
+    let mut names: Vec<String> = allowed.map(str::to_owned).collect();
+    let plain = |it: char| it.is_ascii_alphanumeric() || "-_.*".contains(it);
+    if let Some(wrong) = names.iter().find(|it| !it.chars().all(plain)) {
+        return Err(format!("{wrong:?} is no name of a host: without http:// and without a port"));
+    }
+    let of_listeners = listeners.into_iter().flatten().filter_map(|it| it.rsplit_once(':'));
+    names.extend(of_listeners.map(|(host, _)| host.to_owned()));
+    Ok(names)
 }
 
 fn absolute(path: &Path) -> PathBuf {

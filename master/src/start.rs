@@ -21,6 +21,7 @@ use crate::age::{self, Age};
 use crate::archive::Archive;
 use crate::bundles::{self, Bundles};
 use crate::config::Config;
+use crate::edge::host::Names;
 use crate::edge::keys::Keys;
 use crate::edge::seal::Seals;
 use crate::edge::token::JobTokens;
@@ -144,7 +145,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
-    serve(listeners, &service, JoinToken(token), &config.data, &tasks)
+    serve(listeners, &service, JoinToken(token), &config, &tasks)
 }
 
 async fn restore(
@@ -258,11 +259,11 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Everything that is served, and once more for jobs.
-fn router(service: &Arc<Service>, token: JoinToken, tasks: &Tasks) -> Router {
+fn router(service: &Arc<Service>, token: JoinToken, names: &Names, tasks: &Tasks) -> Router {
     let app = App { service: service.clone(), metrics: Arc::new(Metrics::new()) };
     let routes = grpc::routes(service, token.clone()).merge(http::routes(app));
     let through = |routes: Router, jobs_only| {
-        let edge = Edge { service: service.clone(), jobs_only };
+        let edge = Edge { service: service.clone(), names: names.clone(), jobs_only };
         routes
             .layer(axum::middleware::from_fn_with_state(edge, edge::authenticate))
             .layer(atlas_runtime::telemetry::ServerTrace)
@@ -276,11 +277,12 @@ fn serve(
     listeners: [TcpListener; 2],
     service: &Arc<Service>,
     token: JoinToken,
-    data: &Path,
+    config: &Config,
     tasks: &Tasks,
 ) -> Result<(), Error> {
-    let router = router(service, token, tasks);
-    let path = data.join("endpoints.json");
+    let names = Names::of_this_machine(config.hosts.iter().cloned());
+    let router = router(service, token, &names, tasks);
+    let path = config.data.join("endpoints.json");
     let failed = |source| Error::Endpoints { path: path.clone(), source };
     let mut addresses = Vec::new();
     for listener in &listeners {

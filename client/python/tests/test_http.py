@@ -80,6 +80,7 @@ def test_a_request_says_who_asks_and_a_job_shows_its_token(answers: Answers, mon
     method, path, headers, body = answers.asked[-1]
     assert (method, path, body) == ("POST", "/api/v1/jobs?x=1+2", b'{"a":1}')
     assert headers["x-atlas-user"] == "ada_lovelace__"
+    assert headers["sec-atlas-client"] == "python"
     assert headers["authorization"] == "Bearer atlas_job_x"
     assert headers["content-type"] == "application/json"
 

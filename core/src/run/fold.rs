@@ -18,7 +18,7 @@ pub struct Point<'a> {
 }
 
 /// An event beyond a limit.
-struct Over(&'static str);
+pub(super) struct Over(pub &'static str);
 
 impl Run {
     /// Takes in an event of this attempt. `now` is when it happened if it does not say so itself.
@@ -154,11 +154,14 @@ impl Run {
         check_text(&value)?;
         match self.tags.contains_key(key) {
             true if is_late => return Ok(()),
+            // People took it away, which this attempt did not know.
+            false if is_late && self.untagged.contains(key) => return Ok(()),
             false if self.tags.len() >= limits::TAGS => {
                 return Err(Over("the run has too many tags"));
             }
             _ => {}
         }
+        self.untagged.remove(key);
         self.tags.insert(key.to_owned(), value);
         Ok(())
     }
@@ -257,7 +260,7 @@ impl Left {
     }
 }
 
-fn check_key(key: &str) -> Result<(), Over> {
+pub(super) fn check_key(key: &str) -> Result<(), Over> {
     if key.is_empty() || key.len() > limits::KEY {
         return Err(Over("a key is empty or too long"));
     }
@@ -267,7 +270,7 @@ fn check_key(key: &str) -> Result<(), Over> {
     Ok(())
 }
 
-fn check_text(text: &str) -> Result<(), Over> {
+pub(super) fn check_text(text: &str) -> Result<(), Over> {
     if text.len() > limits::TAG { Err(Over("a text is too long")) } else { Ok(()) }
 }
 

@@ -5,6 +5,7 @@
 
 mod event;
 mod fold;
+mod labels;
 pub mod limits;
 mod line;
 mod value;
@@ -12,7 +13,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ use crate::time::Timestamp;
 
 pub use event::{Entry, Event};
 pub use fold::Point;
+pub use labels::{Labels, Relabel, Unlabelled};
 pub use value::{Scalar, Value};
 
 /// A job as the tracker sees it. Written whole with every change.
@@ -32,6 +34,9 @@ pub struct Run {
     pub name: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Tags that people took away, those of the submission too. One that is set again is not among them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub untagged: BTreeSet<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** whoever shows a token that does not count is refused, and never taken for somebody without one.
 
+pub mod host;
 pub mod keys;
 pub mod seal;
 pub mod token;
@@ -14,6 +15,7 @@ use axum::http::{Extensions, HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use self::host::Names;
 use crate::grpc;
 use crate::http::Problem;
 use crate::service::{Error, Service, Unauthenticated};
@@ -23,6 +25,7 @@ use atlas_core::Identity;
 #[derive(Clone)]
 pub struct Edge {
     pub service: Arc<Service>,
+    pub names: Names,
     /// Only jobs come this way, and they must show their token: what reaches a master on loopback through a node would
     /// otherwise be anybody it says it is.
     pub jobs_only: bool,
@@ -41,7 +44,12 @@ pub fn identity(extensions: &Extensions, said: Option<&str>) -> Identity {
 pub async fn authenticate(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     match edge.identify(request.headers()).await {
         Ok(Some(who)) => drop(request.extensions_mut().insert(who)),
-        Ok(None) => {}
+        // A page in somebody's browser has no token.
+        Ok(None) => {
+            if let Err(error) = edge.names.check(&request) {
+                return refusal(request.headers(), error);
+            }
+        }
         Err(error) => return refusal(request.headers(), error),
     }
     next.run(request).await

@@ -67,6 +67,7 @@ impl jobs_server::Jobs for Jobs {
 
     async fn get_job(&self, request: Request<wire::JobRef>) -> Answer<wire::Job> {
         let job = self.0.find(&request.get_ref().job).await.map_err(|it| status(&it))?;
+        let job = self.0.labelled(job).await.map_err(|it| status(&it))?;
         let mut view = view(&job);
         if let Some(why) = self.0.why(job.id).await.map_err(|it| status(&it))? {
             view.detail = why;

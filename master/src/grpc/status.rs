@@ -29,9 +29,11 @@ pub fn status(error: &Error) -> Status {
         Error::Proxy(error) => return node(error),
         Error::SpecDiffers(_) => Code::AlreadyExists,
         Error::Unauthenticated(_) => Code::Unauthenticated,
-        Error::Denied(_) | Error::NotHeld { .. } | Error::UnreadableCheckpoint { .. } => {
-            Code::PermissionDenied
-        }
+        Error::OtherHost(_)
+        | Error::OtherOrigin(_)
+        | Error::Denied(_)
+        | Error::NotHeld { .. }
+        | Error::UnreadableCheckpoint { .. } => Code::PermissionDenied,
         Error::TooManyCheckpoints { .. } => Code::OutOfRange,
         Error::Rejected(rejection) => rejected(rejection),
         Error::Bundle(error) => bundle(error),

@@ -56,6 +56,10 @@ pub enum Code {
     NodeConflict,
     Unauthenticated,
     Denied,
+    /// The request is for a host that this master does not know as its own.
+    OtherHost,
+    /// A page of another site may change nothing.
+    OtherOrigin,
     NodeAway,
     Unavailable,
     Internal,
@@ -203,6 +207,8 @@ fn code(error: &Error) -> Code {
         Error::SpecDiffers(_) => Code::SpecDiffers,
         Error::NotOutside(_) => Code::NotOutside,
         Error::Unauthenticated(_) => Code::Unauthenticated,
+        Error::OtherHost(_) => Code::OtherHost,
+        Error::OtherOrigin(_) => Code::OtherOrigin,
         Error::Denied(_) | Error::NotHeld { .. } => Code::Denied,
         Error::UnreadableCheckpoint { .. } | Error::TooManyCheckpoints { .. } => Code::Checkpoints,
         Error::Rejected(rejection) => rejected(rejection),
@@ -264,7 +270,8 @@ fn status(code: Code) -> StatusCode {
     match code {
         Code::Invalid | Code::SecretsWanted => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Denied => StatusCode::FORBIDDEN,
+        Code::OtherHost => StatusCode::MISDIRECTED_REQUEST,
+        Code::Denied | Code::OtherOrigin => StatusCode::FORBIDDEN,
         Code::NoJob
         | Code::AmbiguousJob
         | Code::NoProject

@@ -1,9 +1,11 @@
 //! Jobs: listed, shown, waited for, stopped, deleted.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
+use atlas_core::run::{Relabel, Value};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -11,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::answer::Tagged;
-use super::asked::{Limit, Path, Query, Who};
+use super::asked::{Body, Limit, Path, Query, Who};
 use super::error::Problem;
 use super::views::{Details, Job};
-use crate::service::Listing;
+use crate::service::{ListedJob, Listing};
 
 /// The longest time that one request waits, in seconds, and the usual one.
 const LONGEST_WAIT: u32 = 600;
@@ -37,6 +39,9 @@ struct ListQuery {
     filter: Option<String>,
     /// The order alone: `-metrics.acc.max, name`. The filter may end with one instead.
     sort: Option<String>,
+    /// Tags, parameters and metrics to show, with commas between them: `params.lr,metrics.loss.min`; `*` = every parameter and metric.
+    /// What filter and order speak of is shown beside them.
+    columns: Option<String>,
     limit: Option<Limit>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -45,11 +50,23 @@ struct ListQuery {
 /// A page of jobs, newest first where no order was asked for.
 #[derive(Serialize, JsonSchema)]
 struct Jobs {
-    jobs: Vec<Job>,
+    jobs: Vec<Listed>,
+    /// What each job's `columns` may hold, in order.
+    columns: Vec<String>,
     /// Of all pages.
     total: usize,
     /// Asks for the next page; null = there is none.
     next_cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedJob")]
+struct Listed {
+    #[serde(flatten)]
+    job: Job,
+    /// What it has of those that were asked for.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    columns: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -82,6 +99,16 @@ impl TryFrom<u32> for Seconds {
     }
 }
 
+/// What is not said stays as it is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct JobLabels {
+    name: Option<String>,
+    /// A tag of the value null is taken away.
+    #[serde(default)]
+    tags: BTreeMap<String, Option<String>>,
+}
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DeletedJob")]
 struct Deleted {
@@ -99,6 +126,9 @@ pub fn routes() -> ApiRouter<App> {
             get_with(get, |it| {
                 it.id("get_job").summary("A job, now or when it is done").tag("jobs")
             })
+            .patch_with(relabel, |it| {
+                it.id("relabel_job").summary("Changes a job's name and tags").tag("jobs")
+            })
             .delete_with(delete, |it| {
                 let what = "Removes a job that is done, and everything that is kept of it";
                 it.id("delete_job").summary(what).tag("jobs")
@@ -114,7 +144,7 @@ pub fn routes() -> ApiRouter<App> {
 }
 
 async fn list(State(app): State<App>, query: Query<ListQuery>) -> Result<Json<Jobs>, Problem> {
-    let Query(ListQuery { project, status, user, filter, sort, limit, cursor }) = query;
+    let Query(ListQuery { project, status, user, filter, sort, columns, limit, cursor }) = query;
     let page = app
         .service
         .list(&Listing {
@@ -123,13 +153,19 @@ async fn list(State(app): State<App>, query: Query<ListQuery>) -> Result<Json<Jo
             user,
             filter: filter.unwrap_or_default(),
             sort: sort.unwrap_or_default(),
-            columns: String::new(),
+            columns: columns.unwrap_or_default(),
             cursor: cursor.unwrap_or_default(),
             limit: limit.unwrap_or_default().get(),
         })
         .await?;
-    let jobs = page.jobs.iter().map(|it| Job::from(&it.job)).collect();
-    Ok(Json(Jobs { jobs, total: page.total, next_cursor: page.next }))
+    let names: Vec<String> = page.columns.iter().map(ToString::to_string).collect();
+    let listed = |it: ListedJob| {
+        let values = names.iter().cloned().zip(it.values);
+        let columns = values.filter_map(|(name, value)| Some((name, value?))).collect();
+        Listed { job: Job::from(&it.job), columns }
+    };
+    let jobs = page.jobs.into_iter().map(listed).collect();
+    Ok(Json(Jobs { jobs, columns: names, total: page.total, next_cursor: page.next }))
 }
 
 async fn get(
@@ -145,7 +181,7 @@ async fn get(
         }
     };
     let why = app.service.why(job.id).await?;
-    Ok(Tagged(Details::of(&job, why)))
+    Ok(Tagged(Details::of(&app.service.labelled(job).await?, why)))
 }
 
 async fn stop(
@@ -154,7 +190,20 @@ async fn stop(
     Path(JobPath { job }): Path<JobPath>,
     _: Query<()>,
 ) -> Result<Json<Job>, Problem> {
-    Ok(Json(Job::from(&app.service.stop(&who, &job).await?)))
+    let job = app.service.stop(&who, &job).await?;
+    Ok(Json(Job::from(&app.service.labelled(job).await?)))
+}
+
+async fn relabel(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    _: Query<()>,
+    Body(JobLabels { name, tags }): Body<JobLabels>,
+) -> Result<Tagged<Details>, Problem> {
+    let job = app.service.relabel(&who, &job, Relabel { name, tags }).await?;
+    let why = app.service.why(job.id).await?;
+    Ok(Tagged(Details::of(&job, why)))
 }
 
 async fn delete(

@@ -1,6 +1,7 @@
 //! The whole router on a real service layer.
 
 mod kept;
+mod labels;
 mod live;
 mod projects;
 mod runs;

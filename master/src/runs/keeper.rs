@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_core::run::Run;
+use atlas_core::run::{Labels, Run};
 use atlas_core::{JobId, JobSpec, JobStatus, Record, Timestamp};
 use atlas_runtime::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -165,6 +165,17 @@ impl Runs {
             (found, values)
         };
         self.ask(find).await
+    }
+
+    /// What these runs are called; `None` = the index is being built, and waits for nobody.
+    pub async fn labels_if_complete(
+        &self,
+        ids: Vec<JobId>,
+    ) -> Result<Option<Vec<Option<Labels>>>, Error> {
+        if !self.known.borrow().is_complete {
+            return Ok(None);
+        }
+        self.ask(move |index| index.labels(&ids)).await.map(Some)
     }
 
     /// Every tag, parameter and metric of a project.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use atlas_core::cluster::Rejection;
 use atlas_core::project::Refused;
+use atlas_core::run::Unlabelled;
 use atlas_core::{Attempt, JobId, NodeName};
 
 use atlas_runtime::Chain;
@@ -64,6 +65,14 @@ pub enum Error {
     NodeGone(NodeName),
     #[error(transparent)]
     Unauthenticated(#[from] super::Unauthenticated),
+    #[error(
+        "this master is not known as {0:?}: ask it by its address, or start it with --allowed-hosts {0} (`allowed_hosts`, ATLAS_ALLOWED_HOSTS) if that is a name of its own"
+    )]
+    OtherHost(String),
+    #[error(
+        "a page of {0} may change nothing here; start the master with --allowed-hosts and that name (`allowed_hosts`, ATLAS_ALLOWED_HOSTS) if it may"
+    )]
+    OtherOrigin(String),
     #[error(transparent)]
     Denied(#[from] atlas_core::access::Denied),
     #[error(transparent)]
@@ -132,6 +141,7 @@ impl From<tracker::Error> for Error {
     fn from(error: tracker::Error) -> Self {
         match error {
             tracker::Error::Store(error) => Self::Store(error),
+            tracker::Error::Label(Unlabelled { field, why }) => Self::invalid(field, why),
             tracker::Error::Reactor(error) => error.into(),
             tracker::Error::Write { .. } | tracker::Error::Stopping => {
                 Self::Unavailable(Chain(&error).to_string())

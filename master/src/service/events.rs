@@ -131,7 +131,10 @@ impl Service {
     /// How it is now; `None` = it is gone, which is told next.
     async fn event(&self, change: Change) -> Result<Option<Event>, Error> {
         Ok(match change {
-            Change::Job(id) => self.store.job(id).await?.map(|it| Event::Job(Box::new(it))),
+            Change::Job(id) => match self.store.job(id).await? {
+                Some(job) => Some(Event::Job(Box::new(self.labelled(job).await?))),
+                None => None,
+            },
             Change::Run(id) => self.store.job(id).await?.map(|it| Event::Run(Box::new(it))),
             Change::Project(name) => Some(Event::Project(name)),
             Change::JobDeleted(id) => Some(Event::JobDeleted(id)),

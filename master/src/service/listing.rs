@@ -59,7 +59,8 @@ impl Service {
         let Values { columns, rows } = values;
         let mut rows: HashMap<JobId, Vec<Option<Value>>> =
             found.ids.iter().copied().zip(rows).collect();
-        let jobs = self.store.jobs_of(&found.ids).await?.into_iter();
+        let jobs = self.store.jobs_of(&found.ids).await?;
+        let jobs = self.all_labelled(jobs).await?.into_iter();
         let listed = |job: StoredJob| {
             let values = rows.remove(&job.id).unwrap_or_default();
             ListedJob { job, values }

@@ -9,6 +9,7 @@ mod file;
 mod files;
 mod filling;
 mod jobs;
+mod labels;
 mod listing;
 mod logs;
 mod nodes;

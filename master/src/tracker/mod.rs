@@ -19,7 +19,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atlas_core::run::{Entry, Event, Segment, Spool};
+use atlas_core::run::{Entry, Event, Relabel, Segment, Spool, Unlabelled};
 use atlas_core::{Attempt, Epoch, JobId, Record, Run, Timestamp};
 use atlas_runtime::tasks::Tasks;
 use bytes::Bytes;
@@ -101,6 +101,8 @@ pub enum Error {
     #[error("could not write the points of job {job}")]
     Write { job: JobId, source: io::Error },
     #[error(transparent)]
+    Label(#[from] Unlabelled),
+    #[error(transparent)]
     Reactor(#[from] reactor::Error),
     #[error("the master is stopping")]
     Stopping,
@@ -116,6 +118,18 @@ impl Tracker {
         let slot = self.0.slot(job);
         *slot.lock().await = None;
         self.0.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+    }
+
+    /// Changes what a run is called, between two pieces.
+    pub async fn relabel(&self, job: JobId, change: Relabel) -> Result<(), Error> {
+        self.0.parts.reactor.takes_changes()?;
+        let inner = self.0.clone();
+        let (to, answer) = oneshot::channel();
+        self.0.parts.tasks.spawn("relabel", async move {
+            let _ = to.send(inner.relabel(job, &change).await);
+        });
+        let answered = self.0.parts.reactor.unless_it_refuses(answer).await?;
+        answered.map_err(|_| Error::Stopping)?
     }
 
     /// Takes in what of the piece is new.
@@ -162,6 +176,23 @@ impl Inner {
         self.parts.reactor.keep(vec![Record::RunChanged { id: job, run: run.clone() }]).await?;
         *held = Some(run).filter(|_| !last);
         Ok(Taken { length, wanted })
+    }
+
+    async fn relabel(&self, job: JobId, change: &Relabel) -> Result<(), Error> {
+        let slot = self.slot(job);
+        let mut held = slot.lock().await;
+        let (run, was_held) = match held.take() {
+            Some(run) => (run, true),
+            None => (self.parts.store.run(job).await?.unwrap_or_default(), false),
+        };
+        let mut run = Arc::unwrap_or_clone(run);
+        let relabelled = run.relabel(change);
+        let run = Arc::new(run);
+        if relabelled.is_ok() {
+            self.parts.reactor.keep(vec![Record::RunChanged { id: job, run: run.clone() }]).await?;
+        }
+        *held = Some(run).filter(|_| was_held);
+        Ok(relabelled?)
     }
 
     fn slot(&self, job: JobId) -> Arc<Slot> {

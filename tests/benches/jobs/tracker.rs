@@ -59,7 +59,7 @@ fn ingest(name: &str, jobs: u32, points: u64) {
 /// Points of the run that count.
 fn counted(cluster: &Cluster, id: &str) -> u64 {
     let mut stream = TcpStream::connect(cluster.http()).unwrap();
-    let head = "Host: atlas\r\nConnection: close\r\n\r\n";
+    let head = "Host: localhost\r\nConnection: close\r\n\r\n";
     write!(stream, "GET /api/v1/jobs/{id}/run HTTP/1.1\r\n{head}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

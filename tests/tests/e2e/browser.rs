@@ -7,7 +7,7 @@ use atlas_tests::harness::{Cluster, Settings};
 
 fn get(cluster: &Cluster, path: &str) -> String {
     let mut stream = TcpStream::connect(cluster.http()).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: atlas\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -30,7 +30,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 pub fn get(cluster: &Cluster, path: &str) -> Value {
     let mut stream = TcpStream::connect(cluster.http()).unwrap();
-    write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: atlas\r\nConnection: close\r\n\r\n")
+    write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

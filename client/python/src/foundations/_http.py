@@ -33,6 +33,8 @@ class Master:
     def __init__(self, config: _config.Config) -> None:
         self._config = config
         self._headers = {"x-atlas-user": _login_name(), "accept": "application/json", "connection": "close"}
+        # No page in a browser can send such a header, so the master does not ask by which name it was reached.
+        self._headers["sec-atlas-client"] = "python"
         if config.token is not None:
             self._headers["authorization"] = "Bearer " + config.token
 

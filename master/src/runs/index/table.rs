@@ -119,6 +119,9 @@ impl Table {
             let cell = Cell::Text(texts.take(value));
             put(texts, &mut self.tags, key, at, cell);
         }
+        for key in &run.untagged {
+            self.untag(texts, key, at);
+        }
         for (key, value) in &run.params {
             let cell = cell(texts, value);
             put(texts, &mut self.params, key, at, cell);
@@ -126,6 +129,14 @@ impl Table {
         for (key, summary) in &run.metrics {
             let metric = slot(&mut self.metrics, key);
             metric.set(texts, at, summary);
+        }
+    }
+
+    fn untag(&mut self, texts: &mut Texts, key: &str, at: u32) {
+        let Some(column) = self.tags.get_mut(key) else { return };
+        set(texts, column, at, Cell::Missing);
+        if column.present() == 0 {
+            self.tags.remove(key);
         }
     }
 

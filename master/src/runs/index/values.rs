@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use atlas_core::JobId;
-use atlas_core::run::{Scalar, Value};
+use atlas_core::run::{Labels, Scalar, Value};
 
 use super::cells::{Cell, Column};
 use super::table::Table;
@@ -47,6 +47,24 @@ impl Index {
     fn value(&self, Place { table, row }: Place, field: &Field) -> Option<Value> {
         let cell = self.tables[table as usize].column(field)?.get(row);
         value(&self.texts, cell)
+    }
+
+    /// What each of these runs is called; `None` = it is not there.
+    pub fn labels(&self, ids: &[JobId]) -> Vec<Option<Labels>> {
+        let labels = |id| self.places.get(id).map(|it| self.labels_at(*it));
+        ids.iter().map(labels).collect()
+    }
+
+    fn labels_at(&self, Place { table, row }: Place) -> Labels {
+        let table = &self.tables[table as usize];
+        let text = |id: TextId| self.texts.text(id).to_owned();
+        let tag = |key: &str, column: &Column| match column.get(row) {
+            Cell::Text(value) => Some((key.to_owned(), text(value))),
+            _ => None,
+        };
+        let name = table.rows[row as usize].name.map(text);
+        let tags = table.tags.iter().filter_map(|(key, column)| tag(key, column));
+        Labels { name, tags: tags.collect() }
     }
 
     /// Parameters first.

@@ -1,7 +1,7 @@
 //! What jobs tell of themselves, with masters that come and go.
 
-use atlas_core::run::{Scalar, limits};
-use atlas_core::{Attempt, Run};
+use atlas_core::run::{Relabel, Scalar, limits};
+use atlas_core::{Attempt, Identity, Run};
 use atlas_proto::convert::ship::Holder;
 
 use super::shipping::holder;
@@ -98,6 +98,34 @@ async fn the_next_master_goes_on_behind_what_was_committed() {
     let late = tell(&world, &of, second, &lines(70..71), false).await;
     assert!(late.is_err(), "{late:?}");
     assert_eq!(series(&next, &of).await, counted(60));
+}
+
+#[tokio::test]
+async fn what_people_call_a_job_holds_under_the_next_master_too() {
+    let world = World::new().await;
+    let (of, _link) = job(&world).await;
+    let id = of.job.to_string();
+    let tag = |key: &str| format!("{{\"e\":\"tag\",\"key\":\"{key}\",\"value\":\"\"}}\n");
+    let told = tag("own") + &tag("kept");
+    append(&world, &of, 0, &told).await;
+    let tags = [("own".into(), None), ("new".into(), Some("1".into()))].into();
+    let change = Relabel { name: Some("the best".into()), tags };
+    world.service.relabel(&Identity::unverified("ada"), &id, change).await.unwrap();
+
+    let next = World::over(world.dir.clone()).await;
+    let _link = next.join("a", 1, Says::Freezes("")).await;
+    let listing =
+        Listing { filter: "tags.new=1 and tags.kept exists".into(), ..Listing::default() };
+    let page = next.service.list(&listing).await.unwrap();
+    let found = &page.jobs[0].job.spec;
+    let tags: Vec<_> = found.tags.keys().map(String::as_str).collect();
+    assert_eq!((found.name.as_deref(), tags), (Some("the best"), vec!["kept", "new"]));
+    let stored = next.service.find(&id).await.unwrap();
+    assert_eq!(next.service.labelled(stored.clone()).await.unwrap(), page.jobs[0].job);
+    assert_ne!(stored, page.jobs[0].job, "what was submitted is what it was");
+    append(&next, &of, told.len(), &tag("own")).await;
+    let again = next.service.labelled(stored).await.unwrap();
+    assert!(again.spec.tags.contains_key("own"), "the job spoke last");
 }
 
 #[tokio::test]
