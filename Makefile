@@ -1,6 +1,6 @@
 # The ways into this repository. Each one stands in scripts/, installs what it misses and can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint audit bench image
+.PHONY: help build demo test lint audit bench image wheel
 
 help: ## list these targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ audit: ## licences, duplicates and vulnerabilities of dependencies (needs the in
 
 bench: ## the measurements of docs/operating/performance.md
 	@scripts/bench.sh
+
+wheel: ## a Python package with the SDK and the program `atlas`, in target/wheels
+	@scripts/wheel.sh
 
 image: ## the worker image, from Debian packages; BASE=IMAGE takes one of a registry
 	@scripts/ensure-docker.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests the Python SDK, installed as users install it, on the oldest and the newest Python that is found here (3.8 or later): on
-# the PATH, or of pyenv. Then its integrations, with the libraries themselves. Arguments go to pytest.
+# the PATH, or of pyenv. Then its integrations, with the libraries themselves, and the wheel that carries `atlas` as well. Arguments go
+# to pytest.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/.."
@@ -64,5 +65,24 @@ if [ "$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")" = bookworm ];
   tests "$venv" "$places"/integrations/test_{lightning,transformers,tensorboard}.py "$@"
 else
   say "Lightning and transformers are left out: requirements-torch.txt is for the torch of Debian 12"
+fi
+# As somebody has it who knows nothing else of Atlas.
+wheel_works() {
+  local version
+  folder="$(mktemp -d)" # no local: the trap outlives this function
+  trap 'rm -rf "$folder"' EXIT
+  python3 -m venv "$folder/venv"
+  "$folder/venv/bin/pip" install --quiet --no-index "$1"
+  cd "$folder"
+  version="$(PATH=/nowhere venv/bin/python -c 'import foundations; print(foundations.__version__)')"
+  [ "$(PATH=/nowhere venv/bin/atlas --version)" = "atlas $version" ] &&
+    [ "$(PATH=/usr/bin:/bin venv/bin/foundations --version)" = "atlas $version" ] &&
+    PATH=/usr/bin:/bin venv/bin/foundations log --help >help && grep -q artifact help
+}
+
+if [ -z "$chosen" ]; then
+  say '== the wheel with atlas'
+  wheel="$("$here/wheel.sh" --debug)"
+  (wheel_works "$wheel") || { say "error: what $wheel installs does not work"; status=1; }
 fi
 exit $status
