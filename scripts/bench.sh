@@ -9,25 +9,27 @@ cd "$here/.."
 . "$here/lib.sh"
 
 cache="${ATLAS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/atlas}"
-hyperqueue="$cache/hyperqueue"
+hyperqueue="$cache/hyperqueue" mlflow="$cache/mlflow"
 
 main() {
   "$here/ensure-packages.sh" redis-server
   "$here/ensure-docker.sh"
   "$here/../deploy/worker/build-image.sh" --lean
   "$here/build.sh" --release
-  ensure_hyperqueue
-  export ATLAS_BENCH_HQ_PYTHON="$hyperqueue/bin/python" ATLAS_BENCH_IMAGE=atlas/worker:lean
+  ensure hyperqueue "$hyperqueue"
+  ensure mlflow "$mlflow"
+  export ATLAS_BENCH_HQ_PYTHON="$hyperqueue/bin/python" ATLAS_BENCH_MLFLOW_PYTHON="$mlflow/bin/python" ATLAS_BENCH_IMAGE=atlas/worker:lean
   conditions
   cargo bench --package atlas-tests --bench '*' -- "$@"
 }
 
-# The scheduler nearest to ours. Its Python package carries server, worker and client (hyperqueue.cluster.LocalCluster).
-ensure_hyperqueue() {
-  "$hyperqueue/bin/python" -c 'import hyperqueue' 2>/dev/null && return
+# Peers, each a Python package in a virtual environment of its own. That of HyperQueue, the scheduler nearest to ours, carries server, worker
+# and client (hyperqueue.cluster.LocalCluster).
+ensure() {
+  "$2/bin/python" -c "import $1" 2>/dev/null && return
   python3 -c 'import ensurepip' 2>/dev/null || "$here/ensure-packages.sh" python3-venv
-  python3 -m venv "$hyperqueue"
-  "$hyperqueue/bin/pip" install --quiet hyperqueue
+  python3 -m venv "$2"
+  "$2/bin/pip" install --quiet "$1"
 }
 
 conditions() {
@@ -40,6 +42,7 @@ conditions() {
   printf 'redis    %s\n' "$(redis-server --version)"
   printf 'peer     HyperQueue %s\n' \
     "$("$hyperqueue/bin/python" -c 'from importlib.metadata import version; print(version("hyperqueue"))')"
+  printf 'peer     MLflow %s\n' "$("$mlflow/bin/python" -c 'from importlib.metadata import version; print(version("mlflow"))')"
   python3 - "${TMPDIR:-/tmp}" <<'PYTHON'
 import os, statistics, sys, tempfile, time
 

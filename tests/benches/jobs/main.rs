@@ -43,6 +43,7 @@ const ALL: &[(&str, fn())] = &[
     ("agents", agents::measure),
     ("unshared", unshared::measure),
     ("log-metric", sdk::log_metric),
+    ("mlflow", sdk::beside_mlflow),
     ("tracker", tracker::measure),
 ];
 

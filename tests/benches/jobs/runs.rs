@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use atlas_proto::wire::ListJobsRequest;
-use atlas_tests::harness::{eventually, multiply_runs};
+use atlas_tests::harness::{Cluster, eventually, multiply_runs};
 
 use super::submit::Client;
 use super::{client, cluster, figure, peers, percentile};
@@ -12,6 +12,7 @@ use super::{client, cluster, figure, peers, percentile};
 const RUNS: u32 = 100_000;
 const ROUNDS: usize = 100;
 const PAGE: u32 = 100;
+pub const PROJECT: &str = "told";
 
 const TOLD: &str = r#"import json, os
 spool = os.open(os.environ["ATLAS_SPOOL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -35,12 +36,7 @@ pub fn measure() {
     let runs = std::env::var("ATLAS_BENCH_RUNS");
     let runs = runs.map_or(RUNS, |it| it.parse().expect("a number of runs"));
     let mut cluster = cluster("process", 1);
-    let dir = cluster.project("told", &[("main.py", TOLD)]);
-    let id = cluster.submit(&dir, &["main.py"]);
-    eventually("it is done", || (cluster.job(&id)["phase"] == "done").then_some(()));
-    let before = peers::resident_mb(cluster.pids()[0]);
-    cluster.kill_master();
-    multiply_runs(&cluster.path("master"), runs);
+    let before = fill(&mut cluster, runs);
 
     let began = Instant::now();
     cluster.start_master();
@@ -55,10 +51,21 @@ pub fn measure() {
     figure(&format!("memory of the master then ({before:.0} MB before)"), now, "MB");
 }
 
+/// Leaves the cluster without its master, whose project then has so many runs. The memory that it took with one, in MB.
+pub fn fill(cluster: &mut Cluster, runs: u32) -> f64 {
+    let dir = cluster.project(PROJECT, &[("main.py", TOLD)]);
+    let id = cluster.submit(&dir, &["main.py"]);
+    eventually("it is done", || (cluster.job(&id)["phase"] == "done").then_some(()));
+    let before = peers::resident_mb(cluster.pids()[0]);
+    cluster.kill_master();
+    multiply_runs(&cluster.path("master"), runs);
+    before
+}
+
 /// One page after the other, and from the beginning again.
 fn pages(client: &Client, what: &str, filter: &str) {
     let request = ListJobsRequest {
-        project: Some("told".into()),
+        project: Some(PROJECT.into()),
         filter: filter.into(),
         limit: PAGE,
         ..ListJobsRequest::default()

@@ -27,7 +27,7 @@ def main() -> int:
     if program is None:
         sys.stderr.write(
             "foundations: the program `atlas`, which does this, is neither beside this Python nor on the PATH.\n"
-            "`make wheel` in Atlas' repository builds a package with both; or put target/debug/atlas of `make build` on the PATH.\n"
+            "`make wheel` in Atlas' repository builds a package with both; or put target/debug/atlas of `make build` on PATH.\n"
         )
         return _UNREACHED
     if os.name == "nt":
