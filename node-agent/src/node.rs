@@ -10,7 +10,7 @@ use crate::leases::Leases;
 use crate::options::Settings;
 use crate::paths::Data;
 use crate::spare::Spares;
-use crate::start::Bundles;
+use crate::start::{Bundles, Machine};
 use crate::storage::{Remote, Storage};
 use crate::venv::Venvs;
 
@@ -30,6 +30,8 @@ pub struct Node {
     /// Of the master that was last obeyed; written by the driver.
     pub epoch: watch::Receiver<Epoch>,
     pub spares: Spares,
+    /// What jobs with GPUs run on.
+    pub machine: Machine,
     /// Folders that are emptied at the same time.
     pub emptying: Semaphore,
 }

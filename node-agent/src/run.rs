@@ -32,7 +32,7 @@ use crate::reach::Reach;
 use crate::sdk;
 use crate::session::Session;
 use crate::spare::{self, Spares};
-use crate::start::Bundles;
+use crate::start::{Bundles, Machine};
 use crate::storage::{Remote, Storage};
 use crate::trash;
 use crate::venv::Venvs;
@@ -95,6 +95,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let spec = node_spec(&settings, &identity, address, executor.kind(), capacity);
     let conditions = Conditions::default();
     let node = Arc::new(Node {
+        machine: machine(&spec.capacity),
         venvs: Venvs::new(&data),
         bundles: Bundles::new(&storage, &data),
         identity,
@@ -211,6 +212,11 @@ fn node_spec(
         capacity,
         volumes: settings.volumes.clone(),
     }
+}
+
+fn machine(capacity: &Capacity) -> Machine {
+    let driver = if capacity.gpus.is_empty() { None } else { inventory::driver() };
+    Machine { gpus: capacity.gpus.clone(), driver }
 }
 
 fn executor(

@@ -83,3 +83,19 @@ def test_what_the_module_offers_can_be_listed(sdk: Any) -> None:
         assert getattr(sdk, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'log_everything'"):
         sdk.log_everything()
+
+
+def test_the_gpus_of_a_machine_are_read_without_asking_a_program(tmp_path: Path) -> None:
+    from foundations import _facts
+
+    assert _facts._machine(str(tmp_path)) == {}
+    (tmp_path / "version").write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  560.35.03  Release Build  (a@b)\nGCC version: 12.2.0\n"
+    )
+    assert _facts._machine(str(tmp_path)) == {"gpus": [], "driver": "560.35.03"}
+    gpu = tmp_path / "gpus" / "0000:01:00.0"
+    gpu.mkdir(parents=True)
+    (gpu / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 16\nGPU UUID: \t GPU-1-2\nVideo BIOS: \t a.b\n")
+    assert _facts._machine(str(tmp_path))["gpus"] == [{"id": "GPU-1-2", "model": "NVIDIA H200"}]
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5\n")
+    assert _facts._machine(str(tmp_path))["driver"] == "550.54.15"

@@ -130,6 +130,8 @@ fn told(run: &RunView, line: &mut impl FnMut(&str, Option<String>)) {
         line("artifact", Some(format!("{} ({}, {})", it.key, it.path, output::bytes(it.bytes))));
     }
     line("python", within(run.facts.as_ref(), &["python"]).map(value_text));
+    line("GPU models", run.gpu_models());
+    line("GPU driver", within(run.facts.as_ref(), &["machine", "driver"]).map(value_text));
     let left = run.unreadable + run.over_limit;
     let why = || format!("{} unreadable, {} beyond a limit", run.unreadable, run.over_limit);
     line("events left out", (left > 0).then(why));

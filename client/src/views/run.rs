@@ -67,6 +67,22 @@ impl From<Run> for RunView {
     }
 }
 
+impl RunView {
+    /// Of the machine that it ran on, as it was told; equal ones once.
+    pub fn gpu_models(&self) -> Option<String> {
+        let Value::List(gpus) = within(self.facts.as_ref(), &["machine", "gpus"])? else {
+            return None;
+        };
+        let mut counts = BTreeMap::<String, usize>::new();
+        for gpu in gpus {
+            let model = within(Some(gpu), &["model"]).map_or_else(|| "unknown".into(), value_text);
+            *counts.entry(model).or_default() += 1;
+        }
+        let shown = counts.iter().map(|(model, count)| format!("{count} × {model}"));
+        Some(shown.collect::<Vec<_>>().join(", ")).filter(|it| !it.is_empty())
+    }
+}
+
 /// A value on one line: text as it is, the rest as JSON.
 pub fn value_text(value: &Value) -> String {
     match value {

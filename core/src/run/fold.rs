@@ -56,12 +56,7 @@ impl Run {
                 (Some(key), taken)
             }
             Event::Name(name) => (None, self.rename(is_late, name)),
-            Event::Facts(facts) => {
-                if !is_late || self.facts.is_none() {
-                    self.facts = Some(facts);
-                }
-                (None, Ok(()))
-            }
+            Event::Facts(facts) => (None, self.know(is_late, facts)),
             Event::Dropped { key, why, count } => {
                 self.left.over(Some(&key), &why, count);
                 (None, Ok(()))
@@ -171,6 +166,27 @@ impl Run {
         if !is_late || self.name.is_none() {
             self.name = Some(name);
         }
+        Ok(())
+    }
+
+    /// What the node says and what the process says stand beside each other; of each name the last counts.
+    fn know(&mut self, is_late: bool, facts: Value) -> Result<(), Over> {
+        let known = match (self.facts.clone(), facts) {
+            (Some(Value::Map(mut known)), Value::Map(new)) => {
+                for (name, value) in new {
+                    if !is_late || !known.contains_key(&name) {
+                        known.insert(name, value);
+                    }
+                }
+                Value::Map(known)
+            }
+            (Some(known), _) if is_late => known,
+            (_, new) => new,
+        };
+        if size(&known) > limits::FACTS {
+            return Err(Over("the facts of the process are too long"));
+        }
+        self.facts = Some(known);
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub const ARTIFACTS: usize = 10_000;
 pub const WEIGHT: u64 = 8 << 20;
 /// Bytes that the facts of a metric and rank, or of an artifact, count as.
 pub const SERIES_WEIGHT: usize = 100;
+/// Bytes of all that is known of the process and its machine.
+pub const FACTS: usize = 2 * LINE;
 /// Keys of which is kept why something of them was left out.
 pub const LEFT: usize = 50;
 

@@ -74,6 +74,27 @@ fn a_line_that_is_no_event_is_an_error_that_says_why() {
 }
 
 #[test]
+fn facts_of_node_and_process_stand_beside_each_other() {
+    let mut run = Run::default();
+    let fact = |value: &str| format!(r#"{{"e":"facts","value":{value}}}"#);
+    let known = |run: &Run| serde_json::to_string(&run.facts).unwrap();
+    take(&mut run, FIRST, &fact(r#"{"machine":{"driver":"550"}}"#));
+    take(&mut run, FIRST, &fact(r#"{"python":"3.12"}"#));
+    take(&mut run, SECOND, &fact(r#"{"machine":{"driver":"560"}}"#));
+    take(&mut run, FIRST, &fact(r#"{"machine":{},"late":1}"#));
+    let expected = r#"{"late":1,"machine":{"driver":"560"},"python":"3.12"}"#;
+    assert_eq!(known(&run), expected);
+    for name in ["a", "b", "c"] {
+        let much = format!(r#"{{"{name}":"{}"}}"#, "x".repeat(60_000));
+        take(&mut run, SECOND, &fact(&much));
+    }
+    assert_eq!(run.left.over_limit, 1, "the third is too much");
+    assert!(known(&run).contains("machine"));
+    take(&mut run, SECOND, &fact("1"));
+    assert_eq!(known(&run), "1");
+}
+
+#[test]
 fn a_later_field_is_ignored() {
     let line = r#"{"e":"metric","key":"loss","value":1,"unit":"m","v":1}"#;
     assert!(take(&mut Run::default(), FIRST, line).is_some());

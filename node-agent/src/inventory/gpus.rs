@@ -26,6 +26,12 @@ pub enum Error {
     Unusable(u32),
 }
 
+/// Of the machine's driver; `None` = it does not tell.
+pub fn driver() -> Option<String> {
+    let nvml = Nvml::builder().lib_path(LIBRARY.as_ref()).init().ok()?;
+    nvml.sys_driver_version().ok()
+}
+
 /// The GPUs that can be used. One that fell off the bus is left out with a warning: the others are worth having.
 pub fn list() -> Result<Vec<Gpu>, Error> {
     let nvml = Nvml::builder().lib_path(LIBRARY.as_ref()).init().map_err(|error| match error {

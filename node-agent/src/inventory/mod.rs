@@ -7,7 +7,7 @@ use std::io;
 
 use atlas_core::resources::Capacity;
 
-pub use gpus::Error as GpuError;
+pub use gpus::{Error as GpuError, driver};
 
 /// Why the machine cannot be registered.
 #[derive(Debug, thiserror::Error)]

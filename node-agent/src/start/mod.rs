@@ -5,6 +5,7 @@ mod checkpoints;
 mod environment;
 mod error;
 mod files;
+mod machine;
 mod rule;
 mod volumes;
 
@@ -38,6 +39,7 @@ pub use bundle::Bundles;
 pub use environment::{DEFAULT_PATH, Places, from_lines};
 pub use error::Error;
 pub use files::Files;
+pub use machine::Machine;
 
 use environment::Facts;
 use rule::Plan;
@@ -144,6 +146,10 @@ impl Start {
                 spare::lay_out(dir.path(), &node.settings.job_user)
                     .map_err(|(path, source)| Error::Disk { path, source })?;
             }
+            let (spool, user) = (dir.spool().join("events"), &node.settings.job_user);
+            node.machine
+                .tell(&kept.gpus, &spool, user)
+                .map_err(|source| Error::Disk { path: spool, source })?;
             kept.write(&dir.assignment())?;
             Ok(Prelude::create(&dir, state)?)
         })

@@ -53,6 +53,8 @@ fn a_job_sees_the_gpus_it_asked_for_and_they_are_free_at_its_exit() {
     assert!(log.ends_with("archived False\n"), "{log}");
     eventually("all is archived", || (cluster.job(&two)["phase"] == "done").then_some(()));
     assert!(Path::new(&last).exists());
+    let shown = cluster.atlas(&["show", &two]).exits(0).stdout;
+    assert!(shown.contains("2 × Stand-in") && shown.contains("550.54.15"), "{shown}");
 
     let mut refused = cluster.command(&["submit", "--num-gpus", "4", "scheduler"]);
     let output = refused.arg(&dir).arg("main.py").output().unwrap();

@@ -29,7 +29,7 @@ def tell() -> None:
 
 
 def _collect() -> dict[str, Any]:
-    return {
+    found = {
         "python": "%d.%d.%d" % sys.version_info[:3],
         "implementation": sys.implementation.name,
         "executable": sys.executable or "",
@@ -37,6 +37,36 @@ def _collect() -> dict[str, Any]:
         "argv": list(getattr(sys, "orig_argv", sys.argv)),
         "packages": installed(sys.path),
     }
+    # A job's node says what it was given; there the driver would show what is others'.
+    machine = {} if _run.is_job() else _machine("/proc/driver/nvidia")
+    if machine:
+        found["machine"] = machine
+    return found
+
+
+def _machine(driver: str) -> dict[str, Any]:
+    """GPUs and their driver, as Linux tells them; asking the driver's own program takes a second."""
+    words = _text(driver + "/version").partition("\n")[0].split()
+    version = next((it for it in words if "." in it and it.replace(".", "").isdigit()), "")
+    try:
+        folders = sorted(os.listdir(driver + "/gpus"))
+    except OSError:
+        folders = []
+    gpus = []
+    for folder in folders:
+        text = _text("%s/gpus/%s/information" % (driver, folder))
+        lines = dict(map(str.strip, it.partition(":")[::2]) for it in text.splitlines())
+        gpu = {"id": lines.get("GPU UUID", ""), "model": lines.get("Model", "")}
+        gpus.append({name: it for name, it in gpu.items() if it})
+    return {"gpus": gpus, "driver": version} if version else {}
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 16)
+    except OSError:
+        return ""
 
 
 def installed(folders: list[str]) -> dict[str, str]:

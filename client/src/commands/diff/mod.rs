@@ -63,7 +63,7 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
         files::compare(&master, [&one.id, &other.id], say).await?
     };
     let difference = Difference {
-        job: differing([told::of_job(&one), told::of_job(&other)]),
+        job: differing([told::of_job(&one, &runs[0]), told::of_job(&other, &runs[1])]),
         params: differing([told::params(&one, &runs[0]), told::params(&other, &runs[1])]),
         packages: differing(runs.each_ref().map(told::packages)),
         metrics: differing(runs.each_ref().map(told::metrics)),

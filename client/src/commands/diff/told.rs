@@ -10,7 +10,7 @@ use crate::views::{JobView, RunView, value_text, within};
 type Texts = BTreeMap<String, String>;
 
 /// What was asked for, where it ran and how it ended.
-pub fn of_job(job: &JobView) -> Texts {
+pub fn of_job(job: &JobView, run: &RunView) -> Texts {
     let git = job.git.as_ref();
     let named = [
         ("project", Some(job.project.clone())),
@@ -23,6 +23,8 @@ pub fn of_job(job: &JobView) -> Texts {
         ("image", job.image.clone()),
         ("image digest", job.image_digest.clone()),
         ("GPUs", Some(job.num_gpus.to_string())),
+        ("GPU models", run.gpu_models()),
+        ("GPU driver", within(run.facts.as_ref(), &["machine", "driver"]).map(value_text)),
         ("CPUs", job.cpus.map(|it| it.to_string())),
         ("memory", job.ram_bytes.map(output::bytes)),
         ("node", job.node.clone().or_else(|| job.host.clone())),
