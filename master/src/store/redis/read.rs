@@ -129,18 +129,10 @@ pub async fn jobs_of(link: &Link, ids: &[JobId]) -> Result<Vec<StoredJob>, Error
 
 /// From the newest on.
 pub async fn jobs(link: &Link, page: Page) -> Result<Vec<StoredJob>, Error> {
+    let mut walk = Walk::new(link, page, "list jobs");
     let mut found = Vec::new();
-    let mut before = page.before.map_or_else(|| "+inf".to_owned(), |it| format!("({it}"));
-    while found.len() < page.limit {
-        let batch = isize::try_from(BATCH.min(page.limit)).expect("it is short");
-        let ids: Vec<(JobText, u64)> = link
-            .connection()
-            .zrevrangebyscore_limit_withscores(keys::JOBS, &before, "-inf", 0, batch)
-            .await
-            .map_err(|error| link.failed("list jobs", error))?;
-        let Some((_, last)) = ids.last() else { break };
-        before = format!("({last}");
-        let ids: Vec<JobId> = ids.iter().map(|(id, _)| parse(id)).collect::<Result<_, _>>()?;
+    while let Some(ids) = walk.next(found.len()).await? {
+        let ids: Vec<JobId> = ids.into_iter().map(|(id, _)| id).collect();
         // One that is gone was deleted just now.
         found.extend(jobs_of(link, &ids).await?);
     }
@@ -154,34 +146,60 @@ pub async fn run(link: &Link, id: JobId) -> Result<Option<Arc<Run>>, Error> {
     text.map(|it| decode_run(id, &it)).transpose()
 }
 
-/// Walks all jobs from the newest on.
+/// Of all jobs from the newest on those that told something.
 pub async fn runs(link: &Link, page: Page) -> Result<Vec<StoredRun>, Error> {
-    let failed = |error| link.failed("list runs", error);
+    let mut walk = Walk::new(link, page, "list runs");
     let mut found = Vec::new();
-    let mut before = page.before.map_or_else(|| "+inf".to_owned(), |it| format!("({it}"));
-    while found.len() < page.limit {
-        let batch = isize::try_from(BATCH.min(page.limit)).expect("it is short");
-        let ids: Vec<(JobText, u64)> = link
-            .connection()
-            .zrevrangebyscore_limit_withscores(keys::JOBS, &before, "-inf", 0, batch)
-            .await
-            .map_err(failed)?;
-        let Some((_, last)) = ids.last() else { break };
-        before = format!("({last}");
+    while let Some(ids) = walk.next(found.len()).await? {
         let mut asked = Pipeline::new();
         for (id, _) in &ids {
             asked.hget(format!("{}{id}", keys::JOB), "run");
         }
-        let texts: Vec<Option<String>> =
-            asked.query_async(&mut link.connection()).await.map_err(failed)?;
-        for ((id, position), text) in ids.iter().zip(texts) {
+        let texts: Vec<Option<String>> = asked
+            .query_async(&mut link.connection())
+            .await
+            .map_err(|error| link.failed("list runs", error))?;
+        for ((id, position), text) in ids.into_iter().zip(texts) {
             let Some(text) = text else { continue };
-            let (id, position) = (parse(id)?, Position(*position));
             found.push(StoredRun { id, position, run: decode_run(id, &text)? });
         }
     }
     found.truncate(page.limit);
     Ok(found)
+}
+
+/// Through all jobs from the newest on, a batch at a time.
+struct Walk<'a> {
+    link: &'a Link,
+    what: &'static str,
+    limit: usize,
+    /// The last position that was seen, as Redis is asked for what comes before it.
+    before: String,
+}
+
+impl<'a> Walk<'a> {
+    fn new(link: &'a Link, page: Page, what: &'static str) -> Self {
+        let before = page.before.map_or_else(|| "+inf".to_owned(), |it| format!("({it}"));
+        Self { link, what, limit: page.limit, before }
+    }
+
+    /// `None` = so many were found that the page is full, or there are no more.
+    async fn next(&mut self, found: usize) -> Result<Option<Vec<(JobId, Position)>>, Error> {
+        if found >= self.limit {
+            return Ok(None);
+        }
+        let batch = isize::try_from(BATCH.min(self.limit)).expect("it is short");
+        let ids: Vec<(JobText, u64)> = self
+            .link
+            .connection()
+            .zrevrangebyscore_limit_withscores(keys::JOBS, &self.before, "-inf", 0, batch)
+            .await
+            .map_err(|error| self.link.failed(self.what, error))?;
+        let Some((_, last)) = ids.last() else { return Ok(None) };
+        self.before = format!("({last}");
+        let ids = ids.iter().map(|(id, position)| Ok((parse(id)?, Position(*position))));
+        ids.collect::<Result<_, Error>>().map(Some)
+    }
 }
 
 fn decode_run(id: JobId, text: &str) -> Result<Arc<Run>, Error> {
