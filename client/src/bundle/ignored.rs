@@ -13,6 +13,7 @@ use std::sync::Arc;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use super::classes::without_slash;
 use super::{Error, Notice};
 
 /// Which files stay behind.
@@ -165,7 +166,7 @@ impl Lines {
                 pattern: pattern.trim_end().to_owned(),
             };
             let name = PathBuf::from((index + 1).to_string());
-            match builder.add_line(Some(name.clone()), pattern) {
+            match builder.add_line(Some(name.clone()), &without_slash(pattern)) {
                 Ok(_) => drop(rules.insert(name, Arc::new(rule))),
                 Err(error) => notices.push(Notice::BadPattern { rule, why: error.to_string() }),
             }
