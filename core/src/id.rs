@@ -86,6 +86,10 @@ impl BundleId {
         Self(digest)
     }
 
+    pub fn sha256(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The first two hex digits: the folder that it lies in.
     pub fn shard(self) -> String {
         format!("{:02x}", self.0[0])

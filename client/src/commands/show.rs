@@ -129,6 +129,10 @@ fn told(run: &RunView, line: &mut impl FnMut(&str, Option<String>)) {
     for it in &run.artifacts {
         line("artifact", Some(format!("{} ({}, {})", it.key, it.path, output::bytes(it.bytes))));
     }
+    for it in &run.synced {
+        let holds = format!("{} files, {}", it.files, output::bytes(it.bytes));
+        line("folder", Some(format!("{} ({}, {holds})", it.key, it.path)));
+    }
     line("python", within(run.facts.as_ref(), &["python"]).map(value_text));
     line("GPU models", run.gpu_models());
     line("GPU driver", within(run.facts.as_ref(), &["machine", "driver"]).map(value_text));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use atlas_core::Run;
-use atlas_core::run::{Artifact, Extreme, Scalar, Summary, Value};
+use atlas_core::run::{Artifact, Extreme, Scalar, Summary, Synced, Value};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -13,6 +13,7 @@ pub struct RunView {
     pub params: BTreeMap<String, Value>,
     pub metrics: BTreeMap<String, MetricView>,
     pub artifacts: Vec<ArtifactView>,
+    pub synced: Vec<SyncedView>,
     /// Of its process: Python, packages, arguments.
     pub facts: Option<Value>,
     /// Events that were left out: no events at all, and beyond a limit.
@@ -39,9 +40,19 @@ pub struct ArtifactView {
     pub folder: bool,
 }
 
+/// A folder that the job uploads.
+#[derive(Debug, Serialize)]
+pub struct SyncedView {
+    pub key: String,
+    /// As `atlas ls` shows it.
+    pub path: String,
+    pub files: u64,
+    pub bytes: u64,
+}
+
 impl From<Run> for RunView {
     fn from(run: Run) -> Self {
-        let Run { name, tags, params, metrics, artifacts, facts, left, .. } = run;
+        let Run { name, tags, params, metrics, artifacts, synced, facts, left, .. } = run;
         let metric = |(key, it): (String, Summary)| {
             let Summary { last, last_step, count, min, max, rank } = it;
             (key, MetricView { last, last_step, count, min, max, rank })
@@ -54,12 +65,19 @@ impl From<Run> for RunView {
                 folder: it.folder,
             })
         };
+        let folder = |(key, it): (String, Synced)| SyncedView {
+            path: format!("synced/{key}"),
+            key,
+            files: it.files,
+            bytes: it.bytes,
+        };
         Self {
             name,
             tags,
             params,
             metrics: metrics.into_iter().map(metric).collect(),
             artifacts: artifacts.into_iter().flat_map(versions).collect(),
+            synced: synced.into_iter().map(folder).collect(),
             facts,
             unreadable: left.unreadable,
             over_limit: left.over_limit,

@@ -46,6 +46,12 @@ pub enum Event<'a> {
         bytes: u64,
         folder: bool,
     },
+    /// A folder that was uploaded: what its last version holds.
+    Synced {
+        key: Cow<'a, str>,
+        files: u64,
+        bytes: u64,
+    },
     Facts(Value),
     /// The job's own side refused so many for a limit.
     Dropped {
@@ -71,6 +77,7 @@ struct Fields<'a> {
     path: Option<String>,
     bytes: Option<u64>,
     folder: Option<bool>,
+    files: Option<u64>,
     #[serde(borrow)]
     why: Option<Lent<'a>>,
     count: Option<u64>,
@@ -101,7 +108,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
 
 impl<'a> Event<'a> {
     fn from_fields(fields: Fields<'a>) -> Result<Self, String> {
-        let Fields { e, v, key, value, step, rank, at: _, path, bytes, folder, why, count } =
+        let Fields { e, v, key, value, step, rank, at: _, path, bytes, folder, files, why, count } =
             fields;
         if let Some(version) = v.filter(|it| *it > VERSION) {
             return Err(format!("version {version} of a line is not known"));
@@ -130,6 +137,11 @@ impl<'a> Event<'a> {
                 bytes: bytes.unwrap_or(0),
                 folder: folder.unwrap_or(false),
             },
+            "synced" => Self::Synced {
+                key: key?,
+                files: files.ok_or_else(|| lacks("files"))?,
+                bytes: bytes.unwrap_or(0),
+            },
             "facts" => Self::Facts(value?),
             "dropped" => Self::Dropped {
                 key: key?,
@@ -148,11 +160,18 @@ fn text(value: Value) -> Result<String, String> {
     }
 }
 
-/// A path that stays below the folder it is meant for.
 fn below(path: String) -> Result<String, String> {
+    if stays_below(&path) {
+        Ok(path)
+    } else {
+        Err("a path that is too long or leads out of its folder".into())
+    }
+}
+
+/// Whether a path stays below the folder it is meant for, whatever system reads it.
+pub fn stays_below(path: &str) -> bool {
     let plain = |part: &str| !matches!(part, "" | "." | "..");
-    let stays = path.len() <= limits::PATH
+    path.len() <= limits::PATH
         && !path.contains(|it: char| it.is_control() || it == '\\')
-        && path.split('/').all(plain);
-    if stays { Ok(path) } else { Err("a path that is too long or leads out of its folder".into()) }
+        && path.split('/').all(plain)
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{Artifact, Entry, Event, Extreme, Left, Run, Scalar, Spool, Summary, Value, limits};
+use super::limits;
+use super::{Artifact, Entry, Event, Extreme, Left, Run, Scalar, Spool, Summary, Synced, Value};
 use crate::id::Attempt;
 use crate::time::Timestamp;
 
@@ -53,6 +54,10 @@ impl Run {
             Event::Artifact { key, path, bytes, folder } => {
                 let artifact = Artifact { path, bytes, folder, at, attempt };
                 let taken = self.artifact(&key, artifact);
+                (Some(key), taken)
+            }
+            Event::Synced { key, files, bytes } => {
+                let taken = self.folder(is_late, &key, Synced { files, bytes, at, attempt });
                 (Some(key), taken)
             }
             Event::Name(name) => (None, self.rename(is_late, name)),
@@ -187,6 +192,20 @@ impl Run {
             return Err(Over("the facts of the process are too long"));
         }
         self.facts = Some(known);
+        Ok(())
+    }
+
+    fn folder(&mut self, is_late: bool, key: &str, synced: Synced) -> Result<(), Over> {
+        check_key(key)?;
+        match self.synced.contains_key(key) {
+            true if is_late => return Ok(()),
+            true => {}
+            false if self.synced.len() >= limits::SYNCED => {
+                return Err(Over("the run has too many folders"));
+            }
+            false => self.weigh(key.len() + limits::SERIES_WEIGHT)?,
+        }
+        self.synced.insert(key.to_owned(), synced);
         Ok(())
     }
 

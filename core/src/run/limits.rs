@@ -25,6 +25,8 @@ pub const PARAMS: usize = 5_000;
 pub const TAGS: usize = 500;
 /// Artifacts of a run, each version counted.
 pub const ARTIFACTS: usize = 10_000;
+/// Folders that a run uploads.
+pub const SYNCED: usize = 100;
 /// Bytes of a run beside its points: keys, parameters, what is known of each metric, rank and artifact.
 pub const WEIGHT: u64 = 8 << 20;
 /// Bytes that the facts of a metric and rank, or of an artifact, count as.

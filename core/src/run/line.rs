@@ -19,6 +19,8 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<bool>,
@@ -69,6 +71,9 @@ impl<'a> Fields<'a> {
                 folder: Some(*folder),
                 ..named("artifact", key)
             },
+            Event::Synced { key, files, bytes } => {
+                Self { files: Some(*files), bytes: Some(*bytes), ..named("synced", key) }
+            }
             Event::Facts(facts) => {
                 Self { e: "facts", value: Some(Written::Value(facts)), ..Self::default() }
             }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Attempt, Epoch};
 use crate::time::Timestamp;
 
-pub use event::{Entry, Event};
+pub use event::{Entry, Event, stays_below};
 pub use fold::Point;
 pub use labels::{Labels, Relabel, Unlabelled};
 pub use value::{Scalar, Value};
@@ -44,6 +44,9 @@ pub struct Run {
     /// Every version of each, the oldest first.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub artifacts: BTreeMap<String, Vec<Artifact>>,
+    /// The folders that it uploads, as they are by now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub synced: BTreeMap<String, Synced>,
     /// Where the process came from: Python, packages, arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<Value>,
@@ -87,6 +90,15 @@ pub struct Artifact {
     pub bytes: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub folder: bool,
+    pub at: Timestamp,
+    pub attempt: Attempt,
+}
+
+/// What the last upload of a folder held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Synced {
+    pub files: u64,
+    pub bytes: u64,
     pub at: Timestamp,
     pub attempt: Attempt,
 }

@@ -65,6 +65,7 @@ fn a_line_that_is_no_event_is_an_error_that_says_why() {
         (r#"{"e":"tag","key":"k","value":1}"#, "must be text"),
         (r#"{"e":"artifact","key":"k","path":"../x"}"#, "leads out"),
         (r#"{"e":"artifact","key":"k","path":"/x"}"#, "leads out"),
+        (r#"{"e":"synced","key":"k"}"#, "\"files\""),
         (r#"{"e":"what"}"#, "not known"),
         ("{}", "missing field `e`"),
     ] {
@@ -259,6 +260,7 @@ fn a_run_is_kept_as_it_is() {
         metric("loss", "0.25", r#","step":7,"at":1790000000123"#),
         r#"{"e":"param","key":"lr","value":[{"$int":"99999999999999999999"}]}"#.to_owned(),
         r#"{"e":"artifact","key":"model","path":"1/model.pt","bytes":5,"folder":true}"#.to_owned(),
+        r#"{"e":"synced","key":"data","files":2,"bytes":5}"#.to_owned(),
         r#"{"e":"dropped","key":"loss","why":"too long"}"#.to_owned(),
     ] {
         take(&mut run, FIRST, &line);
@@ -268,7 +270,7 @@ fn a_run_is_kept_as_it_is() {
     spool.segments.push(Segment { epoch: Epoch(4), bytes: 77 });
     let text = serde_json::to_string(&run).unwrap();
     assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run);
-    expect_test::expect![[r#"{"params":{"lr":[{"$int":"99999999999999999999"}]},"metrics":{"loss":{"last":0.25,"last_step":7,"count":1,"min":{"value":0.25,"step":7},"max":{"value":0.25,"step":7}}},"artifacts":{"model":[{"path":"1/model.pt","bytes":5,"folder":true,"at":9,"attempt":1}]},"weight":350,"left":{"unreadable":0,"over_limit":1,"why":{"loss":"too long"}},"attempts":{"1":{"offset":321,"points":{"loss":{"0":1,"1":1}},"segments":[{"epoch":4,"bytes":77}]}}}"#]].assert_eq(&text);
+    expect_test::expect![[r#"{"params":{"lr":[{"$int":"99999999999999999999"}]},"metrics":{"loss":{"last":0.25,"last_step":7,"count":1,"min":{"value":0.25,"step":7},"max":{"value":0.25,"step":7}}},"artifacts":{"model":[{"path":"1/model.pt","bytes":5,"folder":true,"at":9,"attempt":1}]},"synced":{"data":{"files":2,"bytes":5,"at":9,"attempt":1}},"weight":454,"left":{"unreadable":0,"over_limit":1,"why":{"loss":"too long"}},"attempts":{"1":{"offset":321,"points":{"loss":{"0":1,"1":1}},"segments":[{"epoch":4,"bytes":77}]}}}"#]].assert_eq(&text);
     assert_eq!(serde_json::from_str::<Run>("{}").unwrap(), Run::default());
 }
 
@@ -282,10 +284,23 @@ fn what_is_written_of_an_event_is_what_it_is_read_from() {
         r#"{"e":"name","value":"try 7"}"#,
         r#"{"e":"project","value":"p","at":1}"#,
         r#"{"e":"artifact","key":"m","path":"3f/m.pt","bytes":123,"folder":false,"at":1}"#,
+        r#"{"e":"synced","key":"data","files":2,"bytes":123,"at":1}"#,
         r#"{"e":"facts","value":{"python":"3.12.1"},"at":1}"#,
         r#"{"e":"dropped","key":"loss","why":"it is long","count":3,"at":1}"#,
     ] {
         let entry: Entry<'_> = serde_json::from_str(line).unwrap();
         assert_eq!(serde_json::to_string(&entry).unwrap(), line);
     }
+}
+
+#[test]
+fn of_a_folder_the_last_upload_counts_and_there_is_an_end_to_them() {
+    let mut run = Run::default();
+    let synced = |key: &str, files| format!(r#"{{"e":"synced","key":"{key}","files":{files}}}"#);
+    for (attempt, files) in [(FIRST, 1), (FIRST, 2), (SECOND, 3), (FIRST, 4)] {
+        take(&mut run, attempt, &synced("data", files));
+    }
+    assert_eq!((run.synced["data"].files, run.synced["data"].attempt), (3, SECOND));
+    (0..=limits::SYNCED).for_each(|it| drop(take(&mut run, SECOND, &synced(&format!("k{it}"), 1))));
+    assert_eq!((run.synced.len(), run.left.over_limit), (limits::SYNCED, 2));
 }

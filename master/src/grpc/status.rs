@@ -21,9 +21,11 @@ pub fn status(error: &Error) -> Status {
         | Error::Ambiguous { .. }
         | Error::NoSuchMetric { .. }
         | Error::NoSuchPath { .. } => Code::NotFound,
-        Error::NoLogYet(_) | Error::NoBundle(_) | Error::BundleGone(_) | Error::NotOutside(_) => {
-            Code::FailedPrecondition
-        }
+        Error::NoLogYet(_)
+        | Error::NoBundle(_)
+        | Error::BundleGone(_)
+        | Error::NotOutside(_)
+        | Error::NotRunning(_) => Code::FailedPrecondition,
         // Nothing is wrong with the request, and clients are not to try it again and again as they do with a master that is away.
         Error::StoreAway(_) | Error::NodeGone(_) => return Status::internal(error.to_string()),
         Error::Proxy(error) => return node(error),

@@ -53,6 +53,8 @@ pub enum Code {
     NotFinished,
     /// Only a run outside the scheduler that goes on tells of itself this way.
     NotOutside,
+    /// Only a job that runs keeps files this way.
+    NotRunning,
     NodeConflict,
     Unauthenticated,
     Denied,
@@ -206,6 +208,7 @@ fn code(error: &Error) -> Code {
         Error::NoBundle(_) | Error::BundleGone(_) => Code::NoBundle,
         Error::SpecDiffers(_) => Code::SpecDiffers,
         Error::NotOutside(_) => Code::NotOutside,
+        Error::NotRunning(_) => Code::NotRunning,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::OtherHost(_) => Code::OtherHost,
         Error::OtherOrigin(_) => Code::OtherOrigin,
@@ -292,6 +295,7 @@ fn status(code: Code) -> StatusCode {
         | Code::AlreadyEnded
         | Code::NotFinished
         | Code::NotOutside
+        | Code::NotRunning
         | Code::NodeConflict => StatusCode::CONFLICT,
         Code::BundleTooLarge | Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,

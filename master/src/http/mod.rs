@@ -12,6 +12,7 @@ mod events;
 mod files;
 mod found;
 mod health;
+mod incoming;
 mod jobs;
 mod log;
 mod nodes;

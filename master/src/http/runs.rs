@@ -20,7 +20,7 @@ use super::jobs::JobPath;
 use super::submit::Taken;
 use super::submitted::{Bundle, Git, Params};
 use super::views::Details;
-use crate::service::{Ended, Error, Heard};
+use crate::service::{Brought, Ended, Error, Heard};
 
 /// A script that somebody runs on a machine of their own.
 #[derive(Deserialize, JsonSchema)]
@@ -59,6 +59,14 @@ struct SpoolQuery {
     offset: u64,
     /// Nothing follows: a last line without an end is read as one.
     last: Option<bool>,
+    /// The files of artifacts are sent as well: the answer names those that are to be there before it goes on.
+    files: Option<bool>,
+    /// With `files`: paths of which all was sent, a line each.
+    kept: Option<String>,
+    /// With `files`: a path that will not come. The artifact is left out.
+    missing: Option<String>,
+    /// And the reason, for people.
+    why: Option<String>,
 }
 
 /// What the master has.
@@ -69,6 +77,18 @@ struct Progress {
     offset: u64,
     /// Somebody has asked the run to stop.
     stop: bool,
+}
+
+/// What the master has of a spool.
+#[derive(Serialize, JsonSchema)]
+struct SpoolProgress {
+    /// Bytes that are there: less than the body's end, and the rest is to be sent again; less than its offset, and something is missing.
+    offset: u64,
+    /// Somebody has asked the run to stop.
+    stop: bool,
+    /// With `files`: artifacts that are to be sent (`PUT /runs/{job}/artifacts/{path}`) before the line that names the first of them is
+    /// taken.
+    wanted: Vec<String>,
 }
 
 /// How a run ended.
@@ -162,11 +182,18 @@ async fn spool(
     State(app): State<App>,
     Who(who): Who,
     Path(JobPath { job }): Path<JobPath>,
-    Query(SpoolQuery { offset, last }): Query<SpoolQuery>,
+    Query(query): Query<SpoolQuery>,
     Octets(data): Octets,
-) -> Result<Json<Progress>, Problem> {
+) -> Result<Json<SpoolProgress>, Problem> {
+    let SpoolQuery { offset, last, files, kept, missing, why } = query;
+    let brought = files.unwrap_or_default().then(|| Brought {
+        kept: kept.iter().flat_map(|it| it.split('\n')).map(str::to_owned).collect(),
+        missing: missing.map(|path| (path, why.unwrap_or_default())),
+    });
     let last = last.unwrap_or_default();
-    Ok(Json(app.service.append_run_spool(&who, &job, offset, data, last).await?.into()))
+    let taken = app.service.append_run_spool(&who, &job, offset, data, last, brought).await?;
+    let (Heard { length, stop }, wanted) = taken;
+    Ok(Json(SpoolProgress { offset: length, stop, wanted }))
 }
 
 async fn end(

@@ -1,5 +1,6 @@
 //! The whole router on a real service layer.
 
+mod incoming;
 mod kept;
 mod labels;
 mod live;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use atlas_core::JobId;
-use atlas_core::run::{Artifact, Left, Run, Scalar, Summary, Value};
+use atlas_core::run::{Artifact, Left, Run, Scalar, Summary, Synced, Value};
 use axum::Json;
 use axum::extract::State;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -39,6 +39,8 @@ struct Told {
     params: BTreeMap<String, Value>,
     metrics: BTreeMap<String, Metric>,
     artifacts: Vec<Saved>,
+    /// Folders that it uploads: what each held when it was uploaded last.
+    synced: Vec<Folder>,
     /// Of its process: Python, packages, arguments.
     #[schemars(with = "Option<serde_json::Value>")]
     facts: Option<Value>,
@@ -76,6 +78,19 @@ struct Saved {
     path: String,
     bytes: u64,
     folder: bool,
+    at_ms: u64,
+    attempt: u64,
+}
+
+/// A folder that the job uploads.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RunFolder")]
+struct Folder {
+    key: String,
+    /// Where it is among the job's files.
+    path: String,
+    files: u64,
+    bytes: u64,
     at_ms: u64,
     attempt: u64,
 }
@@ -234,7 +249,7 @@ impl Series {
 
 impl Told {
     fn of(job: JobId, run: &Run) -> Self {
-        let Run { name, tags, params, metrics, artifacts, facts, left, .. } = run;
+        let Run { name, tags, params, metrics, artifacts, synced, facts, left, .. } = run;
         let saved = artifacts.iter().flat_map(|(key, all)| all.iter().map(|it| Saved::of(key, it)));
         let Left { unreadable, over_limit, why } = left.clone();
         Self {
@@ -244,6 +259,7 @@ impl Told {
             params: params.clone(),
             metrics: metrics.iter().map(|(key, it)| (key.clone(), Metric::of(it))).collect(),
             artifacts: saved.collect(),
+            synced: synced.iter().map(|(key, it)| Folder::of(key, it)).collect(),
             facts: facts.clone(),
             left_out: LeftOut { unreadable, over_limit, why },
         }
@@ -255,6 +271,20 @@ impl Metric {
         let Summary { last, last_step, count, min, max, rank } = summary.clone();
         let extreme = |it: atlas_core::run::Extreme| Extreme { value: it.value, step: it.step };
         Self { last, last_step, count, min: min.map(extreme), max: max.map(extreme), rank }
+    }
+}
+
+impl Folder {
+    fn of(key: &str, synced: &Synced) -> Self {
+        let Synced { files, bytes, at, attempt } = *synced;
+        Self {
+            key: key.to_owned(),
+            path: format!("synced/{key}"),
+            files,
+            bytes,
+            at_ms: at.0,
+            attempt: attempt.0,
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use axum::routing::get;
 use bytes::Bytes;
 
 use super::{
-    App, answer, bundles, events, files, found, jobs, log, nodes, notes, projects, queue, runs,
-    submit, told, version,
+    App, answer, bundles, events, files, found, incoming, jobs, log, nodes, notes, projects, queue,
+    runs, submit, told, version,
 };
 
 const PREFIX: &str = "/api/v1";
@@ -50,6 +50,7 @@ fn built() -> (Router<App>, OpenApi) {
         .merge(bundles::routes())
         .merge(runs::routes())
         .merge(found::routes())
+        .merge(incoming::routes())
         .merge(told::routes())
         .merge(queue::routes())
         .merge(projects::routes())

@@ -48,6 +48,8 @@ pub enum Error {
         "job {0} is no run outside the scheduler that goes on: only such a one tells of itself this way"
     )]
     NotOutside(JobId),
+    #[error("job {0} does not run: only a job that does keeps files this way")]
+    NotRunning(JobId),
     #[error("the bundle of job {0} is gone from the shared storage: submit its folder again")]
     BundleGone(JobId),
     #[error("attempt {attempt} of job {job} is not for node {node} to speak of now")]

@@ -1,5 +1,7 @@
 //! Runs outside the scheduler: a script on somebody's own machine is a job that only tells of itself.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use atlas_core::access::{Verb, allow};
@@ -12,12 +14,14 @@ use atlas_proto::wire;
 use atlas_runtime::storage::log;
 use bytes::Bytes;
 
+use super::incoming::ARTIFACTS;
 use super::submit::invalid;
 use super::{Error, Service, Submitted};
+use crate::archive::tree;
 use crate::reactor;
 use crate::store::StoredJob;
 use crate::submission;
-use crate::tracker::Piece;
+use crate::tracker::{Files, Piece, WANTED};
 
 /// There are no others of such a run.
 const ATTEMPT: Attempt = Attempt(1);
@@ -29,6 +33,14 @@ pub struct Heard {
     pub length: u64,
     /// Somebody has asked it to stop.
     pub stop: bool,
+}
+
+/// What became of artifacts that were wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Brought {
+    pub kept: Vec<String>,
+    /// And why.
+    pub missing: Option<(String, String)>,
 }
 
 /// How a run ended, as it says itself.
@@ -93,10 +105,43 @@ impl Service {
         offset: u64,
         data: Bytes,
         last: bool,
-    ) -> Result<Heard, Error> {
+        brought: Option<Brought>,
+    ) -> Result<(Heard, Vec<String>), Error> {
         let (job, stop) = self.heard(who, run).await?;
-        let piece = Piece { job, attempt: ATTEMPT, offset, data, last, files: None };
-        Ok(Heard { length: self.take_in(piece).await?.length, stop })
+        let files = match brought {
+            Some(brought) => Some(self.files_of_run(job, brought).await?),
+            None => None,
+        };
+        let piece = Piece { job, attempt: ATTEMPT, offset, data, last, files };
+        let taken = self.take_in(piece).await?;
+        Ok((Heard { length: taken.length, stop }, taken.wanted))
+    }
+
+    /// What is there is seen, and not believed.
+    async fn files_of_run(&self, job: JobId, brought: Brought) -> Result<Files, Error> {
+        let Brought { kept, missing } = brought;
+        if kept.len() > WANTED {
+            let why = format!("names more than {WANTED} paths");
+            return Err(Error::invalid("kept", why));
+        }
+        let there = self.archive.job(job).join(ARTIFACTS);
+        let look = move || {
+            let mut found = BTreeSet::new();
+            for path in kept {
+                match tree::look(&there, Path::new(&path)) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => drop(found.insert(path)),
+                    // Nothing was saved yet, or a path that leads elsewhere was named.
+                    Err(error) if is_none(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(found)
+        };
+        let look = self.storage.looks.run(look).await;
+        let look = look.map_err(|it| Error::Unavailable(it.to_string()))?;
+        let kept = look.map_err(Error::io("look for the artifacts of the run"))?;
+        Ok(Files { kept, missing: missing.into_iter().collect() })
     }
 
     /// It has ended; what it announces has come before.
@@ -133,7 +178,7 @@ impl Service {
     }
 
     /// The run, which is there as of now, and whether it is to stop.
-    async fn heard(&self, who: &Identity, run: &str) -> Result<(JobId, bool), Error> {
+    pub(super) async fn heard(&self, who: &Identity, run: &str) -> Result<(JobId, bool), Error> {
         allow(who, Verb::Change)?;
         let StoredJob { id, status, .. } = self.find(run).await?;
         let JobState::Outside { stop, .. } = status.state else {
@@ -150,6 +195,10 @@ impl Service {
     ) -> Result<T, Error> {
         super::shipping::run(&self.storage.appends, what, work).await
     }
+}
+
+fn is_none(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput)
 }
 
 /// The bytes that are there then; of those that are new the index says when they came.

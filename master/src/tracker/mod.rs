@@ -284,14 +284,18 @@ fn path_of<'a>(entry: &'a Entry<'_>) -> Option<&'a str> {
     }
 }
 
-/// The first files that this names, each once.
+/// The first files that this names, each once, in the order of the lines.
 fn wanted_from(rest: &[u8]) -> Vec<String> {
-    let mut wanted = BTreeSet::new();
+    let mut wanted: Vec<String> = Vec::new();
     lines::read(rest, false, true, |entry| {
-        wanted.extend(path_of(&entry).map(str::to_owned));
+        if let Some(path) = path_of(&entry)
+            && !wanted.iter().any(|it| it == path)
+        {
+            wanted.push(path.to_owned());
+        }
         if wanted.len() < WANTED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    wanted.into_iter().collect()
+    wanted
 }
 
 /// The one that the leader of this epoch writes to.

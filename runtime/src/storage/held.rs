@@ -78,11 +78,11 @@ impl Held {
     }
 
     /// What was not replaced.
-    pub(super) fn things(&self) -> usize {
+    pub fn things(&self) -> usize {
         self.things.len()
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }

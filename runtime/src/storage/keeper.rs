@@ -244,7 +244,7 @@ fn nothing_open() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no file was begun")
 }
 
-fn regular(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<Stat>> {
+pub(super) fn regular(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<Stat>> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
             Ok(Some(found))

@@ -8,11 +8,13 @@ mod durable;
 mod found;
 mod give;
 mod held;
+pub mod incoming;
 mod keeper;
 pub mod log;
 mod mirror;
 pub mod shipment;
 mod tree;
+pub mod version;
 
 use std::io;
 

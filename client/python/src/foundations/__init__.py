@@ -9,6 +9,7 @@ from foundations import _start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from foundations import artifacts as artifacts
     from foundations import integrations as integrations
     from foundations import parameters as parameters
     from foundations._artifacts import save_artifact as save_artifact
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from foundations._submit import set_job_resources as set_job_resources
     from foundations._submit import submit as submit
     from foundations._submit import submit_many as submit_many
+    from foundations._syncable import SyncableDirectory as SyncableDirectory
+    from foundations._syncable import create_syncable_directory as create_syncable_directory
     from foundations._tags import set_name as set_name
     from foundations._tags import set_project_name as set_project_name
     from foundations._tags import set_tag as set_tag
+    from foundations._tensorboard import set_tensorboard_logdir as set_tensorboard_logdir
     from foundations._version import __version__ as __version__
 
 _HOMES = {
@@ -42,8 +46,11 @@ _HOMES = {
     "Refused": "_errors",
     "SomeRefused": "_submit",
     "Unreachable": "_errors",
+    "SyncableDirectory": "_syncable",
     "__version__": "_version",
+    "artifacts": "",
     "checkpoint_dir": "_checkpoints",
+    "create_syncable_directory": "_syncable",
     "end": "_outside",
     "flatten_parameter_dictionary": "_flatten",
     "get_metrics_for_all_jobs": "_runs",
@@ -60,6 +67,7 @@ _HOMES = {
     "set_name": "_tags",
     "set_project_name": "_tags",
     "set_tag": "_tags",
+    "set_tensorboard_logdir": "_tensorboard",
     "start": "_outside",
     "submit": "_submit",
     "submit_many": "_submit",

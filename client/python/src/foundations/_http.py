@@ -47,7 +47,7 @@ class Master:
         self,
         method: str,
         path: str,
-        body: Json | None = None,
+        body: Json | bytes | None = None,
         within: float = _DEADLINE,
         patience: Patience | None = None,
         **query: object,
@@ -94,8 +94,9 @@ class Master:
             connection.sock.settimeout(within)
             connection.request(method, target, body, headers)
             response = connection.getresponse()  # it keeps the socket, and closes it
-            if not response.chunked and response.length is None:
-                raise http.client.IncompleteRead(b"")  # cut within its head, which http.client takes for the end of it
+            # Cut within its head, which http.client takes for the end of it: who answers us closes, and says so.
+            if (not response.chunked and response.length is None) or not response.will_close:
+                raise http.client.IncompleteRead(b"")
             if response.status < 300:
                 return response
             with response:

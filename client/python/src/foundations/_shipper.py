@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from foundations import _bundle, _git, _http, _tree, _upload
 from foundations._errors import AtlasError, Refused
+from foundations._run_files import RunFiles
 
 _PIECE = 512 * 1024
 _LARGEST = 1_000_000_000
@@ -22,7 +23,7 @@ _FILES = (("log", "log"), ("spool", "spool/events"))
 """What is sent as it grows, by its name in the address and in the run's folder."""
 _SILENCE = 5.0
 """Seconds after which a run says that it is still there, and hears whether it is to stop."""
-_OVER = ("not_outside", "no_job")
+_OVER = ("not_outside", "not_running", "no_job")
 """Refusals that mean that nobody waits for more: it has ended before, or was deleted."""
 SENT = "sent"
 """The file that says that the master has all of a run."""
@@ -36,6 +37,7 @@ class Shipper:
         self._run = self._json("run.json") or {}
         self._master: _http.Master | None = None
         self._begun = False
+        self._files = RunFiles(folder, str(self._run.get("id")))
         self._there: dict[str, int] = {}
         """Bytes of log and spool that the master has."""
         self._heard = 0.0
@@ -56,8 +58,11 @@ class Shipper:
                 self._begin(self._master)
                 self._begun = True
             end = self._json("end.json")  # before the rest is looked at: then there is no more
+            if end is not None:
+                self._files.end(self._master)
             for what, name in _FILES:
                 self._send(self._master, what, self._at(name), is_over=end is not None)
+            self._files.tensorboard(self._master, is_over=end is not None)
             if end is None:
                 return False
             self._master.ask_once("POST", self._path("end"), self._ending(end))
@@ -144,6 +149,7 @@ class Shipper:
         return tree
 
     def _send(self, master: _http.Master, what: str, path: str, is_over: bool) -> None:
+        brought: dict[str, str] = {}
         while True:
             before = self._there.get(what, 0)
             data = _read(path, before)
@@ -151,12 +157,19 @@ class Shipper:
             if not is_news:
                 return
             last = "true" if is_over and what == "spool" and len(data) < _PIECE else None
-            answer = master.ask_once("POST", self._path(what), data, offset=before, last=last)
+            files = "true" if what == "spool" else None
+            asked: dict[str, Any] = {**brought, "offset": before, "last": last, "files": files}
+            answer = master.ask_once("POST", self._path(what), data, **asked)
             self._heard = time.monotonic()
             self._there[what] = int(answer["offset"])
             self.is_to_stop = self.is_to_stop or answer["stop"] is True
-            if not data or self._there[what] == before:
+            stands = self._there[what] == before
+            wanted = answer.get("wanted") or []
+            if wanted and stands and brought:
+                raise AtlasError("the master does not find %s, which was sent" % wanted[0])
+            if not wanted and (not data or stands):
                 return
+            brought = self._files.bring(master, wanted) if wanted else {}
 
     def _ending(self, end: dict[str, Any]) -> dict[str, Any]:
         error = end.get("error") or {}
@@ -172,11 +185,11 @@ class Shipper:
         }
 
     def _clean(self) -> None:
-        """The master has all of it but for copies of artifacts: where there are such, the folder stays."""
+        """The master has all of it. Where it took a file not, its copy stays here."""
         open(self._at(SENT), "w", encoding="utf-8").close()
         if os.path.exists(self._at("bundle")):
             os.remove(self._at("bundle"))
-        if not os.path.exists(self._at("spool/files")):
+        if self._files.is_all:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, what: str) -> str:

@@ -129,7 +129,7 @@ async fn what_a_run_outside_tells_counts_once_and_is_found_by_job_and_metric() {
     let heard = api.spool(&place, there, "").await.json();
     assert_eq!(
         heard,
-        json!({ "offset": there, "stop": false }),
+        json!({ "offset": there, "stop": false, "wanted": [] }),
         "a line without an end waits for it"
     );
 
