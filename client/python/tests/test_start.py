@@ -95,7 +95,9 @@ def test_the_gpus_of_a_machine_are_read_without_asking_a_program(tmp_path: Path)
     assert _facts._machine(str(tmp_path)) == {"gpus": [], "driver": "560.35.03"}
     gpu = tmp_path / "gpus" / "0000:01:00.0"
     gpu.mkdir(parents=True)
-    (gpu / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 16\nGPU UUID: \t GPU-1-2\nVideo BIOS: \t a.b\n")
+    (gpu / "information").write_text(
+        "Model: \t\t NVIDIA H200\nIRQ:   \t\t 16\nGPU UUID: \t GPU-1-2\nVideo BIOS: \t a.b\n"
+    )
     assert _facts._machine(str(tmp_path))["gpus"] == [{"id": "GPU-1-2", "model": "NVIDIA H200"}]
     (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5\n")
     assert _facts._machine(str(tmp_path))["driver"] == "550.54.15"

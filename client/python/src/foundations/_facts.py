@@ -52,12 +52,16 @@ def _machine(driver: str) -> dict[str, Any]:
         folders = sorted(os.listdir(driver + "/gpus"))
     except OSError:
         folders = []
+    names = {"GPU UUID": "id", "Model": "model"}
     gpus = []
     for folder in folders:
         text = _text("%s/gpus/%s/information" % (driver, folder))
-        lines = dict(map(str.strip, it.partition(":")[::2]) for it in text.splitlines())
-        gpu = {"id": lines.get("GPU UUID", ""), "model": lines.get("Model", "")}
-        gpus.append({name: it for name, it in gpu.items() if it})
+        gpu = {}
+        for line in text.splitlines():
+            name, _, value = line.partition(":")
+            if name in names and value.strip():
+                gpu[names[name]] = value.strip()
+        gpus.append(gpu)
     return {"gpus": gpus, "driver": version} if version else {}
 
 
