@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, log,
-    ls, node, queue, rerun, show, stop, submit, sync, up, wait,
+    ls, node, project, queue, rerun, show, stop, submit, sync, tag, up, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -51,6 +51,9 @@ enum Command {
     Jobs(jobs::Args),
     Show(show::Args),
     Diff(diff::Args),
+    Tag(tag::Args),
+    Rename(tag::RenameArgs),
+    Project(project::Args),
     Wait(wait::Args),
     Ls(ls::Args),
     Queue(queue::Args),
@@ -105,6 +108,9 @@ impl Cli {
             Command::Jobs(args) => jobs::run(args, say).await,
             Command::Show(args) => show::run(args, say).await,
             Command::Diff(args) => diff::run(args, say).await,
+            Command::Tag(args) => tag::run(args, say).await,
+            Command::Rename(args) => tag::rename(args, say).await,
+            Command::Project(args) => project::run(args, say).await,
             Command::Wait(args) => wait::run(args, say).await,
             Command::Ls(args) => ls::run(args, say).await,
             Command::Queue(args) => queue::run(args, say).await,

@@ -13,12 +13,14 @@ pub mod join_token;
 pub mod log;
 pub mod ls;
 pub mod node;
+pub mod project;
 pub mod queue;
 pub mod rerun;
 pub mod show;
 pub mod stop;
 pub mod submit;
 pub mod sync;
+pub mod tag;
 pub mod up;
 pub mod wait;
 

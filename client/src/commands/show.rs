@@ -91,7 +91,7 @@ fn lines(job: &JobView, run: &RunView) -> String {
         line("tag", Some(if value.is_empty() { name.clone() } else { format!("{name}={value}") }));
     }
     line("note", job.note.clone());
-    told(run, &mut line);
+    told(job, run, &mut line);
     line("git", job.git.as_ref().map(ToString::to_string));
     let bundle = job.bundle.as_ref();
     line(
@@ -108,9 +108,10 @@ fn lines(job: &JobView, run: &RunView) -> String {
 }
 
 /// What the job has told of itself.
-fn told(run: &RunView, line: &mut impl FnMut(&str, Option<String>)) {
-    line("own name", run.name.clone());
-    for (key, value) in &run.tags {
+fn told(job: &JobView, run: &RunView, line: &mut impl FnMut(&str, Option<String>)) {
+    // A master of today shows jobs as they are called now.
+    line("own name", run.name.clone().filter(|it| job.name.as_ref() != Some(it)));
+    for (key, value) in run.tags.iter().filter(|(key, _)| !job.tags.contains_key(*key)) {
         line(
             "own tag",
             Some(if value.is_empty() { key.clone() } else { format!("{key}={value}") }),

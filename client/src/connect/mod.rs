@@ -3,6 +3,7 @@
 mod error;
 mod identity;
 mod patience;
+mod projects;
 mod streams;
 mod upload;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use atlas_core::Run;
 use atlas_proto::MAX_MESSAGE;
-use atlas_proto::wire::{self, jobs_client::JobsClient};
+use atlas_proto::wire::{self, jobs_client::JobsClient, projects_client::ProjectsClient};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status, Streaming};
@@ -34,11 +35,13 @@ const SILENCE: Duration = Duration::from_secs(20);
 const PAGE: u32 = 500;
 
 type Jobs = JobsClient<InterceptedService<Channel, Identity>>;
+type Projects = ProjectsClient<InterceptedService<Channel, Identity>>;
 
 /// A master that answered. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Master {
     jobs: Jobs,
+    projects: Projects,
     url: Arc<str>,
     link: Link,
     info: Arc<wire::InfoReply>,
@@ -58,9 +61,11 @@ impl Master {
             .http2_keep_alive_interval(SILENCE)
             .keep_alive_timeout(SILENCE)
             .keep_alive_while_idle(true);
-        let jobs = JobsClient::with_interceptor(endpoint.connect_lazy(), Identity::of(config))
+        let channel = endpoint.connect_lazy();
+        let projects = ProjectsClient::with_interceptor(channel.clone(), Identity::of(config));
+        let jobs = JobsClient::with_interceptor(channel, Identity::of(config))
             .max_decoding_message_size(MAX_MESSAGE);
-        let mut master = Self { jobs, url, link: Link::new(say), info: Arc::default() };
+        let mut master = Self { jobs, projects, url, link: Link::new(say), info: Arc::default() };
         let mut jobs = master.jobs.clone();
         let info = master.unary(jobs.info(wire::InfoRequest {})).await?;
         if !compatible(env!("CARGO_PKG_VERSION"), &info.version) {

@@ -3,12 +3,14 @@
 mod file;
 mod job;
 mod node;
+mod project;
 mod queued;
 mod run;
 
 pub use file::FileView;
 pub use job::{JobView, cause_text};
 pub use node::NodeView;
+pub use project::{ProjectDetails, ProjectView};
 pub use queued::QueuedView;
 pub use run::{RunView, value_text, within};
 

@@ -27,6 +27,9 @@ async fn the_help_teaches_the_first_steps() {
           jobs         List jobs, the newest first
           show         Show everything about one job
           diff         Show what differs between two jobs
+          tag          Set tags of a job, or take them away
+          rename       Give a job another name
+          project      List projects, show one, or say something of it
           wait         Wait until jobs have ended, and end with the code of the first that failed
           ls           List the files that are kept of a job; of a running one, those on its node
           queue        Show what waits, in order, and why
@@ -71,6 +74,9 @@ async fn every_command_has_help_with_an_example() {
         "clear-queue",
         "jobs",
         "show",
+        "tag",
+        "rename",
+        "project",
         "wait",
         "ls",
         "queue",

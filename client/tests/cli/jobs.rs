@@ -171,6 +171,30 @@ async fn without_a_terminal_nobody_is_asked() {
 }
 
 #[tokio::test]
+async fn what_a_filter_finds_is_deleted_together_and_what_has_not_ended_is_kept() {
+    let master = Master::start(three_jobs()).await;
+    let user = User::of(&master.url);
+    let delete = ["delete", "job", "scheduler", "--filter", "user=ada"];
+    let dry = user.atlas(&[&delete[..], &["--dry-run"]].concat()).await.exits(0);
+    dry.says("These would be deleted: 2 jobs (1 failed) of ada in mnist, with 0 B of logs.");
+    assert!(dry.out().contains("11111111") && !dry.out().contains("33333333"), "{}", dry.out());
+    assert!(master.state().deleted.is_empty());
+    let run = user.atlas(&[&delete[..], &["--yes"]].concat()).await.exits(0);
+    run.says("1 jobs have not ended and are kept.");
+    run.says("2 jobs successfully deleted.");
+    assert_eq!(master.state().deleted, IDS[..2]);
+    assert!(master.state().list_requests.iter().all(|it| it.filter == "user=ada"));
+    for wrong in [
+        &["scheduler", "1111", "--filter", "user=ada"][..],
+        &["scheduler", "1111", "--dry-run"],
+        &["scheduler", "--filter", " "],
+        &[],
+    ] {
+        user.atlas(&[&["delete", "job"], wrong].concat()).await.exits(2);
+    }
+}
+
+#[tokio::test]
 async fn nodes_are_listed_and_removed() {
     let gpu = |index, free| wire::Gpu {
         id: format!("GPU-{index}"),

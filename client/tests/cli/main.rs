@@ -5,6 +5,7 @@
 mod fetching;
 mod help;
 mod jobs;
+mod labels;
 mod logging;
 mod logs;
 mod master;

@@ -1,10 +1,13 @@
 //! A master in the test: keeps what it was told, plays what it was given, and fails where it should.
 
+mod projects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use atlas_proto::wire::jobs_server::{Jobs, JobsServer};
+use atlas_proto::wire::projects_server::ProjectsServer;
 use atlas_proto::wire::upload_bundle_request::Part;
 use atlas_proto::{USER_HEADER, wire};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -59,6 +62,9 @@ pub struct State {
     pub stopped: Vec<String>,
     pub deleted: Vec<String>,
     pub removed_nodes: Vec<String>,
+    pub project: Option<wire::GetProjectReply>,
+    pub project_changes: Vec<wire::ChangeProjectRequest>,
+    pub labels: Vec<wire::LabelJobRequest>,
 }
 
 impl Master {
@@ -67,10 +73,12 @@ impl Master {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(state));
         let service = JobsServer::new(Served(state.clone()));
+        let projects = ProjectsServer::new(projects::ServedProjects(state.clone()));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let incoming = TcpListenerStream::new(listener);
-            Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+            let server = Server::builder().add_service(service).add_service(projects);
+            server.serve_with_incoming(incoming).await.unwrap();
         });
         Self { url, state, _serving: serving }
     }
@@ -298,6 +306,15 @@ impl Jobs for Served {
         }
         state.stopped.push(job.id.clone());
         Ok(Response::new(wire::Job { phase: "stopping".into(), ..job }))
+    }
+
+    async fn label_job(&self, request: Request<wire::LabelJobRequest>) -> Answer<wire::Job> {
+        let mut state = self.state();
+        let request = request.into_inner();
+        let job = state.find(&request.job)?.clone();
+        state.labels.push(request.clone());
+        let spec = wire::JobSpec { name: request.name, tags: request.tags, ..Default::default() };
+        Ok(Response::new(wire::Job { spec: Some(spec), ..job }))
     }
 
     async fn delete_job(&self, request: Request<wire::JobRef>) -> Answer<wire::DeleteJobReply> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use atlas_core::run::Relabel;
 use atlas_proto::convert::job_view;
 use atlas_proto::wire::{self, jobs_server};
 use atlas_runtime::telemetry::TraceParent;
@@ -120,6 +121,15 @@ impl jobs_server::Jobs for Jobs {
         let who = identity(&request);
         let job = self.0.stop(&who, &request.get_ref().job).await.map_err(|it| status(&it))?;
         Ok(Response::new(view(&job)))
+    }
+
+    async fn label_job(&self, request: Request<wire::LabelJobRequest>) -> Answer<wire::Job> {
+        let who = identity(&request);
+        let wire::LabelJobRequest { job, name, tags, remove } = request.into_inner();
+        let tags = tags.into_iter().map(|(key, value)| (key, Some(value)));
+        let tags = tags.chain(remove.into_iter().map(|key| (key, None))).collect();
+        let job = self.0.relabel(&who, &job, Relabel { name, tags }).await;
+        Ok(Response::new(view(&job.map_err(|it| status(&it))?)))
     }
 
     async fn delete_job(&self, request: Request<wire::JobRef>) -> Answer<wire::DeleteJobReply> {

@@ -3,6 +3,7 @@
 mod bundles;
 mod jobs;
 mod nodes;
+mod projects;
 mod session;
 mod shipping;
 mod status;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use atlas_core::Identity;
 use atlas_proto::wire::jobs_server::JobsServer;
 use atlas_proto::wire::nodes_server::NodesServer;
+use atlas_proto::wire::projects_server::ProjectsServer;
 use atlas_proto::{MAX_MESSAGE, USER_HEADER};
 use tonic::Request;
 use tonic::server::NamedService;
@@ -24,12 +26,16 @@ pub use nodes::{JoinToken, view as node_view};
 pub use shipping::ship;
 pub use status::status;
 
-/// Both services, to be put on the one router.
+/// All services, to be put on the one router.
 pub fn routes(service: &Arc<Service>, token: JoinToken) -> axum::Router {
     let jobs = JobsServer::new(jobs::Jobs(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     let nodes = NodesServer::new(nodes::Nodes::new(service.clone(), token))
         .max_decoding_message_size(MAX_MESSAGE);
-    axum::Router::new().route_service(&path_of(&jobs), jobs).route_service(&path_of(&nodes), nodes)
+    let projects = ProjectsServer::new(projects::Projects(service.clone()));
+    axum::Router::new()
+        .route_service(&path_of(&jobs), jobs)
+        .route_service(&path_of(&nodes), nodes)
+        .route_service(&path_of(&projects), projects)
 }
 
 fn path_of<S: NamedService>(_: &S) -> String {

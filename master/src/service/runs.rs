@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use atlas_core::run::Value;
+use atlas_core::run::{Labels, Value};
 use atlas_core::{JobId, Run};
 
 use super::{Error, Listing, Service};
@@ -33,17 +33,14 @@ pub struct ToldRun {
 }
 
 impl ToldRun {
-    /// The name that it gave itself, else the submitted one.
+    /// The one that it or people gave it last, else the submitted one.
     pub fn name(&self) -> Option<String> {
-        let submitted = || self.job.spec.name.as_ref().map(ToString::to_string);
-        self.run.name.clone().or_else(submitted)
+        Labels::of(&self.job.spec, Some(&self.run)).name
     }
 
-    /// Those of its submission, and those that it set.
+    /// Those of its submission, and what it or people changed of them since.
     pub fn tags(&self) -> BTreeMap<String, String> {
-        let mut tags = self.job.spec.tags.clone();
-        tags.extend(self.run.tags.clone());
-        tags
+        Labels::of(&self.job.spec, Some(&self.run)).tags
     }
 
     /// Those of its submission, flat, and those that it logged.
