@@ -36,7 +36,7 @@ use crate::runs::Runs;
 use crate::service::{Fillings, Service};
 use crate::share::Share;
 use crate::store::{Lead, Store};
-use crate::tracker::{self, Tracker};
+use crate::tracker::{self, Compactor, Tracker};
 use crate::turns::Storage;
 use crate::{belongs, state, store};
 
@@ -89,8 +89,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let (lead, age) = take_the_lead(&config, store.as_ref()).await?;
     let (cluster, effects) = restore(&config, store.as_ref(), &lead).await?;
     let archive = archive(&config)?;
-    let runs = Runs::start(store.clone(), &tasks);
-    let feed = Feed::new(lead.mark.epoch, vec![runs.listener()]);
+    let (runs, compactor, feed) = listening(&store, lead.mark.epoch, &tasks);
     let (trash, to_trash) = mpsc::unbounded_channel();
     let parts = Parts {
         cluster,
@@ -115,6 +114,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         archive: archive.clone(),
         epoch: lead.mark.epoch,
         turns: storage.spools.clone(),
+        tables: storage.tables.clone(),
         tasks: tasks.clone(),
     });
     let projects = Projects::new(store.clone(), handle.clone(), tasks.clone());
@@ -140,12 +140,21 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         tasks: tasks.clone(),
     });
     let tracker = service.tracker.clone();
+    tasks.spawn("compactor", compactor.run(tracker.clone(), service.runs.clone()));
     let trash = empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone(), tracker);
     tasks.spawn("trash", trash);
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
     serve(listeners, &service, JoinToken(token), &config, &tasks)
+}
+
+/// Who hears of everything that is kept.
+fn listening(store: &Arc<dyn Store>, epoch: Epoch, tasks: &Tasks) -> (Runs, Compactor, Feed) {
+    let compactor = Compactor::default();
+    let runs = Runs::start(store.clone(), compactor.listener(), tasks);
+    let feed = Feed::new(epoch, vec![runs.listener(), compactor.listener()]);
+    (runs, compactor, feed)
 }
 
 async fn restore(

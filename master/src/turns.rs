@@ -74,6 +74,8 @@ pub struct Storage {
     pub spools: Turns,
     /// Series on their way to a reader, each in memory.
     pub series: Turns,
+    /// Series of jobs that have ended becoming tables: each holds a core and some 100 megabytes.
+    pub tables: Turns,
     pub sweeps: Turns,
 }
 
@@ -92,6 +94,7 @@ impl Default for Storage {
             shipments: Turns::new(32),
             spools: Turns::new(16),
             series: Turns::new(4),
+            tables: Turns::new(1),
             sweeps: Turns::new(1),
         }
     }

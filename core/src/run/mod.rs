@@ -57,6 +57,9 @@ pub struct Run {
     /// What was read of each attempt's spool.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attempts: BTreeMap<Attempt, Spool>,
+    /// Where the points are that no segment has any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
 }
 
 /// All points of one metric, of all attempts, in short: those of the lowest rank that logged it.
@@ -128,7 +131,7 @@ pub struct Spool {
     /// Points of each metric and rank: the next step of a point that names none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<String, BTreeMap<u32, u64>>,
-    /// In the order of their epochs.
+    /// In the order of their epochs; none of what lies in the run's table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<Segment>,
 }
@@ -139,6 +142,17 @@ pub struct Segment {
     pub epoch: Epoch,
     /// What counts of the file; bytes beyond were never committed.
     pub bytes: u64,
+}
+
+/// A Parquet file of points, of all attempts: what the segments became when the job had ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Of the leader that wrote it.
+    pub epoch: Epoch,
+    /// One more than of the run's table before it.
+    pub number: u32,
+    pub bytes: u64,
+    pub points: u64,
 }
 
 impl Left {
@@ -156,6 +170,17 @@ impl Run {
     /// Bytes of this attempt's spool that are part of the run.
     pub fn offset(&self, attempt: Attempt) -> u64 {
         self.attempts.get(&attempt).map_or(0, |it| it.offset)
+    }
+
+    /// Whether it has points that are in no table.
+    pub fn has_segments(&self) -> bool {
+        self.attempts.values().any(|it| !it.segments.is_empty())
+    }
+
+    /// All that lay in its segments lies in this table now.
+    pub fn move_into(&mut self, table: Table) {
+        self.attempts.values_mut().for_each(|it| it.segments.clear());
+        self.table = Some(table);
     }
 
     /// Points of all metrics, ranks and attempts.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use atlas_core::run::Table;
 use atlas_core::{Attempt, Epoch, JobId};
 use atlas_runtime::Chain;
 use atlas_runtime::process::remove_all;
@@ -48,7 +49,18 @@ impl Archive {
 
     /// The points that an attempt logged and the leader of this epoch took in.
     pub fn segment(&self, id: JobId, attempt: Attempt, epoch: Epoch) -> PathBuf {
-        self.job(id).join("series").join(format!("{attempt}-{epoch}.seg"))
+        self.series(id).join(format!("{attempt}-{epoch}.seg"))
+    }
+
+    /// The points of a run whose job has ended.
+    pub fn table(&self, id: JobId, table: &Table) -> PathBuf {
+        let Table { epoch, number, .. } = table;
+        self.series(id).join(format!("{epoch}-{number}.parquet"))
+    }
+
+    /// The folder of segments and tables.
+    pub fn series(&self, id: JobId) -> PathBuf {
+        self.job(id).join("series")
     }
 
     /// Moves everything that is this job's out of the way, and nothing else. Nothing to move is done as well.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atlas_core::Position;
+use atlas_core::{Position, Record};
 use atlas_runtime::Chain;
 use atlas_runtime::backoff::{Backoff, Policy};
 use atlas_runtime::tasks::Tasks;
 use futures::future::BoxFuture;
 
 use super::keeper::{Error, Runs};
-use crate::store::{self, Page, Store};
+use crate::reactor::Listener;
+use crate::store::{self, Page, Store, StoredRun};
 
 /// Jobs that are read at a time.
 const JOBS: usize = 1000;
@@ -21,10 +22,10 @@ const RETRY: Policy =
     Policy { first: Duration::from_millis(200), max: Duration::from_secs(5), attempts: None };
 
 /// Until everything is in, or the master stops.
-pub async fn fill(runs: Runs, store: Arc<dyn Store>, tasks: Tasks) {
+pub async fn fill(runs: Runs, store: Arc<dyn Store>, also: Listener, tasks: Tasks) {
     let began = Instant::now();
     let read = tokio::select! {
-        read = read_all(&runs, store.as_ref()) => read,
+        read = read_all(&runs, store.as_ref(), &also) => read,
         () = tasks.cancelled() => return,
     };
     if let Ok(jobs) = read {
@@ -34,7 +35,7 @@ pub async fn fill(runs: Runs, store: Arc<dyn Store>, tasks: Tasks) {
 }
 
 /// How many there were.
-async fn read_all(runs: &Runs, store: &dyn Store) -> Result<usize, Error> {
+async fn read_all(runs: &Runs, store: &dyn Store, also: &Listener) -> Result<usize, Error> {
     let (mut count, mut before) = (0, None);
     loop {
         let page = Page { before, limit: JOBS };
@@ -50,6 +51,9 @@ async fn read_all(runs: &Runs, store: &dyn Store) -> Result<usize, Error> {
         let told = patiently(|| store.runs(&page)).await;
         let Some(last) = told.last().map(|it| it.position) else { break };
         before = Some(last);
+        for StoredRun { id, run, .. } in &told {
+            also(&Record::RunChanged { id: *id, run: run.clone() });
+        }
         runs.fill_runs(told).await?;
     }
     Ok(count)

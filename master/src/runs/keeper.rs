@@ -80,11 +80,16 @@ struct Building {
 
 impl Runs {
     /// Starts the thread, and fills the index from the store. Whoever asks meanwhile waits. What is committed from now on has to
-    /// be told to the [`listener`](Self::listener).
-    pub fn start(store: Arc<dyn Store>, tasks: &Tasks) -> Self {
+    /// be told to the [`listener`](Self::listener). `also` hears of every run that is read, as if it had just been told.
+    pub fn start(store: Arc<dyn Store>, also: Listener, tasks: &Tasks) -> Self {
         let runs = Self::empty(tasks);
-        tasks.spawn("runs-fill", fill(runs.clone(), store, tasks.clone()));
+        tasks.spawn("runs-fill", fill(runs.clone(), store, also, tasks.clone()));
         runs
+    }
+
+    /// Returns when all that was in the store at the start was read, or the master stops.
+    pub async fn filled(&self) {
+        drop(self.known.clone().wait_for(|it| it.is_complete).await);
     }
 
     /// Starts the thread. The index answers when it is told that it is complete.

@@ -145,9 +145,9 @@ impl From<tracker::Error> for Error {
             tracker::Error::Store(error) => Self::Store(error),
             tracker::Error::Label(Unlabelled { field, why }) => Self::invalid(field, why),
             tracker::Error::Reactor(error) => error.into(),
-            tracker::Error::Write { .. } | tracker::Error::Stopping => {
-                Self::Unavailable(Chain(&error).to_string())
-            }
+            tracker::Error::Write { .. }
+            | tracker::Error::Compact { .. }
+            | tracker::Error::Stopping => Self::Unavailable(Chain(&error).to_string()),
         }
     }
 }

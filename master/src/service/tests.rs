@@ -1,5 +1,6 @@
 //! The service layer on a real reactor and store, with nodes that do as a test says.
 
+mod compacting;
 mod listing;
 mod shipping;
 mod tracking;
@@ -104,8 +105,9 @@ impl World {
         let policy = Policy { lease: Lease::UntilReboot, ..Policy::default() };
         let (cluster, effects) = Cluster::restore(policy, now(), snapshot);
         let tasks = Tasks::new();
-        let runs = Runs::start(store.clone(), &tasks);
-        let feed = Feed::new(lead.mark.epoch, vec![runs.listener()]);
+        let compactor = tracker::Compactor::default();
+        let runs = Runs::start(store.clone(), compactor.listener(), &tasks);
+        let feed = Feed::new(lead.mark.epoch, vec![runs.listener(), compactor.listener()]);
         let welcome = WelcomeFacts {
             cluster: lead.cluster.clone(),
             epoch: lead.mark.epoch,
@@ -134,6 +136,7 @@ impl World {
             archive: Archive::new(dir.path().to_owned()),
             epoch: lead.mark.epoch,
             turns: storage.spools.clone(),
+            tables: storage.tables.clone(),
             tasks: tasks.clone(),
         });
         let projects = Projects::new(store.clone(), handle.clone(), tasks.clone());
@@ -157,6 +160,7 @@ impl World {
             projects,
             tasks: tasks.clone(),
         });
+        tasks.spawn("compactor", compactor.run(service.tracker.clone(), service.runs.clone()));
         Self { service, tasks, dir }
     }
 

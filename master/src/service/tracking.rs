@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use atlas_core::Run;
 use atlas_core::run::limits::LINE;
+use atlas_core::{JobId, Run};
 use atlas_proto::convert::ship::Holder;
 use bytes::Bytes;
 
@@ -78,7 +78,7 @@ impl Service {
         rank: Option<u32>,
         points: Option<usize>,
     ) -> Result<Series, Error> {
-        let (job, run) = self.run(job).await?;
+        let (job, mut run) = self.run(job).await?;
         let unknown = || Error::NoSuchMetric { job: job.id, key: key.to_owned(), rank };
         let rank = match rank {
             Some(rank) => rank,
@@ -88,9 +88,33 @@ impl Service {
         if run.attempts.values().find_map(has).is_none() {
             return Err(unknown());
         }
-        let (archive, id, key) = (self.archive.clone(), job.id, key.to_owned());
+        loop {
+            let read = self.read_series(job.id, run.clone(), key.to_owned(), rank, points).await;
+            let Err(error) = read else { return read };
+            // They may have been moved into a table, and their segments removed: since the run was looked at, or before its store was
+            // put back from a copy.
+            let mut now = self.store.run(job.id).await?.unwrap_or_default();
+            if now.table == run.table && self.tracker.compact(job.id).await.is_ok() {
+                now = self.store.run(job.id).await?.unwrap_or_default();
+            }
+            if now.table == run.table {
+                return Err(error);
+            }
+            run = now;
+        }
+    }
+
+    async fn read_series(
+        &self,
+        job: JobId,
+        run: Arc<Run>,
+        key: String,
+        rank: u32,
+        points: Option<usize>,
+    ) -> Result<Series, Error> {
+        let archive = self.archive.clone();
         let read = move || {
-            let samples = series::read(&archive, id, &run, &key, rank)?;
+            let samples = series::read(&archive, job, &run, &key, rank)?;
             let total = samples.len();
             let samples = match points {
                 Some(points) => envelope(samples, points),

@@ -148,21 +148,40 @@ pub fn body_length(head: [u8; HEAD]) -> Result<usize, Damaged> {
     usize::try_from(length).map_err(|_| Damaged)
 }
 
-/// The points of this metric and rank in the body of a block, behind those that are there.
-pub fn find(body: &[u8], key: &str, rank: u32, to: &mut Vec<Sample>) -> Result<(), Damaged> {
+/// The points of one metric and rank in a block, as they lie there.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a> {
+    pub key: &'a [u8],
+    pub rank: u32,
+    points: u32,
+    data: &'a [u8],
+}
+
+impl Column<'_> {
+    /// Adds its points to those that are there.
+    pub fn read(&self, to: &mut Vec<Sample>) -> Result<(), Damaged> {
+        decode(Cursor::new(self.data), self.points, to).ok_or(Damaged)
+    }
+}
+
+/// Calls `visit` with every column in the body of a block.
+pub fn columns<E: From<Damaged>>(
+    body: &[u8],
+    mut visit: impl FnMut(Column<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut from = Cursor::new(body);
     while !from.is_empty() {
-        let bytes = from.u16().ok_or(Damaged)?;
-        let name = from.take(usize::from(bytes)).ok_or(Damaged)?;
-        let of = from.u32().ok_or(Damaged)?;
-        let points = from.u32().ok_or(Damaged)?;
-        let bytes = usize::try_from(from.u32().ok_or(Damaged)?).map_err(|_| Damaged)?;
-        let column = from.take(bytes).ok_or(Damaged)?;
-        if name == key.as_bytes() && of == rank {
-            decode(Cursor::new(column), points, to).ok_or(Damaged)?;
-        }
+        visit(column_at(&mut from).ok_or(Damaged)?)?;
     }
     Ok(())
+}
+
+fn column_at<'a>(from: &mut Cursor<'a>) -> Option<Column<'a>> {
+    let bytes = from.u16()?;
+    let key = from.take(usize::from(bytes))?;
+    let (rank, points) = (from.u32()?, from.u32()?);
+    let bytes = usize::try_from(from.u32()?).ok()?;
+    Some(Column { key, rank, points, data: from.take(bytes)? })
 }
 
 fn decode(mut from: Cursor<'_>, points: u32, to: &mut Vec<Sample>) -> Option<()> {
@@ -224,8 +243,15 @@ mod tests {
     fn found(block: &[u8], key: &str, rank: u32) -> Result<Vec<Sample>, Damaged> {
         let (head, body) = block.split_at(HEAD);
         assert_eq!(body_length(head.try_into().unwrap())?, body.len());
+        find(body, key, rank)
+    }
+
+    fn find(body: &[u8], key: &str, rank: u32) -> Result<Vec<Sample>, Damaged> {
         let mut samples = Vec::new();
-        find(body, key, rank, &mut samples)?;
+        columns(body, |it| match it.key == key.as_bytes() && it.rank == rank {
+            true => it.read(&mut samples),
+            false => Ok(()),
+        })?;
         Ok(samples)
     }
 
@@ -289,17 +315,15 @@ mod tests {
         ]);
         let body = &block[HEAD..];
         for end in 1..body.len() {
-            let mut samples = Vec::new();
-            assert_eq!(find(&body[..end], "loss", 0, &mut samples), Err(Damaged), "{end}");
+            assert_eq!(find(&body[..end], "loss", 0), Err(Damaged), "{end}");
         }
         for at in 0..body.len() {
             for change in [1, 0x80, 0xff] {
                 let mut body = body.to_vec();
                 body[at] ^= change;
                 // Any answer will do but a panic or memory without end.
-                let mut samples = Vec::new();
-                let _ = find(&body, "loss", 0, &mut samples);
-                assert!(samples.len() <= 2);
+                let found = find(&body, "loss", 0).unwrap_or_default();
+                assert!(found.len() <= 2);
             }
         }
         assert_eq!(body_length(*b"ATS2\0\0\0\0"), Err(Damaged));

@@ -6,12 +6,18 @@
 //!
 //! One piece of a run is taken in at a time, runs beside each other. What is remembered of a run between two pieces is what was
 //! committed last, and only of runs that are live.
+//!
+//! When the job has ended, its segments become one table, which others read, too.
 
 mod block;
+mod compact;
+mod compactor;
 mod envelope;
 mod lines;
+mod points;
 mod segment;
 pub mod series;
+mod table;
 mod varint;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,6 +38,7 @@ use crate::turns::Turns;
 use block::Block;
 
 pub use block::Sample;
+pub use compactor::Compactor;
 pub use envelope::envelope;
 
 /// Files that are asked for at once.
@@ -47,6 +54,8 @@ pub struct Parts {
     pub epoch: Epoch,
     /// Whose turn it is to write series.
     pub turns: Turns,
+    /// Whose turn it is to make one table of them.
+    pub tables: Turns,
     pub tasks: Tasks,
 }
 
@@ -100,6 +109,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("could not write the points of job {job}")]
     Write { job: JobId, source: io::Error },
+    #[error("could not make one table of the points of job {job}")]
+    Compact { job: JobId, source: io::Error },
     #[error(transparent)]
     Label(#[from] Unlabelled),
     #[error(transparent)]

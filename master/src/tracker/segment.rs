@@ -9,7 +9,7 @@ use std::path::Path;
 use atlas_runtime::storage::log::open_to_write;
 use atlas_runtime::storage::sync_below;
 
-use super::block::{self, HEAD, Sample};
+use super::block::{self, Column, Damaged, HEAD};
 
 /// Writes a block behind the committed bytes. It survives the death of the storage's machine when this returns. Blocks.
 pub fn append(top: &Path, path: &Path, committed: u64, block: &[u8]) -> io::Result<()> {
@@ -21,28 +21,30 @@ pub fn append(top: &Path, path: &Path, committed: u64, block: &[u8]) -> io::Resu
     sync_below(top, &[path.to_owned()])
 }
 
-/// Adds the points of one metric and rank to those that are there. Blocks.
-pub fn read(
+/// Calls `visit` with every column of the committed bytes. Blocks.
+pub fn columns(
     path: &Path,
     committed: u64,
-    key: &str,
-    rank: u32,
-    to: &mut Vec<Sample>,
+    visit: &mut dyn FnMut(Column<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let damaged =
-        |_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()));
     let mut from = io::BufReader::with_capacity(1 << 20, File::open(path)?);
     let mut left = committed;
     let mut body = Vec::new();
     while left > 0 {
         let mut head = [0; HEAD];
         from.read_exact(&mut head)?;
-        let length = block::body_length(head).map_err(damaged)?;
+        let length = block::body_length(head)?;
         let rest = left.checked_sub(HEAD as u64 + length as u64);
-        left = rest.ok_or(block::Damaged).map_err(damaged)?;
+        left = rest.ok_or(Damaged)?;
         body.resize(length, 0);
         from.read_exact(&mut body)?;
-        block::find(&body, key, rank, to).map_err(damaged)?;
+        block::columns(&body, &mut *visit)?;
     }
     Ok(())
+}
+
+impl From<Damaged> for io::Error {
+    fn from(damaged: Damaged) -> Self {
+        Self::new(io::ErrorKind::InvalidData, damaged)
+    }
 }

@@ -1,11 +1,11 @@
-//! A metric's points out of all segments of its run.
+//! A metric's points, wherever they lie.
 
 use std::io;
 
 use atlas_core::{JobId, Run};
 
 use super::block::Sample;
-use super::segment;
+use super::points::{self, Units};
 use crate::archive::Archive;
 
 /// All points that count, in the order of their steps: of two of the same step the one that came later, or from the later attempt.
@@ -17,12 +17,13 @@ pub fn read(
     key: &str,
     rank: u32,
 ) -> io::Result<Vec<Sample>> {
+    let units = Units::one(key, rank);
     let mut samples = Vec::new();
-    for (attempt, spool) in &run.attempts {
-        for it in &spool.segments {
-            let path = archive.segment(job, *attempt, it.epoch);
-            segment::read(&path, it.bytes, key, rank, &mut samples)?;
-        }
+    for attempt in run.attempts.keys() {
+        points::of_attempt(archive, (job, run), *attempt, &units, &mut |_, _, mut more| {
+            samples.append(&mut more);
+            Ok(())
+        })?;
     }
     Ok(counting(samples))
 }

@@ -9,20 +9,20 @@ use super::*;
 use crate::tracker::{Files, Taken};
 
 /// A line each, of a metric whose values are the numbers.
-fn lines(numbers: std::ops::Range<u64>) -> String {
+pub fn lines(numbers: std::ops::Range<u64>) -> String {
     let line = |it| format!("{{\"e\":\"metric\",\"key\":\"loss\",\"value\":{it},\"at\":{it}}}\n");
     numbers.map(line).collect()
 }
 
 /// A job that node `a` holds.
-async fn job(world: &World) -> (Holder, mpsc::Receiver<Down>) {
+pub async fn job(world: &World) -> (Holder, mpsc::Receiver<Down>) {
     let link = world.join("a", 1, Says::Freezes("")).await;
     let holder = holder("a", world.submit().await, 1);
     std::fs::create_dir_all(world.service.archive.job(holder.job)).unwrap();
     (holder, link)
 }
 
-async fn append(world: &World, of: &Holder, offset: usize, data: &str) -> u64 {
+pub async fn append(world: &World, of: &Holder, offset: usize, data: &str) -> u64 {
     tell(world, of, offset, data, false).await.unwrap().length
 }
 
@@ -37,12 +37,12 @@ async fn tell(
     world.service.append_spool(of, offset as u64, data, last, Files::default()).await
 }
 
-async fn run(world: &World, of: &Holder) -> Arc<Run> {
+pub async fn run(world: &World, of: &Holder) -> Arc<Run> {
     world.service.run(&of.job.to_string()).await.unwrap().1
 }
 
 /// Steps and values of the series.
-async fn series(world: &World, of: &Holder) -> Vec<(u64, i64)> {
+pub async fn series(world: &World, of: &Holder) -> Vec<(u64, i64)> {
     let series = world.service.series(&of.job.to_string(), "loss", None, None).await.unwrap();
     let pair = |it: tracker::Sample| match it.value {
         Scalar::Int(value) => (it.step, value),
@@ -51,7 +51,7 @@ async fn series(world: &World, of: &Holder) -> Vec<(u64, i64)> {
     series.samples.into_iter().map(pair).collect()
 }
 
-fn counted(to: u64) -> Vec<(u64, i64)> {
+pub fn counted(to: u64) -> Vec<(u64, i64)> {
     (0..to).map(|it| (it, it.cast_signed())).collect()
 }
 
