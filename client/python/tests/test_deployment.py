@@ -188,7 +188,7 @@ def test_streaming_writes_the_log_to_stdout_and_tells_the_end(
     said = capsys.readouterr()
     assert said.out == deployment.get_job_logs()
     assert said.out.endswith("epoch 1 é\n")
-    assert "Job submitted with ID '%s'." % deployment.job_id in said.err
+    assert "Job submitted with ID '%s' in project 'job'." % deployment.job_id in said.err
     assert "Job '%s' has failed: exit-code 4" % deployment.job_id in said.err
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import Cluster
+from cluster import Cluster, binary
 from conftest import Job
 
 SEARCH = """
@@ -120,3 +123,38 @@ def test_a_job_says_how_many_gpus_it_needs(cluster: Cluster, submitting: Any, jo
     assert cluster.get("/jobs/" + deployment.job_id)["num_gpus"] == 2
     assert deployment.get_job_status() == "queued"
     deployment.stop()
+
+
+def test_every_command_of_the_scheduling_mode_does_what_it_did(cluster: Cluster, submitting: Any, job: Job) -> None:
+    path = os.path.dirname(binary("atlas")) + os.pathsep + os.environ["PATH"]
+    job.variables = {"ATLAS_HOME": str(cluster.home), "PATH": path}
+
+    def foundations(*words: str) -> str:
+        done = job.run("-m", "foundations", *words)
+        assert done.returncode == 0, (words, done.stderr)
+        return done.stdout + done.stderr
+
+    foundations("init", "my_project")
+    job.folder = job.folder / "my_project"
+    made = {"README.txt", "data", "job.config.yaml", "main.py"}
+    assert made <= {it.name for it in job.folder.iterdir()}
+    said = foundations("submit", "scheduler", ".", "main.py")
+    found = re.search("Job submitted with ID '([0-9a-f-]{36})'", said)
+    assert found is not None, said
+    first = found.group(1)
+    assert "Job '%s' has completed." % first in said
+    assert foundations("get", "logs", "scheduler", first).strip() != ""
+    foundations("get", "job", "scheduler", first)
+    assert list(Path(job.folder).rglob("*%s*" % first)), "the archive lies here"
+
+    (job.folder / "main.py").write_text("import time\ntime.sleep(600)")
+    jobs = [submitting.submit(job_directory=job.folder, command="main.py") for _ in range(4)]
+    foundations("clear-queue", "scheduler")
+    for it in jobs:
+        if not it.is_job_complete():
+            foundations("stop", "job", "scheduler", it.job_id)
+        it.wait_for_deployment_to_complete(log_output=False)
+        assert it.get_job_status() == "failed"
+    foundations("delete", "job", "scheduler", first)
+    with pytest.raises(submitting.Refused, match=first):
+        submitting.Deployment(first)

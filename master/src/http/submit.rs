@@ -115,6 +115,9 @@ struct TakenBatch {
 struct Fate {
     id: String,
     created: bool,
+    /// Where it is, if it was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notices: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,10 +206,14 @@ async fn submit_batch(
     });
     let fates = app.service.submit_all(&who, requests, traceparent.as_deref()).await?;
     let jobs = ids.into_iter().zip(fates).map(|(id, fate)| match fate {
-        Ok(Submitted { job: _, created, notices }) => Fate { id, created, notices, problem: None },
+        Ok(Submitted { job, created, notices }) => {
+            let project = Some(job.spec.project.to_string());
+            Fate { id, created, project, notices, problem: None }
+        }
         Err(error) => Fate {
             id,
             created: false,
+            project: None,
             notices: Vec::new(),
             problem: Some(Problem::from(error).said()),
         },

@@ -31,6 +31,8 @@ class Submission:
         self._bundle = _bundle.identify(tree)
         self._config = config
         self._secrets = secrets
+        self.projects: dict[str, str] = {}
+        """Of the jobs that were taken, by their ids."""
         self._shared = {
             "bundle": self._bundle._asdict(),
             "dir_name": os.path.basename(tree.root).decode("utf-8", "replace"),
@@ -76,6 +78,8 @@ class Submission:
                 problem = answer.get("problem")
                 fates.append((problem and refused(problem, problem["status"])) or answer["id"])
                 notices += answer.get("notices", ())
+                if "project" in answer:
+                    self.projects[answer["id"]] = answer["project"]
             away = [it for it in fates if isinstance(it, Refused) and it.status == HTTPStatus.SERVICE_UNAVAILABLE]
             if not away:
                 return fates, notices

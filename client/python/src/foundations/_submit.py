@@ -86,10 +86,10 @@ def submit(
     one = _of_a_job({it: given[it] for it in _asked.OF_A_JOB})
     where = _one_of("scheduler_config", scheduler_config, "config", config)
     folder = _one_of("job_directory", job_directory, "job_dir", job_dir)
-    [deployment] = _send([one], where, folder, secrets, no_ignore)
+    [deployment], projects = _send([one], where, folder, secrets, no_ignore)
     if isinstance(deployment, Refused):
         raise deployment
-    _say.notice("Job submitted with ID '%s'." % deployment.job_id)
+    _say.notice("Job submitted with ID '%s' in project '%s'." % (deployment.job_id, projects.get(deployment.job_id)))
     if stream_job_logs:
         print_logs(deployment)
     return deployment
@@ -138,10 +138,11 @@ def submit_many(
         return []
     where = _one_of("scheduler_config", scheduler_config, "config", config)
     folder = _one_of("job_directory", job_directory, "job_dir", job_dir)
-    fates = _send(ones, where, folder, secrets, no_ignore)
+    fates, projects = _send(ones, where, folder, secrets, no_ignore)
     problems = {place: it for place, it in enumerate(fates) if isinstance(it, Refused)}
     taken = [it if isinstance(it, Deployment) else None for it in fates]
-    _say.notice("%d jobs submitted." % (len(taken) - len(problems)))
+    named = ", ".join("'%s'" % it for it in sorted(set(projects.values())))
+    _say.notice("%d jobs submitted%s." % (len(taken) - len(problems), " in project " + named if named else ""))
     if problems:
         raise SomeRefused(taken, problems)
     return [it for it in taken if it is not None]
@@ -163,8 +164,10 @@ def _one_of(name: str, value: Any, other: str, same: Any) -> Any:
 
 def _send(
     ones: list[dict[str, Any]], config: Any, folder: Any, secrets: Any, no_ignore: bool
-) -> list[Deployment | Refused]:
-    """In the order in which `atlas` looks at things: what is wrong with the words is said before anything else."""
+) -> tuple[list[Deployment | Refused], dict[str, str]]:
+    """What became of each, and the projects of those that were taken, by their ids. In the order in which `atlas` looks at
+    things: what is wrong with the words is said before anything else.
+    """
     config = _asked.text(config, "scheduler_config")
     folder = os.fsdecode(folder if folder is not None else ".")
     sealed = _asked.secrets(secrets)
@@ -175,5 +178,6 @@ def _send(
     job_config_yaml = job_config(folder)
     master = _http.connect(config)
     tree = look(folder, [it.get("command", []) for it in ones], _asked.truth(no_ignore, "no_ignore"))
-    fates = Submission(master, tree, job_config_yaml, sealed).send(ones)
-    return [it if isinstance(it, Refused) else Deployment.on(master, it) for it in fates]
+    submission = Submission(master, tree, job_config_yaml, sealed)
+    fates = submission.send(ones)
+    return [it if isinstance(it, Refused) else Deployment.on(master, it) for it in fates], submission.projects
