@@ -35,6 +35,18 @@ fn every_value_reads_as_what_it_was_written_from() {
 }
 
 #[test]
+fn every_finite_float_reads_as_the_same_bits() {
+    let patterns = (1..20_000u64).map(|it| it * 0x0000_1357_9bdf_0246).map(f64::from_bits);
+    let elevenths = (1..20_000).map(|it| f64::from(it) / 11.0);
+    for float in patterns.chain(elevenths).filter(|it| it.is_finite()) {
+        let Value::Scalar(Scalar::Float(read)) = value(&format!("{float:e}")) else {
+            panic!("{float} is read as something else");
+        };
+        assert_eq!(read.to_bits(), float.to_bits(), "{float:e}");
+    }
+}
+
+#[test]
 fn tags_that_say_nothing_are_maps_of_the_user() {
     for text in [r#"{"$int":"x"}"#, r#"{"$float":"1"}"#, r#"{"$int":"1","a":1}"#, r#"{"$int":1}"#] {
         assert!(matches!(value(text), Value::Map(_)), "{text}");
