@@ -85,7 +85,12 @@ pub fn ship(
 async fn run(mut shipper: Shipper<Way>, end: &mut watch::Receiver<Option<u64>>) -> Option<String> {
     let mut insist = Insist::new();
     loop {
+        // Bytes gather meanwhile; the end does not wait for more.
+        let _ = tokio::time::timeout(EVERY, end.wait_for(Option::is_some)).await;
         let ends = *end.borrow_and_update();
+        if ends == Some(0) {
+            return None; // as of most short jobs: nothing to look for
+        }
         let id = shipper.id;
         let work = move || (shipper.ship(ends), shipper);
         // Only a panic, which is logged, or the end of the agent keeps it from coming back.
@@ -95,11 +100,7 @@ async fn run(mut shipper: Shipper<Way>, end: &mut watch::Receiver<Option<u64>>) 
         shipper = back;
         match shipped {
             Ok(()) if ends.is_some() => return None,
-            Ok(()) => {
-                insist = Insist::new();
-                // The end does not wait for the piece to fill.
-                let _ = tokio::time::timeout(EVERY, end.wait_for(Option::is_some)).await;
-            }
+            Ok(()) => insist = Insist::new(),
             Err(error) if error.is_final() => {
                 let why = Chain(&error).to_string();
                 tracing::warn!(job = %id, "{why}; the rest of it is not kept");
