@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, log,
-    ls, node, project, queue, rerun, show, stop, submit, sync, tag, up, wait,
+    ls, node, project, queue, rerun, show, stop, submit, sync, tag, up, usage, wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -54,6 +54,7 @@ enum Command {
     Tag(tag::Args),
     Rename(tag::RenameArgs),
     Project(project::Args),
+    Usage(usage::Args),
     Wait(wait::Args),
     Ls(ls::Args),
     Queue(queue::Args),
@@ -111,6 +112,7 @@ impl Cli {
             Command::Tag(args) => tag::run(args, say).await,
             Command::Rename(args) => tag::rename(args, say).await,
             Command::Project(args) => project::run(args, say).await,
+            Command::Usage(args) => usage::run(args, say).await,
             Command::Wait(args) => wait::run(args, say).await,
             Command::Ls(args) => ls::run(args, say).await,
             Command::Queue(args) => queue::run(args, say).await,

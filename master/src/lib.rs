@@ -25,6 +25,7 @@ pub mod store;
 pub mod submission;
 pub mod tracker;
 pub mod turns;
+pub mod usage;
 
 /// Of this program; nodes must have the same major and minor number.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

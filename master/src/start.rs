@@ -135,6 +135,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         max_output: config.max_output,
         storage,
         fillings: Fillings::default(),
+        measured: Arc::default(),
         tracker,
         projects,
         tasks: tasks.clone(),

@@ -77,6 +77,8 @@ pub struct Storage {
     /// Series of jobs that have ended becoming tables: each holds a core and some 100 megabytes.
     pub tables: Turns,
     pub sweeps: Turns,
+    /// Walks through what jobs left, to measure it.
+    pub measuring: Turns,
 }
 
 impl Default for Storage {
@@ -96,6 +98,7 @@ impl Default for Storage {
             series: Turns::new(4),
             tables: Turns::new(1),
             sweeps: Turns::new(1),
+            measuring: Turns::new(1),
         }
     }
 }

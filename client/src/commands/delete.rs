@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::say::Say;
 use crate::target::{Target, connect, default_name};
-use crate::views::JobView;
+use crate::views::{JobView, OccupiedView, UsageView};
 
 /// More are deleted by saying it again.
 const MOST: u32 = 100_000;
@@ -95,7 +95,8 @@ async fn those_of(
     if filter.trim().is_empty() {
         return Err(Error::usage("--filter is empty, which finds every job: say `submitted>1970`"));
     }
-    let request = wire::ListJobsRequest { filter, limit: MOST, ..Default::default() };
+    let request =
+        wire::ListJobsRequest { filter: filter.clone(), limit: MOST, ..Default::default() };
     let found = master.jobs(request).await?;
     let jobs: Vec<JobView> = found.jobs.into_iter().map(JobView::from).collect();
     let many = jobs.len();
@@ -107,12 +108,16 @@ async fn those_of(
         say.info("No finished job is found by this filter.");
         return Ok(Exit::SUCCESS);
     }
+    let wanted = wire::UsageRequest { filter, ended: true, limit: 1, ..Default::default() };
+    let occupied = UsageView::from(master.usage(wanted).await?).total;
     if dry_run {
         output::list(Format::Table, &done).map_err(Error::Output)?;
-        say.info(format_args!("These would be deleted: {}.", summary(&done)));
+        let what = summary(&done, &occupied);
+        say.info(format_args!("These would be deleted: {what}."));
         return Ok(Exit::SUCCESS);
     }
-    let question = format!("Delete {} with all their files from {}?", summary(&done), master.url());
+    let what = summary(&done, &occupied);
+    let question = format!("Delete {what} from {}?", master.url());
     if !say.agreed(yes, question).map_err(Error::io("read the answer"))? {
         say.info("All of them were kept.");
         return Ok(Exit::SUCCESS);
@@ -129,18 +134,18 @@ async fn those_of(
     Ok(exit)
 }
 
-/// How many, whose, of which projects.
-fn summary(jobs: &[JobView]) -> String {
+/// How many, whose, of which projects, and what goes with them. Bundles are left to whoever else needs them.
+fn summary(jobs: &[JobView], occupied: &OccupiedView) -> String {
     let failed = jobs.iter().filter(|it| it.status == "failed").count();
     let users: BTreeSet<&str> = jobs.iter().map(|it| it.user.as_str()).collect();
     let projects: BTreeSet<&str> = jobs.iter().map(|it| it.project.as_str()).collect();
-    let logs: u64 = jobs.iter().filter_map(|it| it.log_bytes).sum();
+    let at_least = if occupied.unmeasured > 0 { "at least " } else { "" };
     format!(
-        "{} jobs ({failed} failed) of {} in {}, with {} of logs",
+        "{} jobs ({failed} failed) of {} in {}, with {at_least}{} of files and logs",
         jobs.len(),
         few(&users, "users"),
         few(&projects, "projects"),
-        output::bytes(logs)
+        output::bytes(occupied.files())
     )
 }
 

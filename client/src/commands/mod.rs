@@ -22,6 +22,7 @@ pub mod submit;
 pub mod sync;
 pub mod tag;
 pub mod up;
+pub mod usage;
 pub mod wait;
 
 use crate::connect;

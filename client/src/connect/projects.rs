@@ -25,6 +25,12 @@ impl Master {
         self.unary(projects.change_project(request)).await
     }
 
+    /// What jobs occupy.
+    pub async fn usage(&self, request: wire::UsageRequest) -> Result<wire::UsageReply, Error> {
+        let mut projects = self.projects.clone();
+        self.unary(projects.measure_usage(request)).await
+    }
+
     /// The job as it is called then.
     pub async fn label(&self, request: wire::LabelJobRequest) -> Result<wire::Job, Error> {
         let mut jobs = self.jobs.clone();

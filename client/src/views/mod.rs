@@ -6,6 +6,7 @@ mod node;
 mod project;
 mod queued;
 mod run;
+mod usage;
 
 pub use file::FileView;
 pub use job::{JobView, cause_text};
@@ -13,6 +14,7 @@ pub use node::NodeView;
 pub use project::{ProjectDetails, ProjectView};
 pub use queued::QueuedView;
 pub use run::{RunView, value_text, within};
+pub use usage::{OccupiedView, UsageView};
 
 use crate::output::{Cell, Colour};
 

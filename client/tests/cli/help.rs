@@ -30,6 +30,7 @@ async fn the_help_teaches_the_first_steps() {
           tag          Set tags of a job, or take them away
           rename       Give a job another name
           project      List projects, show one, or say something of it
+          usage        Show what jobs occupy on the shared storage
           wait         Wait until jobs have ended, and end with the code of the first that failed
           ls           List the files that are kept of a job; of a running one, those on its node
           queue        Show what waits, in order, and why
@@ -77,6 +78,7 @@ async fn every_command_has_help_with_an_example() {
         "tag",
         "rename",
         "project",
+        "usage",
         "wait",
         "ls",
         "queue",

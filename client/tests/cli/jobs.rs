@@ -172,13 +172,25 @@ async fn without_a_terminal_nobody_is_asked() {
 
 #[tokio::test]
 async fn what_a_filter_finds_is_deleted_together_and_what_has_not_ended_is_kept() {
-    let master = Master::start(three_jobs()).await;
+    let mut state = three_jobs();
+    let (outputs_bytes, log_bytes, bundles_bytes) = (2_000_000, 500, 7_000_000);
+    let occupied =
+        wire::Usage { jobs: 2, outputs_bytes, log_bytes, bundles_bytes, ..Default::default() };
+    state.usage.total = Some(occupied.clone());
+    let master = Master::start(state).await;
     let user = User::of(&master.url);
     let delete = ["delete", "job", "scheduler", "--filter", "user=ada"];
     let dry = user.atlas(&[&delete[..], &["--dry-run"]].concat()).await.exits(0);
-    dry.says("These would be deleted: 2 jobs (1 failed) of ada in mnist, with 0 B of logs.");
+    dry.says(
+        "These would be deleted: 2 jobs (1 failed) of ada in mnist, with 2.0 MB of files and logs.",
+    );
     assert!(dry.out().contains("11111111") && !dry.out().contains("33333333"), "{}", dry.out());
     assert!(master.state().deleted.is_empty());
+    master.state().usage.total = Some(wire::Usage { unmeasured: 1, ..occupied });
+    let dry = user.atlas(&[&delete[..], &["--dry-run"]].concat()).await.exits(0);
+    dry.says("with at least 2.0 MB of files and logs.");
+    let asked = master.state().usage_requests.last().cloned().unwrap();
+    assert_eq!((&*asked.filter, asked.ended), ("user=ada", true));
     let run = user.atlas(&[&delete[..], &["--yes"]].concat()).await.exits(0);
     run.says("1 jobs have not ended and are kept.");
     run.says("2 jobs successfully deleted.");

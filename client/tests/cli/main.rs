@@ -14,3 +14,4 @@ mod project;
 mod run;
 mod submitting;
 mod up;
+mod usage;

@@ -65,6 +65,8 @@ pub struct State {
     pub project: Option<wire::GetProjectReply>,
     pub project_changes: Vec<wire::ChangeProjectRequest>,
     pub labels: Vec<wire::LabelJobRequest>,
+    pub usage: wire::UsageReply,
+    pub usage_requests: Vec<wire::UsageRequest>,
 }
 
 impl Master {

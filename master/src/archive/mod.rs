@@ -2,6 +2,7 @@
 //! first and removed a day later.
 
 pub mod log;
+pub mod sizes;
 pub mod tree;
 
 use std::fs;

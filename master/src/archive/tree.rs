@@ -15,8 +15,8 @@ use atlas_runtime::storage::is_part;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 /// Folders deeper than this are refused: each level holds file descriptors, and a batch of names.
-const DEEPEST: usize = 128;
-const FOLDER: OFlags =
+pub(super) const DEEPEST: usize = 128;
+pub(super) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);

@@ -97,6 +97,11 @@ impl Bundles {
         if bytes > self.largest { Err(Error::TooLarge { limit: self.largest }) } else { Ok(()) }
     }
 
+    /// What it occupies; nothing if it is not there. It is not thereby needed.
+    pub fn bytes(&self, id: BundleId) -> Result<u64, Error> {
+        Ok(if_there(&self.path(id))?.map_or(0, |it| it.len()))
+    }
+
     /// The compressed file of a bundle.
     pub fn open_file(&self, id: BundleId) -> Result<File, Error> {
         let path = self.path(id);

@@ -8,9 +8,10 @@ use tonic::{Request, Response, Status};
 
 use super::identity;
 use super::status::status;
+use crate::archive::sizes::Sizes;
 use crate::runs::index::{Across, Key, Project};
 use crate::runs::query::Field;
-use crate::service::{Described, Error, Service};
+use crate::service::{By, Described, Error, Group, Service, Usage, WantedUsage};
 
 /// Translates; the service layer does.
 pub struct Projects(pub Arc<Service>);
@@ -56,6 +57,20 @@ impl projects_server::Projects for Projects {
         };
         change.await.map_err(|it| status(&it))
     }
+
+    async fn measure_usage(
+        &self,
+        request: Request<wire::UsageRequest>,
+    ) -> Answer<wire::UsageReply> {
+        let wire::UsageRequest { by, filter, ended, limit } = request.into_inner();
+        let measured = async {
+            let by = By::parse(&by)?;
+            self.0.usage(&WantedUsage { by, filter, ended, limit: limit as usize }).await
+        };
+        let Usage { groups, more, total } = measured.await.map_err(|it| status(&it))?;
+        let (groups, total) = (groups.into_iter().map(occupied).collect(), Some(occupied(total)));
+        Ok(Response::new(wire::UsageReply { groups, more: more as u64, total }))
+    }
 }
 
 impl Projects {
@@ -82,6 +97,25 @@ fn counted(project: Project) -> wire::Project {
         [runs, queued, running, completed, failed].map(|it| it as u64);
     let last_submitted_ms = last_submitted.0;
     wire::Project { name, jobs, queued, running, completed, failed, last_submitted_ms }
+}
+
+fn occupied(group: Group) -> wire::Usage {
+    let Group { name, jobs, unmeasured, files, bundles } = group;
+    let Sizes { log, series, outputs, artifacts, checkpoints, synced, tensorboard, other } = files;
+    wire::Usage {
+        name,
+        jobs,
+        unmeasured,
+        log_bytes: log,
+        series_bytes: series,
+        outputs_bytes: outputs,
+        artifacts_bytes: artifacts,
+        checkpoints_bytes: checkpoints,
+        synced_bytes: synced,
+        tensorboard_bytes: tensorboard,
+        other_bytes: other,
+        bundles_bytes: bundles,
+    }
 }
 
 fn metric(key: Key) -> Option<wire::ProjectMetric> {

@@ -26,6 +26,7 @@ mod submitted;
 #[cfg(test)]
 mod tests;
 mod told;
+mod usage;
 mod v1;
 mod version;
 mod views;

@@ -6,6 +6,7 @@ mod labels;
 mod live;
 mod projects;
 mod runs;
+mod usage;
 
 use std::io::{Read, Write};
 

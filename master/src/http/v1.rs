@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{
     App, answer, bundles, events, files, found, incoming, jobs, log, nodes, notes, projects, queue,
-    runs, submit, told, version,
+    runs, submit, told, usage, version,
 };
 
 const PREFIX: &str = "/api/v1";
@@ -55,6 +55,7 @@ fn built() -> (Router<App>, OpenApi) {
         .merge(queue::routes())
         .merge(projects::routes())
         .merge(notes::routes())
+        .merge(usage::routes())
         .merge(nodes::routes())
         .merge(events::routes());
     let routes = ApiRouter::new().nest(PREFIX, resources).finish_api_with(&mut document, described);

@@ -25,6 +25,7 @@ mod synced;
 pub(crate) mod tests;
 mod tokens;
 mod tracking;
+mod usage;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ use crate::runs::Runs;
 use crate::store::{Store, StoredJob};
 use crate::tracker::Tracker;
 use crate::turns::Storage;
+use crate::usage::Measured;
 
 pub use bundles::Upload;
 pub use error::Error;
@@ -60,6 +62,7 @@ pub use submit::Submitted;
 pub use synced::{SyncedFile, Version, digest};
 pub use tokens::Unauthenticated;
 pub use tracking::Series;
+pub use usage::{By, Group, Usage, Wanted as WantedUsage};
 
 /// The fewest digits of a job's id that name it.
 const FEWEST_DIGITS: usize = 4;
@@ -85,6 +88,8 @@ pub struct Service {
     pub storage: Storage,
     /// Which of its folders are being filled.
     pub fillings: Fillings,
+    /// What jobs occupy, as far as somebody asked.
+    pub measured: Arc<Measured>,
     pub tracker: Tracker,
     pub projects: Projects,
     pub tasks: Tasks,

@@ -156,6 +156,7 @@ impl World {
             max_output: 1 << 30,
             storage,
             fillings: Fillings::default(),
+            measured: Arc::default(),
             tracker,
             projects,
             tasks: tasks.clone(),

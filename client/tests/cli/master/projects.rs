@@ -46,4 +46,13 @@ impl Projects for ServedProjects {
         self.0.lock().unwrap().project_changes.push(request);
         Ok(Response::new(project))
     }
+
+    async fn measure_usage(
+        &self,
+        request: Request<wire::UsageRequest>,
+    ) -> Answer<wire::UsageReply> {
+        let mut state = self.0.lock().unwrap();
+        state.usage_requests.push(request.into_inner());
+        Ok(Response::new(state.usage.clone()))
+    }
 }
