@@ -153,6 +153,18 @@ pub struct Git {
     pub branch: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dirty: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<GitDiff>,
+}
+
+/// What was not committed. The text is a file of the job: specs are in memory for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitDiff {
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    /// Files that it shows or names.
+    pub files: u64,
+    pub bytes: u64,
 }
 
 impl JobSpec {

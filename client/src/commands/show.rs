@@ -93,6 +93,7 @@ fn lines(job: &JobView, run: &RunView) -> String {
     line("note", job.note.clone());
     told(job, run, &mut line);
     line("git", job.git.as_ref().map(ToString::to_string));
+    line("git.diff", job.diff_is_fetched_by());
     let bundle = job.bundle.as_ref();
     line(
         "bundle",

@@ -89,6 +89,16 @@ pub struct Git {
     pub commit: String,
     pub branch: Option<String>,
     pub dirty: bool,
+    pub diff: Option<GitDiff>,
+}
+
+/// Of the job's file `git.diff`.
+#[derive(Debug, Serialize)]
+pub struct GitDiff {
+    pub sha256: String,
+    /// Files that it shows or names.
+    pub files: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,8 +170,15 @@ impl From<wire::Volume> for Volume {
 
 impl From<wire::Git> for Git {
     fn from(git: wire::Git) -> Self {
-        let wire::Git { commit, branch, dirty } = git;
-        Self { commit, branch: text(branch), dirty }
+        let wire::Git { commit, branch, dirty, diff } = git;
+        Self { commit, branch: text(branch), dirty, diff: diff.map(Into::into) }
+    }
+}
+
+impl From<wire::GitDiff> for GitDiff {
+    fn from(diff: wire::GitDiff) -> Self {
+        let wire::GitDiff { sha256, files, bytes } = diff;
+        Self { sha256, files, bytes }
     }
 }
 
@@ -171,8 +188,24 @@ impl fmt::Display for Git {
         if let Some(branch) = &self.branch {
             write!(f, " on {branch}")?;
         }
-        f.write_str(if self.dirty { ", changed since" } else { "" })
+        f.write_str(if self.dirty { ", changed since" } else { "" })?;
+        match &self.diff {
+            None => Ok(()),
+            Some(GitDiff { files, .. }) => write!(f, ": {}, see git.diff", of_files(*files)),
+        }
     }
+}
+
+/// As it is compared: two of as many files may still not be the same.
+impl fmt::Display for GitDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sha256, files, .. } = self;
+        write!(f, "{} ({})", of_files(*files), short(sha256))
+    }
+}
+
+fn of_files(files: u64) -> String {
+    if files == 1 { "1 file".into() } else { format!("{files} files") }
 }
 
 impl From<wire::Bundle> for Bundle {
@@ -195,6 +228,12 @@ impl JobView {
             Ok(Value::Scalar(scalar)) => Cell::new(scalar.to_string()),
             _ => Cell::new(json),
         }
+    }
+
+    /// The command that brings what was not committed.
+    pub fn diff_is_fetched_by(&self) -> Option<String> {
+        self.git.as_ref()?.diff.as_ref()?;
+        Some(format!("`atlas get job --source_dir git.diff CONFIG {}` fetches it", short(&self.id)))
     }
 
     /// When it was submitted, for people.
@@ -301,7 +340,7 @@ mod tests {
             command: vec!["main.py".into()],
             demand: Some(wire::Demand { gpus: 1, cpu_milli: 1500, memory_bytes: 0 }),
             params_json: Some(r#"{"big": 8888888888888888888888888}"#.into()),
-            git: Some(wire::Git { commit: "c0ffee".into(), branch: String::new(), dirty: true }),
+            git: Some(wire::Git { commit: "c0ffee".into(), dirty: true, ..Default::default() }),
             bundle: Some(wire::Bundle { id: "ab".into(), tar_bytes: 10240, files: 3 }),
             ..Default::default()
         };
@@ -320,6 +359,22 @@ mod tests {
             log_bytes: Some(12),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn what_was_not_committed_is_told_with_the_way_to_it() {
+        let mut job = failed_job();
+        let git = |job: &wire::Job| JobView::from(job.clone()).git.unwrap().to_string();
+        assert_eq!(git(&job), "c0ffee, changed since");
+        assert_eq!(JobView::from(job.clone()).diff_is_fetched_by(), None);
+        let diff = wire::GitDiff { sha256: "ab".repeat(32), files: 3, bytes: 90 };
+        job.spec.as_mut().unwrap().git.as_mut().unwrap().diff = Some(diff);
+        assert_eq!(git(&job), "c0ffee, changed since: 3 files, see git.diff");
+        let view = JobView::from(job);
+        let way = "`atlas get job --source_dir git.diff CONFIG 45540b52` fetches it";
+        assert_eq!(view.diff_is_fetched_by().as_deref(), Some(way));
+        let compared = view.git.unwrap().diff.unwrap().to_string();
+        assert_eq!(compared, "3 files (abababab)");
     }
 
     #[test]
@@ -363,7 +418,8 @@ mod tests {
               "git": {
                 "commit": "c0ffee",
                 "branch": null,
-                "dirty": true
+                "dirty": true,
+                "diff": null
               },
               "rerun": null,
               "host": null,

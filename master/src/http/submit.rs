@@ -42,6 +42,9 @@ struct Submission {
     #[serde(default)]
     overrides: Overrides,
     git: Option<Git>,
+    /// What was not committed, as `git diff` tells it: it becomes the job's file `git.diff`.
+    #[schemars(length(max = 262_144))]
+    git_diff: Option<String>,
     /// Values of secret environment by name. The refusal `secrets_wanted` names those that job.config.yaml wants and that are not here.
     #[serde(default)]
     secrets: BTreeMap<String, String>,
@@ -169,7 +172,8 @@ async fn submit(
     _: Query<()>,
     Body(submission): Body<Submission>,
 ) -> Result<Taken, Problem> {
-    let Submission { id, bundle, dir_name, job_config_yaml, overrides, git, secrets } = submission;
+    let Submission { id, bundle, dir_name, job_config_yaml, overrides, git, git_diff, secrets } =
+        submission;
     let request = wire::SubmitRequest {
         id,
         bundle: Some(bundle.into()),
@@ -178,6 +182,7 @@ async fn submit(
         overrides: Some(overrides.into()),
         git: git.map(Into::into),
         secrets,
+        git_diff,
     };
     Ok(app.service.submit(&who, request, traceparent).await?.into())
 }
@@ -203,6 +208,7 @@ async fn submit_batch(
         overrides: Some(overrides.into()),
         git: git.clone().map(Into::into),
         secrets: secrets.clone(),
+        git_diff: None,
     });
     let fates = app.service.submit_all(&who, requests, traceparent.as_deref()).await?;
     let jobs = ids.into_iter().zip(fates).map(|(id, fate)| match fate {

@@ -121,7 +121,7 @@ impl From<Bundle> for wire::Bundle {
 impl From<Git> for wire::Git {
     fn from(git: Git) -> Self {
         let Git { commit, branch, dirty } = git;
-        Self { commit, branch, dirty }
+        Self { commit, branch, dirty, diff: None }
     }
 }
 

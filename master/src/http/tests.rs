@@ -1,5 +1,6 @@
 //! The whole router on a real service layer.
 
+mod changes;
 mod incoming;
 mod kept;
 mod labels;

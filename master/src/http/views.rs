@@ -85,6 +85,27 @@ struct Git {
     commit: String,
     branch: String,
     dirty: bool,
+    /// Of the job's file `git.diff`: what was not committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    diff: Option<GitDiff>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct GitDiff {
+    /// 64 hexadecimal digits.
+    sha256: String,
+    /// Files that it shows or names.
+    files: u64,
+    bytes: u64,
+}
+
+impl From<wire::Git> for Git {
+    fn from(git: wire::Git) -> Self {
+        let wire::Git { commit, branch, dirty, diff } = git;
+        let diff =
+            diff.map(|wire::GitDiff { sha256, files, bytes }| GitDiff { sha256, files, bytes });
+        Self { commit, branch, dirty, diff }
+    }
 }
 
 impl From<&StoredJob> for Job {
@@ -141,11 +162,7 @@ impl Details {
             let wire::Volume { host, bind, read_only } = it;
             Volume { host, bind, read_only }
         };
-        let git = spec.git.take().map(|wire::Git { commit, branch, dirty }| Git {
-            commit,
-            branch,
-            dirty,
-        });
+        let git = spec.git.take().map(Into::into);
         let demand = spec.demand.unwrap_or_default();
         let rerun = spec.rerun.take();
         Self {

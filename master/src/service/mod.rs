@@ -3,6 +3,7 @@
 //! Every mutating call passes `core::access::allow` here, and nowhere else.
 
 mod bundles;
+mod changes;
 mod error;
 mod events;
 mod file;

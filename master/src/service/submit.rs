@@ -30,7 +30,13 @@ pub struct Submitted {
 /// A request that holds.
 enum Checked {
     Known(Box<Submitted>),
-    New { id: JobId, spec: Arc<JobSpec>, sealed: Sealed, notices: Vec<String> },
+    New {
+        id: JobId,
+        spec: Arc<JobSpec>,
+        sealed: Sealed,
+        diff: Option<String>,
+        notices: Vec<String>,
+    },
 }
 
 impl Service {
@@ -87,7 +93,13 @@ impl Service {
         if request.resume {
             self.refuse_without_checkpoints(&job).await?;
         }
-        let built = submission::rerun(job.id, &job.spec, request, who).map_err(invalid)?;
+        let mut built = submission::rerun(job.id, &job.spec, request, who).map_err(invalid)?;
+        if let Some(git) = &mut built.spec.git
+            && let Some(diff) = git.diff.take()
+        {
+            built.diff = self.kept_changes(job.id, diff.clone()).await?;
+            git.diff = built.diff.is_some().then_some(diff);
+        }
         match self.take(built, traceparent).await {
             Err(Error::NoBundle(_)) => Err(Error::BundleGone(job.id)),
             taken => taken,
@@ -119,7 +131,7 @@ impl Service {
     }
 
     async fn check(&self, built: Built, traceparent: Option<String>) -> Result<Checked, Error> {
-        let Built { id, mut spec, secrets, mut notices } = built;
+        let Built { id, mut spec, secrets, diff, mut notices } = built;
         spec.traceparent = traceparent;
         let wanted: Vec<&String> =
             spec.worker.secrets.keys().filter(|it| !secrets.expose().contains_key(*it)).collect();
@@ -141,7 +153,7 @@ impl Service {
             return Err(Error::NoBundle(spec.bundle.id));
         };
         is_as_declared(&spec.bundle, measure)?;
-        Ok(Checked::New { id, spec, sealed, notices })
+        Ok(Checked::New { id, spec, sealed, diff, notices })
     }
 
     /// Into the queue, behind what entered before; then its answer.
@@ -151,17 +163,35 @@ impl Service {
     ) -> Result<impl Future<Output = Result<Submitted, Error>>, Error> {
         match checked {
             Checked::Known(submitted) => Ok(Either::Left(future::ready(Ok(*submitted)))),
-            Checked::New { id, spec, sealed, notices } => {
+            Checked::New { id, spec, sealed, diff, notices } => {
+                let has_diff = diff.is_some();
+                if let Some(text) = diff {
+                    self.keep_changes(id, text).await?;
+                }
                 let input = match spec.outside {
                     None => Input::Submit { id, spec: spec.clone(), sealed },
                     Some(_) => Input::Begin { id, spec: spec.clone() },
                 };
-                let answer = self.reactor.hand_in(input).await?;
-                Ok(Either::Right(
-                    async move { self.entered(id, spec, notices, &answer.await?).await },
-                ))
+                let answer = match self.reactor.hand_in(input).await {
+                    Ok(answer) => answer,
+                    Err(error) => return Err(self.refused(id, has_diff, error.into()).await),
+                };
+                Ok(Either::Right(async move {
+                    match answer.await {
+                        Ok(records) => self.entered(id, spec, notices, &records).await,
+                        Err(error) => Err(self.refused(id, has_diff, error.into()).await),
+                    }
+                }))
             }
         }
+    }
+
+    /// Takes back what was kept for a job that was surely not taken.
+    async fn refused(&self, id: JobId, has_diff: bool, error: Error) -> Error {
+        if has_diff && matches!(error, Error::Rejected(_) | Error::StoreAway(_)) {
+            self.forget_changes(id).await;
+        }
+        error
     }
 
     async fn entered(

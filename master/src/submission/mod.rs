@@ -2,6 +2,7 @@
 //! which wins over the default; either way it is checked here, so that every client says the same about a mistake.
 
 mod asked;
+pub mod diff;
 mod file;
 mod flags;
 mod given;
@@ -43,14 +44,24 @@ pub struct Built {
     pub spec: JobSpec,
     /// The values that came for them: for one that is missing the client has to be asked.
     pub secrets: Secret<BTreeMap<String, String>>,
+    /// The text of its file `git.diff`.
+    pub diff: Option<String>,
     /// What its user should know about it, a sentence each.
     pub notices: Vec<String>,
 }
 
 /// Checks everything but whether the values of all secrets came.
 pub fn build(request: wire::SubmitRequest, who: &Identity) -> Result<Built, Invalid> {
-    let wire::SubmitRequest { id, bundle, dir_name, job_config_yaml, overrides, git, secrets } =
-        request;
+    let wire::SubmitRequest {
+        id,
+        bundle,
+        dir_name,
+        job_config_yaml,
+        overrides,
+        git,
+        secrets,
+        git_diff,
+    } = request;
     let id = parse(&Given::new("id", id))?;
     let mut notices = Vec::new();
     let mut flags = flags::read(overrides.unwrap_or_default())?;
@@ -63,13 +74,23 @@ pub fn build(request: wire::SubmitRequest, who: &Identity) -> Result<Built, Inva
     flags.secrets =
         secrets.keys().filter(named).map(|it| Given::new("--secret", it.clone())).collect();
     secrets::check(&secrets)?;
+    let mut git = git.map(self::git).transpose()?;
+    let diff = git_diff.map(diff::check).transpose()?.flatten();
+    match (&mut git, &diff) {
+        (Some(git), Some(diff)) => git.diff = Some(diff::measure(diff)),
+        (None, Some(_)) => {
+            return Err(Invalid::new("git_diff", "is there, but not the commit in git"));
+        }
+        (_, None) => {}
+    }
     let frame = asked::Frame {
         user: text::name(&Given::new("user", who.user.clone()))?,
         bundle: self::bundle(bundle)?,
         dir_name,
-        git: git.map(self::git).transpose()?,
+        git,
     };
-    Ok(Built { id, spec: flags.over(file).build(frame)?, secrets: Secret::new(secrets), notices })
+    let spec = flags.over(file).build(frame)?;
+    Ok(Built { id, spec, secrets: Secret::new(secrets), diff, notices })
 }
 
 /// Where something runs outside the scheduler.
@@ -93,7 +114,8 @@ fn bundle(bundle: Option<wire::Bundle>) -> Result<Bundle, Invalid> {
 }
 
 fn git(git: wire::Git) -> Result<Git, Invalid> {
-    let wire::Git { commit, branch, dirty } = git;
+    // What the diff measures is seen here.
+    let wire::Git { commit, branch, dirty, diff: _ } = git;
     let digits = commit.bytes().all(|it| it.is_ascii_hexdigit());
     if !digits || !(4..=64).contains(&commit.len()) {
         return Err(Invalid::new("git.commit", "is not the hexadecimal id of a commit"));
@@ -101,7 +123,7 @@ fn git(git: wire::Git) -> Result<Git, Invalid> {
     if !branch.is_empty() {
         text::bounded(&Given::new("git.branch", branch.clone()), 512)?;
     }
-    Ok(Git { commit, branch, dirty })
+    Ok(Git { commit, branch, dirty, diff: None })
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(

@@ -7,7 +7,7 @@ use atlas_runtime::config::Secret;
 
 use super::{Built, Given, Invalid, params, parse, secrets, text};
 
-/// Checks everything but whether the values of all secrets came, and whether what it needs of the job is there.
+/// Checks everything but whether the values of all secrets came, and whether what it needs of the job is there: its `git.diff` too.
 pub fn rerun(
     of: JobId,
     spec: &JobSpec,
@@ -38,5 +38,5 @@ pub fn rerun(
         ..spec.clone()
     };
     let id = parse(&Given::new("id", id))?;
-    Ok(Built { id, spec, secrets: Secret::new(secrets), notices: Vec::new() })
+    Ok(Built { id, spec, secrets: Secret::new(secrets), diff: None, notices: Vec::new() })
 }

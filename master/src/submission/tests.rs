@@ -20,7 +20,12 @@ fn request() -> wire::SubmitRequest {
         }),
         git: None,
         secrets: BTreeMap::new(),
+        git_diff: None,
     }
+}
+
+fn git() -> wire::Git {
+    wire::Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true, diff: None }
 }
 
 fn built(request: wire::SubmitRequest) -> Result<(JobSpec, Vec<String>), Invalid> {
@@ -180,7 +185,7 @@ fn names_tags_and_notes_are_bounded() {
 
 #[test]
 fn a_request_that_no_client_of_ours_makes_is_refused() {
-    let changes: [fn(&mut wire::SubmitRequest); 11] = [
+    let changes: [fn(&mut wire::SubmitRequest); 12] = [
         |it| it.id = "4554".into(),
         |it| it.bundle = None,
         |it| it.bundle.as_mut().unwrap().id = "../../etc".into(),
@@ -189,11 +194,12 @@ fn a_request_that_no_client_of_ours_makes_is_refused() {
         |it| it.dir_name = String::new(),
         |it| it.dir_name = "..".into(),
         |it| {
-            it.git = Some(wire::Git { commit: "main".into(), branch: String::new(), dirty: false });
+            it.git = Some(wire::Git { commit: "main".into(), ..wire::Git::default() });
         },
         |it| {
-            it.git = Some(wire::Git { commit: "c0ffee".into(), branch: "\n".into(), dirty: false });
+            it.git = Some(wire::Git { branch: "\n".into(), ..git() });
         },
+        |it| it.git_diff = Some("diff --git a b".into()),
         |it| it.overrides = None,
         |it| it.job_config_yaml = Some("\u{feff}ram: x".into()),
     ];
@@ -212,6 +218,7 @@ fn a_request_that_no_client_of_ours_makes_is_refused() {
         --project-name: the job directory's name cannot be the project's: ".." is not a valid project name: it begins with a dot or a dash; choose one with --project-name
         git.commit: is not the hexadecimal id of a commit
         git.branch: is empty
+        git_diff: is there, but not the commit in git
         COMMAND: No command was specified: what is to run, such as main.py?
         job.config.yaml:1: ram: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "x"
     "#]].assert_eq(&changes.iter().map(say).collect::<String>());
@@ -223,12 +230,29 @@ fn a_request_that_no_client_of_ours_makes_is_refused() {
 #[test]
 fn what_git_and_pull_say_is_kept() {
     let mut request = request();
-    request.git = Some(wire::Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true });
+    request.git = Some(git());
     request.job_config_yaml = Some("worker: {pull: always}\ntags: [a, b=c=d]".into());
     let spec = built(request).unwrap().0;
-    let git = Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true };
+    let git = Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true, diff: None };
     assert_eq!((spec.git, spec.worker.pull), (Some(git), Pull::Always));
     assert_eq!(spec.tags, [("a".into(), String::new()), ("b".into(), "c=d".into())].into());
+}
+
+#[test]
+fn of_a_diff_the_spec_has_what_it_measures() {
+    let with = |text: &str| wire::SubmitRequest {
+        git: Some(git()),
+        git_diff: Some(text.into()),
+        ..request()
+    };
+    let identity = Identity::unverified("ada");
+    let Built { spec, diff, .. } = build(with("diff --git a/a b/a\n"), &identity).unwrap();
+    assert_eq!(diff.as_deref(), Some("diff --git a/a b/a\n"));
+    let kept = spec.git.as_ref().unwrap().diff.as_ref().unwrap();
+    assert_eq!((kept.files, kept.bytes), (1, 19));
+    let other = build(with("diff --git a/b b/b\n"), &identity).unwrap();
+    assert!(!spec.same_job(&other.spec), "another change is another job");
+    assert_eq!(build(with(""), &identity).unwrap().spec.git.unwrap().diff, None);
 }
 
 #[test]

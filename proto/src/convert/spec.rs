@@ -1,7 +1,7 @@
 //! What a user asked for.
 
 use atlas_core::spec::{
-    Bundle, Digest, Git, JobSpec, Outputs, Outside, Pull, Rerun, Volume, Worker,
+    Bundle, Digest, Git, GitDiff, JobSpec, Outputs, Outside, Pull, Rerun, Volume, Worker,
 };
 use atlas_core::{BundleId, Demand, Timestamp};
 
@@ -208,14 +208,30 @@ impl From<wire::Outputs> for Outputs {
 
 impl From<&Git> for wire::Git {
     fn from(git: &Git) -> Self {
-        Self { commit: git.commit.clone(), branch: git.branch.clone(), dirty: git.dirty }
+        let Git { commit, branch, dirty, diff } = git;
+        let diff = diff.as_ref().map(Into::into);
+        Self { commit: commit.clone(), branch: branch.clone(), dirty: *dirty, diff }
     }
 }
 
 impl From<wire::Git> for Git {
     fn from(git: wire::Git) -> Self {
-        let wire::Git { commit, branch, dirty } = git;
-        Self { commit, branch, dirty }
+        let wire::Git { commit, branch, dirty, diff } = git;
+        Self { commit, branch, dirty, diff: diff.map(Into::into) }
+    }
+}
+
+impl From<&GitDiff> for wire::GitDiff {
+    fn from(diff: &GitDiff) -> Self {
+        let GitDiff { sha256, files, bytes } = diff;
+        Self { sha256: sha256.clone(), files: *files, bytes: *bytes }
+    }
+}
+
+impl From<wire::GitDiff> for GitDiff {
+    fn from(diff: wire::GitDiff) -> Self {
+        let wire::GitDiff { sha256, files, bytes } = diff;
+        Self { sha256, files, bytes }
     }
 }
 
@@ -248,7 +264,12 @@ mod tests {
             outputs: Outputs { exclude: vec!["*.tmp".into()], max_bytes: Some(9) },
             wait_for_capacity: true,
             fresh_requirements: true,
-            git: Some(Git { commit: "c".into(), branch: "b".into(), dirty: true }),
+            git: Some(Git {
+                commit: "c".into(),
+                branch: "b".into(),
+                dirty: true,
+                diff: Some(GitDiff { sha256: "d".into(), files: 2, bytes: 3 }),
+            }),
             rerun: Some(Rerun {
                 of: "45540b52-ffe2-44ab-9838-db467d3499c0".parse().unwrap(),
                 resume: true,

@@ -52,6 +52,7 @@ impl Client {
             overrides: Some(overrides),
             git: None,
             secrets: Default::default(),
+            git_diff: None,
         });
         request.metadata_mut().insert(USER_HEADER, "bench".parse().unwrap());
         request

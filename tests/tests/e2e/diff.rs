@@ -1,5 +1,8 @@
 //! What two jobs have told, and what differs between them.
 
+use std::path::Path;
+use std::process::Command;
+
 use atlas_tests::harness::{Cluster, Settings, eventually};
 
 /// Tells its parameter and a metric by hand, as a program in any language may.
@@ -55,4 +58,40 @@ fn what_two_jobs_were_and_told_is_compared() {
     let shown = cluster.atlas(&["diff", &one, &again]).exits(0).stdout;
     assert!(shown.ends_with("Nothing else differs.\n"), "{shown}");
     cluster.atlas(&["diff", &one, "ffff"]).exits(1).says("there is no job");
+}
+
+fn git(dir: &Path, words: &[&str]) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@t"];
+    let run = Command::new("git").arg("-C").arg(dir).args(identity).args(words).output().unwrap();
+    assert!(run.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&run.stderr));
+}
+
+#[test]
+fn what_was_not_committed_goes_with_the_job_and_those_that_repeat_it() {
+    let cluster = Cluster::start(Settings { executor: "process", ..Settings::default() });
+    let dir = cluster.project("changed", &[("main.py", "print(1)\n")]);
+    git(&dir, &["init", "--quiet"]);
+    git(&dir, &["add", "."]);
+    git(&dir, &["commit", "--quiet", "-m", "first"]);
+    let words = ["submit", "--quiet", "scheduler", dir.to_str().unwrap(), "main.py"];
+    let clean = done(&cluster, &words);
+    assert_eq!(cluster.job(&clean)["git"]["diff"], serde_json::Value::Null);
+    std::fs::write(dir.join("main.py"), "print(2)\n").unwrap();
+    std::fs::write(dir.join("new.py"), "").unwrap();
+    let changed = done(&cluster, &words);
+    let again = done(&cluster, &["rerun", "--quiet", &changed]);
+
+    let shown = cluster.atlas(&["show", &again]).exits(0).stdout;
+    assert!(shown.contains(", changed since: 2 files, see git.diff\n"), "{shown}");
+    let into = dir.join("fetched");
+    let fetch = ["get", "job", "--source_dir", "git.diff", "--save_dir", into.to_str().unwrap()];
+    cluster.atlas(&[&fetch[..], &["scheduler", &again]].concat()).exits(0);
+    let diff = std::fs::read_to_string(into.join(&again).join("git.diff")).unwrap();
+    assert!(diff.starts_with("diff --git a/main.py b/main.py\n"), "{diff}");
+    assert!(diff.ends_with("\n-print(1)\n+print(2)\n# new: new.py\n"), "{diff}");
+
+    let found = cluster.json(&["diff", &clean, &changed]);
+    let told = found["job"]["git.diff"].as_array().unwrap();
+    assert!(told[0].is_null() && told[1].as_str().unwrap().starts_with("2 files ("), "{found}");
+    assert!(cluster.json(&["diff", &changed, &again])["job"]["git.diff"].is_null());
 }

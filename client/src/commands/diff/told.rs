@@ -31,6 +31,7 @@ pub fn of_job(job: &JobView, run: &RunView) -> Texts {
         ("git commit", git.map(|it| it.commit.clone())),
         ("git branch", git.and_then(|it| it.branch.clone())),
         ("git dirty", git.map(|it| it.dirty.to_string())),
+        ("git.diff", git.and_then(|it| it.diff.as_ref()).map(ToString::to_string)),
         ("note", job.note.clone()),
     ];
     let named = named.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it?)));

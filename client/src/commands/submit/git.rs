@@ -29,7 +29,7 @@ pub(super) async fn describe(dir: &Path) -> Option<Git> {
         Err(_) => {
             let commit = answer(git(dir, &["rev-parse", "--verify", "--quiet", "HEAD"]));
             let commit = tokio::time::timeout(PATIENCE, commit).await.ok()??;
-            Some(Git { commit, branch: String::new(), dirty: true })
+            Some(Git { commit, dirty: true, ..Git::default() })
         }
     }
 }
@@ -41,10 +41,10 @@ fn parse(status: &str) -> Option<Git> {
     let commit = header("oid ").filter(|it| *it != "(initial)")?.to_owned();
     let branch = header("head ").filter(|it| *it != "(detached)").unwrap_or_default().to_owned();
     let dirty = status.lines().any(|it| !it.starts_with('#'));
-    Some(Git { commit, branch, dirty })
+    Some(Git { commit, branch, dirty, diff: None })
 }
 
-fn git(dir: &Path, question: &[&str]) -> Command {
+pub(super) fn git(dir: &Path, question: &[&str]) -> Command {
     let mut git = Command::new("git");
     git.arg("-C")
         .arg(dir)
@@ -53,6 +53,7 @@ fn git(dir: &Path, question: &[&str]) -> Command {
         .args(question)
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_NO_LAZY_FETCH", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -60,23 +61,29 @@ fn git(dir: &Path, question: &[&str]) -> Command {
     git
 }
 
-async fn answer(mut git: Command) -> Option<String> {
-    let mut git = git.spawn().ok()?;
-    let mut answer = Vec::new();
-    git.stdout.take()?.take(LONGEST).read_to_end(&mut answer).await.ok()?;
+async fn answer(git: Command) -> Option<String> {
     // What is longer is a list of changes, of which one was enough.
-    let whole = (answer.len() as u64) < LONGEST;
-    if whole && !git.wait().await.ok()?.success() {
-        return None;
-    }
+    let answer = ask(git, LONGEST).await?;
     Some(String::from_utf8_lossy(&answer).trim().to_owned())
 }
 
+/// No more than this many bytes of what it says.
+pub(super) async fn ask(mut git: Command, most: u64) -> Option<Vec<u8>> {
+    let mut git = git.spawn().ok()?;
+    let mut answer = Vec::new();
+    git.stdout.take()?.take(most).read_to_end(&mut answer).await.ok()?;
+    let whole = (answer.len() as u64) < most;
+    if whole && !git.wait().await.ok()?.success() {
+        return None;
+    }
+    Some(answer)
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    async fn run(dir: &Path, args: &[&str]) {
+    pub async fn run(dir: &Path, args: &[&str]) {
         let identity =
             ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
         let done = Command::new("git")

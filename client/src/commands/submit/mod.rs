@@ -1,6 +1,7 @@
 //! `atlas submit CONFIG JOB_DIR COMMAND…`
 
 mod args;
+mod changes;
 mod dry_run;
 mod folder;
 mod git;
@@ -51,7 +52,7 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     let signal = signals().map_err(Error::io("listen for signals"))?;
     let stage = Cell::new(Stage::Preparing);
     tokio::select! {
-        exit = submit(&args, &words, say, &stage) => exit,
+        exit = Box::pin(submit(&args, &words, say, &stage)) => exit,
         signal = signal => {
             interrupted(stage.get(), words.config.as_deref(), say);
             Ok(signal.into())
@@ -70,6 +71,11 @@ async fn submit(args: &Args, words: &Words, say: Say, stage: &Cell<Stage>) -> Re
         folder::collect(&words.dir, args, &words.command, say),
         git::describe(&words.dir)
     );
+    let tree = tree?;
+    let git_diff = match &git {
+        Some(it) if it.dirty => changes::describe(&tree).await,
+        _ => None,
+    };
     let request = wire::SubmitRequest {
         id: id.to_string(),
         bundle: None,
@@ -78,10 +84,10 @@ async fn submit(args: &Args, words: &Words, say: Say, stage: &Cell<Stage>) -> Re
         overrides: Some(overrides),
         git,
         secrets,
+        git_diff,
     };
     let reply =
-        send(&master, Prepared { tree: tree?, request }, say, || stage.set(Stage::Sent(id)))
-            .await?;
+        send(&master, Prepared { tree, request }, say, || stage.set(Stage::Sent(id))).await?;
     stage.set(Stage::Submitted(id));
     follow_up(&master, reply, say, args.quiet, args.streams()).await
 }

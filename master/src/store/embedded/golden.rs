@@ -126,7 +126,12 @@ fn full_spec() -> JobSpec {
         outputs: Outputs { exclude: vec!["*.tmp".into()], max_bytes: Some(5_000_000_000) },
         wait_for_capacity: true,
         fresh_requirements: true,
-        git: Some(Git { commit: "c0ffee".into(), branch: "main".into(), dirty: true }),
+        git: Some(Git {
+            commit: "c0ffee".into(),
+            branch: "main".into(),
+            dirty: true,
+            diff: None, // later than this layout
+        }),
         rerun: None,
         outside: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
