@@ -33,7 +33,10 @@ impl World {
         let identity = fs::read_to_string(cluster.path("node/identity")).unwrap();
         let (node, identity) = ("node-a".to_owned(), identity.trim().to_owned());
         let rpc = Rpc::new(&cluster);
-        eventually("its log is kept", || fs::read(log_of(&cluster, &id)).ok());
+        eventually("its log is kept", || {
+            let log = fs::read_to_string(log_of(&cluster, &id)).ok()?;
+            log.contains("begun").then_some(())
+        });
         cluster.kill_node();
         Self { cluster, rpc, holder: Holder { node, identity, job: id, attempt: 1 } }
     }
