@@ -45,7 +45,12 @@ places=client/python/tests
 while read -r minor program; do
   say "== Python 3.$minor"
   venv="$(python_venv "3.$minor" "$program" client/python/requirements-test.txt)"
-  tests "$venv" "$places" --ignore "$places/integrations" "$@"
+  left=(--ignore "$places/integrations")
+  if [ "$minor" -lt 10 ]; then
+    say "test_series.py is left out: what reads Parquet needs Python 3.10"
+    left+=(--ignore "$places/test_series.py")
+  fi
+  tests "$venv" "$places" "${left[@]}" "$@"
 done < <(sed -n '1p;$p' <<<"$found" | uniq)
 
 read -r minor program < <(sed -n '$p' <<<"$found")

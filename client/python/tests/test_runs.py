@@ -98,7 +98,8 @@ def test_a_job_finds_runs_of_its_cluster(submitting: Any, project: str, tmp_path
 
 
 def test_all_runs_of_a_project_are_a_data_frame(submitting: Any, project: str) -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = submitting.get_metrics_for_all_jobs(project)
     assert isinstance(frame, pandas.DataFrame)
     fixed = ["project_name", "job_id", "user", "status", "start_time", "completed_time", "creation_time", "tags"]

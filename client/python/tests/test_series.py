@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ from typing import Any
 import pytest
 from cluster import Cluster
 from conftest import Job, eventually
-
-# What reads tables is installed beside the newest Python alone.
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="the readers' newest versions need a newer Python")
 
 MAIN = """
 import foundations

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 
-import pytest
 from conftest import Job
-
-pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="keras is not installed")
 
 SCRIPT = """
 import json, os
