@@ -1,6 +1,5 @@
 //! `git.diff` of a job: what was not committed when it was submitted.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -55,8 +54,7 @@ impl Service {
 /// Under its name it is whole, also after a death and when it is sent twice.
 fn keep(folder: &Path, top: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let part = folder.join(format!(".atlas-{:016x}.part", RandomState::new().hash_one(())));
-    debug_assert!(part.file_name().map(OsStr::as_encoded_bytes).is_some_and(storage::is_part));
+    let part = folder.join(storage::part_name(RandomState::new().hash_one(())));
     let path = folder.join(NAME);
     let written = File::create_new(&part)
         .and_then(|mut file| file.write_all(text.as_bytes()))

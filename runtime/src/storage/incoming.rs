@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use super::durable::sync_below;
-use super::keeper::regular;
+use super::keeper::{part_name, regular};
 use super::tree::Tree;
 
 /// A pipe that somebody put there must not stop us.
@@ -136,10 +136,6 @@ fn hash(file: &File) -> io::Result<[u8; 32]> {
 /// The same for the same content: whoever sends it again goes on with it. Listings leave it out ([`super::is_part`]).
 fn part(sha256: &[u8; 32]) -> String {
     part_name(u64::from_be_bytes(sha256[..8].try_into().expect("eight of them")))
-}
-
-pub(super) fn part_name(number: u64) -> String {
-    format!(".atlas-{number:016x}.part")
 }
 
 #[cfg(test)]

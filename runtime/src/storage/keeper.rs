@@ -275,7 +275,12 @@ fn put(folder: &OwnedFd, part: &OsStr, name: &OsStr, path: &Path) -> io::Result<
 fn part(name: &OsStr, meta: &Meta) -> OsString {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
     let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((name, meta));
-    format!(".atlas-{hash:016x}.part").into()
+    part_name(hash).into()
+}
+
+/// Of a file that has not come whole; listings leave it out ([`is_part`]).
+pub fn part_name(number: u64) -> String {
+    format!(".atlas-{number:016x}.part")
 }
 
 /// Whether this is the name of a file that has not come whole.

@@ -24,7 +24,7 @@ pub use durable::sync_below;
 pub use found::{Listed, list, open};
 pub use give::Owner;
 pub use held::Held;
-pub use keeper::{Keeper, Others, Standing, is_part};
+pub use keeper::{Keeper, Others, Standing, is_part, part_name};
 pub use shipment::Shipment;
 
 /// Whether the storage never takes a file of this name, size or owner; any other error is the same for all files.

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::durable::sync_below;
-use super::incoming::part_name;
+use super::keeper::part_name;
 use super::tree::Tree;
 use crate::process::remove_all_at;
 
