@@ -74,7 +74,8 @@ ingredients() {
 
 image_property() { docker image inspect --format "$1" "${tags[0]}" 2>/dev/null || true; }
 
-# mmdebstrap is debootstrap with security updates, in half the time; it writes the tarball that Docker imports.
+# mmdebstrap is debootstrap with security updates, in half the time; it writes the tarball that Docker imports. What is built FROM
+# the image installs with plain pip, which Debian's mark EXTERNALLY-MANAGED would refuse.
 make_rootfs() {
   say "building ${tags[0]} from Debian packages, kept as $tarball"
   "$scripts/ensure-packages.sh" mmdebstrap debian-archive-keyring
@@ -89,6 +90,7 @@ make_rootfs() {
     --customize-hook='rm -rf "$1"/usr/share/man "$1"/usr/share/info "$1"/usr/share/locale "$1"/var/log/*' \
     --customize-hook='rm -rf "$1"/usr/include/boost' \
     --customize-hook='rm -f "$1"/etc/resolv.conf "$1"/etc/hostname' \
+    --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \
     "$suite" - "${mirror[@]}" 9>&- >"$tarball.part" 2>"$cache/$variant.log" ||
     die "mmdebstrap could not make the image: $(tail -n 5 "$cache/$variant.log")
 ATLAS_DEBIAN_MIRROR=URL names another Debian mirror; the whole log is $cache/$variant.log"

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use super::atlas::Atlas;
 use super::place::{Place, Process, only_child};
 
 /// The first process of a host: reaps, and ends when nobody holds its input any more.
@@ -83,6 +84,11 @@ impl Host {
 
     pub fn pid(&self) -> u32 {
         self.namespaces.pid()
+    }
+
+    /// Somebody at this host whose folders lie in its own; their `scheduler` is what listens here.
+    pub fn user(&self) -> Atlas {
+        Atlas::new(self.place(), &self.folder, Vec::new())
     }
 
     pub fn place(&self) -> Place {

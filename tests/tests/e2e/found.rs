@@ -127,7 +127,7 @@ fn a_container_finds_its_environment_parameters_and_checkpoints() {
 }
 
 /// A package that pip installs without an index.
-fn wheel(dir: &Path, name: &str) -> String {
+pub(super) fn wheel(dir: &Path, name: &str) -> String {
     const WRITE: &str = "import sys, zipfile\nname, path = sys.argv[1:]\ninfo = f'{name}-1.0.dist-info'\n\
         files = {f'{name}.py': 'VALUE = 42\\n',\n\
         f'{info}/METADATA': f'Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n',\n\

@@ -19,6 +19,7 @@ mod lost_replies;
 mod many_held;
 mod migrate;
 mod nodes;
+mod of_2020;
 mod older_store;
 mod once;
 mod redis;
