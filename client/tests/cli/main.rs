@@ -9,6 +9,7 @@ mod labels;
 mod logging;
 mod logs;
 mod master;
+mod of_2020;
 mod offline;
 mod project;
 mod run;

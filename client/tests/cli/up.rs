@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::run::{Run, User};
 
 /// The command in a folder of its own, with scripts in place of master and node.
-fn installed(user: &User, script: &str) -> PathBuf {
+pub fn installed(user: &User, script: &str) -> PathBuf {
     let bin = user.path("bin");
     fs::create_dir_all(&bin).unwrap();
     let source = user.path("part.sh");

@@ -139,13 +139,19 @@ impl Args {
             refuse_misspelt(first)?;
         }
         let dir = rest.pop().expect("one word is left");
-        let dir = job_dir(dir.into()).map_err(|error| self.without_config().unwrap_or(error))?;
+        let dir = job_dir(dir.into()).map_err(|error| self.misplaced().unwrap_or(error))?;
         Ok(Words { config, dir, command })
     }
 
-    /// A folder in the place of CONFIG is JOB_DIR, and what seemed to be JOB_DIR is COMMAND.
-    fn without_config(&self) -> Option<Error> {
+    /// A folder in the place of CONFIG is JOB_DIR, and what seemed to be JOB_DIR is COMMAND. In 2020 a truth value there
+    /// was that of the option before it.
+    fn misplaced(&self) -> Option<Error> {
         let (first, second) = (&self.first, self.second.as_ref()?);
+        if self.stream_job_logs.is_some() && truth(first).is_ok() {
+            return Some(Error::Usage(format!(
+                "the value of --stream-job-logs stands behind a `=`: --stream-job-logs={first}"
+            )));
+        }
         Path::new(first).is_dir().then(|| {
             Error::Usage(format!(
                 "CONFIG is missing: `atlas submit {} {first} {second}`",
@@ -283,6 +289,8 @@ mod tests {
     fn the_job_directory_has_to_be_one() {
         assert!(words("lab").unwrap_err().contains("JOB_DIR is missing"));
         assert!(words("lab /no/where main.py").unwrap_err().contains("/no/where does not exist"));
+        let of_2020 = words("--stream-job-logs True lab . main.py").unwrap_err();
+        assert!(of_2020.ends_with("behind a `=`: --stream-job-logs=True"), "{of_2020}");
         assert!(words("lab /dev/null main.py").unwrap_err().contains("is not a directory"));
         let error = words(". main.py").unwrap_err();
         assert!(
