@@ -34,6 +34,8 @@ pub enum Cause {
     NodeLost,
     Dependency,
     Internal,
+    /// It ended, and nobody saw how.
+    Unknown,
 }
 
 impl Outcome {
@@ -44,7 +46,7 @@ impl Outcome {
 
 impl Cause {
     /// Every word that [`word`](Self::word) can give.
-    pub const WORDS: [&'static str; 13] = [
+    pub const WORDS: [&'static str; 14] = [
         "exit-code",
         "signal",
         "stopped-by",
@@ -58,6 +60,7 @@ impl Cause {
         "node-lost",
         "dependency",
         "internal",
+        "unknown",
     ];
 
     /// The stable word of `docs/errors/`, of listings and of metrics.
@@ -76,6 +79,7 @@ impl Cause {
             Self::NodeLost => "node-lost",
             Self::Dependency => "dependency",
             Self::Internal => "internal",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -112,6 +116,7 @@ mod tests {
             Cause::NodeLost,
             Cause::Dependency,
             Cause::Internal,
+            Cause::Unknown,
         ];
         for (cause, word) in all.iter().zip(Cause::WORDS) {
             assert_eq!((cause.word(), json(cause)), (word, word.into()));

@@ -25,6 +25,21 @@ print("trained")
 """A script that goes on until it is known whether there is a master."""
 
 
+HELD = (
+    "import os, signal, sys\n"
+    "if len(sys.argv) > 1:\n"
+    "    sys.modules['ctypes'] = None\n"
+    "    vars(os).pop('pidfd_open', None)\n"
+    "import foundations\n"
+    "lock = os.environ['ATLAS_RUN_DIR'] + '/lock'\n"
+    "while not os.path.exists(lock): pass\n"
+    "name = ':%d' % os.stat(lock).st_ino\n"
+    "while not any(it.split()[5].endswith(name) for it in open('/proc/locks')): pass\n"
+    "[helper] = [it.split()[4] for it in open('/proc/locks') if it.split()[5].endswith(name)]\n"
+)
+"""A script that knows who its helper is; with a word it has nothing that stands for it after its death."""
+
+
 class Outside(Job):
     """A folder on somebody's own machine."""
 
@@ -121,15 +136,8 @@ def test_the_end_is_the_truth(outside: Outside, ending: str, code: int) -> None:
 
 def test_a_script_outlives_its_helper(outside: Outside) -> None:
     text = (
-        "import os, signal\n"
-        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
-        "import foundations\n"
-        "lock = os.environ['ATLAS_RUN_DIR'] + '/lock'\n"
-        "while not os.path.exists(lock): pass\n"
-        "name = ':%d' % os.stat(lock).st_ino\n"
-        "while not any(it.split()[5].endswith(name) for it in open('/proc/locks')): pass\n"
-        "[helper] = [it.split()[4] for it in open('/proc/locks') if it.split()[5].endswith(name)]\n"
-        "os.kill(int(helper), signal.SIGKILL)\n"
+        "import signal\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n" + HELD + "os.kill(int(helper), signal.SIGKILL)\n"
         "while os.path.exists('/proc/%s/fd/0' % helper): pass\n"
         "foundations.log_metric('m', 1)\n"
         "raise SystemExit(3)\n"
@@ -156,14 +164,54 @@ def test_a_hook_of_the_script_is_called_as_before(outside: Outside) -> None:
     assert outside.end()["error"]["type"] == "ZeroDivisionError"
 
 
-def test_one_that_is_killed_has_failed(outside: Outside) -> None:
-    text = "import os\nimport foundations\nfoundations.log_metric('loss', 1)\nos.kill(os.getpid(), 9)\n"
+def how(end: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in end.items() if key in ("code", "signal")}
+
+
+def unasked(outside: Outside, ending: str) -> subprocess.Popen[bytes]:
+    """A script that nobody asks how it ended before its helper has written it down."""
+    text = "import ctypes, os, resource, signal, threading\nimport foundations\nfoundations.log_metric('loss', 1)\n"
+    (outside.folder / "main.py").write_text(text + ending)
+    env = {**os.environ, **outside.variables}
+    child = subprocess.Popen([sys.executable, "main.py"], cwd=outside.folder, env=env, stderr=subprocess.DEVNULL)
+    eventually("it begins", lambda: outside.runs() or None)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("ending", "end"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", {"signal": signal.SIGKILL}),
+        ("os.kill(os.getpid(), signal.SIGTERM)", {"signal": signal.SIGTERM}),
+        ("resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); ctypes.string_at(0)", {"signal": signal.SIGSEGV}),
+        ("threading.Thread(target=ctypes.string_at, args=(0,)).start(); signal.pause()", {"signal": signal.SIGSEGV}),
+        ("os.abort()", {"signal": signal.SIGABRT}),
+        ("ctypes.CDLL(None)._exit(7)", {"code": 7}),
+        ("os.execv('/bin/sh', ['sh', '-c', 'exit 5'])", {"code": 5}),
+    ],
+)
+def test_one_that_could_not_say_its_end_has_the_one_that_the_kernel_knows(
+    outside: Outside, ending: str, end: dict[str, int]
+) -> None:
+    child = unasked(outside, ending)
+    try:
+        assert how(outside.end()) == end
+        assert [it["value"] for it in outside.events()] == [1]
+    finally:
+        child.wait()
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_how_it_ended_is_known_later_where_the_kernel_keeps_it_and_never_guessed(
+    outside: Outside, is_old: bool
+) -> None:
+    text = HELD + "print(helper, flush=True)\nos.kill(int(helper), signal.SIGSTOP)\nos.abort()\n"
     (outside.folder / "main.py").write_text(text)
-    assert outside.run("main.py").returncode == -signal.SIGKILL
-    end = outside.end()
-    assert end["signal"] == signal.SIGKILL
-    assert "code" not in end
-    assert [it["value"] for it in outside.events()] == [1]
+    done = outside.run("main.py", *["old"][: int(is_old)])
+    assert done.returncode == -signal.SIGABRT
+    os.kill(int(done.stdout), signal.SIGCONT)
+    release = tuple(int(it) for it in os.uname().release.split(".")[:2])
+    assert how(outside.end()) == ({"signal": signal.SIGABRT} if release >= (6, 15) and not is_old else {})
 
 
 def test_what_it_prints_is_kept_and_printed(outside: Outside) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cluster import Cluster
 from conftest import Job, eventually
-from test_outside import HEARD, Outside
+from test_outside import HEARD, Outside, unasked
 
 
 @pytest.fixture
@@ -64,15 +64,16 @@ def test_nothing_is_said_where_all_is_well(near: Outside, cluster: Cluster) -> N
 @pytest.mark.parametrize(
     ("ending", "cause"),
     [
-        ("import sys; sys.exit(3)", "exit-code 3"),
+        ("raise SystemExit(3)", "exit-code 3"),
         ("1 / 0", "exit-code 1"),
-        ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+        ("os.abort()", "signal 6"),
     ],
 )
 def test_the_cluster_knows_the_truth(near: Outside, cluster: Cluster, ending: str, cause: str) -> None:
-    (near.folder / "main.py").write_text("import foundations\n" + ending)
-    near.run("main.py")
+    child = unasked(near, ending)
     job = done(cluster, near.the_run())
+    child.wait()
     assert (job["status"], job["cause"]) == ("failed", cause)
     if ending == "1 / 0":
         assert job["detail"] == "ZeroDivisionError: division by zero"

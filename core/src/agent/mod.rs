@@ -89,7 +89,7 @@ pub struct Exit {
 pub enum ExitKind {
     Code(i32),
     Signal(i32),
-    /// It never came to its first instruction, or was ended for a reason that the node knows.
+    /// It never came to its first instruction, was ended for a reason that the node knows, or nobody saw how it ended.
     Failed(Cause),
     /// The supervisor stopped it because the lease ran out.
     LeaseEnded,

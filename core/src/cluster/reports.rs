@@ -200,7 +200,9 @@ pub(super) fn outcome(exit: &Exit, state: &JobState) -> Option<Outcome> {
     }
     let cause = match &exit.kind {
         // Somebody made the request that was delivered; the record of who is gone.
-        ExitKind::Code(_) | ExitKind::Signal(_) if exit.stopped => {
+        ExitKind::Code(_) | ExitKind::Signal(_) | ExitKind::Failed(Cause::Unknown)
+            if exit.stopped =>
+        {
             Cause::StoppedBy("unknown".into())
         }
         ExitKind::Code(0) => return Some(Outcome::Completed),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::post_with;
-use atlas_core::Timestamp;
 use atlas_core::agent::ExitKind;
 use atlas_core::spec::Outside;
+use atlas_core::{Cause, Timestamp};
 use atlas_proto::wire;
 use axum::Json;
 use axum::extract::State;
@@ -91,11 +91,11 @@ struct SpoolProgress {
     wanted: Vec<String>,
 }
 
-/// How a run ended.
+/// How a run ended: with a code, by a signal, or, where neither is said, in a way that nobody saw.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RunEnd {
-    /// Of its process; or `signal`.
+    /// Of its process.
     exit_code: Option<i32>,
     /// The number of the signal that ended it.
     signal: Option<i32>,
@@ -207,7 +207,11 @@ async fn end(
     let kind = match (exit_code, signal) {
         (Some(code), None) => ExitKind::Code(code),
         (None, Some(signal)) => ExitKind::Signal(signal),
-        _ => return Err(Error::invalid("exit_code", "either this or `signal` is said").into()),
+        (None, None) => ExitKind::Failed(Cause::Unknown),
+        (Some(_), Some(_)) => {
+            let why = "a process that a signal ended has no code: one of the two is said";
+            return Err(Error::invalid("exit_code", why).into());
+        }
     };
     let ended = Ended {
         kind,

@@ -35,6 +35,7 @@ impl TryFrom<wire::Cause> for Cause {
             "node-lost" => Self::NodeLost,
             "dependency" => Self::Dependency,
             "internal" => Self::Internal,
+            "unknown" => Self::Unknown,
             other => {
                 return Err(Invalid::new("cause.kind", format!("{other:?} is not a known cause")));
             }
@@ -62,6 +63,7 @@ mod tests {
             Cause::NodeLost,
             Cause::Dependency,
             Cause::Internal,
+            Cause::Unknown,
         ] {
             assert_eq!(Cause::try_from(wire::Cause::from(&cause)), Ok(cause));
         }

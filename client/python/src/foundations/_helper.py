@@ -1,7 +1,7 @@
 """The process that outlives a script outside of a job: it keeps how the script ended and brings the run to the master.
 
 Run by path, as `python -I -S _helper.py …`. Arguments: the run's folder, the script's process id, its moment of birth, and the
-descriptor of the pipe that it holds open.
+descriptors of the pipe that it holds open and of the script itself.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
 
+    from foundations._process import Process
     from foundations._shipper import Shipper
 
 _LOOK_MS = 1000
-"""A process that was forked off behind Python's back may hold the pipe: the script itself is looked for, too."""
+"""A process that was forked off behind Python's back may hold the pipe: the script itself is looked for, too, where the kernel
+does not wake us when it ends.
+"""
 _AGAIN = 1.0
 """Seconds between two looks at what is new."""
 _LONGEST_PAUSE = 30.0
@@ -35,22 +38,17 @@ NOTICE = "notice"
 class Script:
     """The process that is watched."""
 
-    def __init__(self, folder: str, process: int, birth: str) -> None:
+    def __init__(self, folder: str, process: Process) -> None:
         self.folder = folder
         self.process = process
-        self.birth = birth
         self.is_stopped = False
         """It was told to stop, by us."""
 
-    def is_there(self) -> bool:
-        """Whether it has not ended."""
-        return birth_of(self.process) == self.birth
-
     def tell(self, number: int) -> None:
         """Sends it a signal."""
-        if self.is_there():
+        if self.process.is_there():
             self.is_stopped = True
-            os.kill(self.process, number)
+            os.kill(self.process.number, number)
 
 
 def main() -> None:
@@ -58,7 +56,12 @@ def main() -> None:
     import signal
     import threading
 
-    script, pipe = Script(sys.argv[1], int(sys.argv[2]), sys.argv[3]), int(sys.argv[4])
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    os.environ["FOUNDATIONS_COMMAND_LINE"] = "True"  # we are no run
+    from foundations._process import Process
+
+    folder, process, birth, pipe, descriptor = sys.argv[1:]
+    script = Script(folder, Process(int(process), birth, int(descriptor)))
     if os.getsid(0) != os.getpid():
         os.setsid()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -68,16 +71,14 @@ def main() -> None:
     over = threading.Event()
     carrier = threading.Thread(target=carry, args=(script, over), name="carrier")
     carrier.start()
-    told = _wait(pipe, script)
-    write_end(script.folder, told, is_stopped=script.is_stopped)
+    ending = _wait(int(pipe), script.process)
+    write_end(script.folder, ending, is_stopped=script.is_stopped)
     over.set()
     carrier.join()
 
 
 def carry(script: Script, over: threading.Event) -> None:
     """Brings the run to the master until all of it is there, or it makes no sense to go on; `foundations sync` can later."""
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    os.environ["FOUNDATIONS_COMMAND_LINE"] = "True"  # we are no run
     from foundations._errors import AtlasError, Unreachable
     from foundations._shipper import Shipper
 
@@ -137,61 +138,55 @@ def lock(folder: str) -> bool:
     return True
 
 
-def _wait(pipe: int, script: Script) -> bytes:
-    """What the script said in the end, once it is gone."""
+def _wait(pipe: int, process: Process) -> dict[str, int]:
+    """How the script ended, once it is gone or has said it."""
     import select
 
+    os.set_blocking(pipe, False)
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
+    if process.descriptor >= 0:
+        poll.register(process.descriptor, select.POLLIN)
+    is_open = True
     told = b""
     while True:
-        if not poll.poll(_LOOK_MS):
-            if not script.is_there():
-                return told
-            continue
-        said = os.read(pipe, 64)
-        told += said
-        if not said and told:
-            return told
-        if not said:
+        poll.poll(_LOOK_MS)
+        is_there = process.is_there()  # before its last word is read: of one that is gone nothing comes afterwards
+        said = _said(pipe) if is_open else None
+        told += said or b""
+        if said == b"" and not told:
             # Killed, or another program took the script's place: as long as the process is there it has not ended.
             poll.unregister(pipe)
+            is_open = False
+        if told and (said == b"" or not is_there):
+            return {"code": told[-1]}
+        if not is_there:
+            status = process.status()
+            return {} if status is None else meaning(status)
 
 
-def birth_of(process: int) -> str:
-    """When a process began, in the kernel's words; empty = there is none. Numbers of processes are used again."""
+def _said(pipe: int) -> bytes | None:
+    """What is there to be read; `None` = nothing yet, and empty = nothing any more."""
     try:
-        with open("/proc/%d/stat" % process, encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        if os.path.exists("/proc/self/stat"):
-            return ""
-        return "unknown" if _answers(process) else ""
-    return "" if fields[0] in ("Z", "X") else fields[19]
+        return os.read(pipe, 64)
+    except BlockingIOError:
+        return None
 
 
-def _answers(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def meaning(status: int) -> dict[str, int]:
+    """Of what wait(2) tells: a code, or a signal, whether or not it left a core dump."""
+    signal = status & 0x7F
+    return {"signal": signal} if signal else {"code": status >> 8 & 0xFF}
 
 
-def write_end(folder: str, told: bytes, is_stopped: bool = False, at: int | None = None) -> None:
-    """Keeps how a run ended, as the cluster takes it: a code, or a signal. By what a process was killed nobody says: most often
-    by the kernel.
-    """
+def write_end(folder: str, ending: dict[str, int], is_stopped: bool = False, at: int | None = None) -> None:
+    """Keeps how a run ended, as the cluster takes it: a code, or a signal, or neither where nobody knows."""
     import json
 
-    end: dict[str, object] = {"at": at or time.time_ns() // 1_000_000, "stopped": is_stopped}
+    end: dict[str, object] = {"at": at or time.time_ns() // 1_000_000, "stopped": is_stopped, **ending}
     error = _read(os.path.join(folder, "error.json"))
-    if told:
-        end["code"] = told[-1]
-    else:
-        end["signal"] = 2 if error.get("type") == "KeyboardInterrupt" else 15 if is_stopped else 9
+    if error.get("type") == "KeyboardInterrupt" and not ending:
+        end["signal"] = 2  # Python ends itself by it then
     if error:
         end["error"] = error
     for name, path in (("log_bytes", "log"), ("spool_bytes", "spool/events")):

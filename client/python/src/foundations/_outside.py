@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from foundations import _capture, _ending, _helper, _json, _rank, _run, _say, _spool
+from foundations import _capture, _ending, _helper, _json, _process, _rank, _run, _say, _spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _describe(run: str, folder: str) -> None:
         "command": list(sys.argv),
         "config": os.environ.get("ATLAS_CONFIG"),
         "process": os.getpid(),
-        "birth": _helper.birth_of(os.getpid()),
+        "birth": _process.birth_of(os.getpid()),
         "at": _spool.now(),
     }
     text = _json.encode(facts).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
@@ -131,7 +131,7 @@ def _id() -> str:
 
         parent = os.getppid()
         restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
-        words = (os.uname().nodename, parent, _helper.birth_of(parent), restart)
+        words = (os.uname().nodename, parent, _process.birth_of(parent), restart)
         it = bytearray(hashlib.sha256(repr(words).encode()).digest()[:16])
     else:
         it = bytearray(os.urandom(16))
@@ -174,10 +174,24 @@ def _keep_output(folder: str) -> None:
 def _start_helper(folder: str) -> None:
     """By a shell, which ends at once: a script that waits for all of its children must not wait for this one."""
     theirs, ours = os.pipe()
+    # Asked for here: a script that ends at once is gone before its helper could.
+    us = _process.descriptor_of(os.getpid())
+    lent = (theirs, us) if us >= 0 else (theirs,)
     try:
-        os.set_inheritable(theirs, True)
-        birth = _helper.birth_of(os.getpid())
-        words = [sys.executable, "-I", "-S", str(_helper.__file__), folder, str(os.getpid()), birth, str(theirs)]
+        for it in lent:
+            os.set_inheritable(it, True)
+        birth = _process.birth_of(os.getpid())
+        words = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_helper.__file__),
+            folder,
+            str(os.getpid()),
+            birth,
+            str(theirs),
+            str(us),
+        ]
         script = '"$@" </dev/null >/dev/null 2>&1 &'
         child = os.posix_spawn("/bin/sh", ["sh", "-c", script, "sh", *words], _environment(), setpgroup=0)
         os.waitpid(child, 0)
@@ -186,6 +200,9 @@ def _start_helper(folder: str) -> None:
         os.close(ours)
         os.close(theirs)
         raise
+    finally:
+        if us >= 0:
+            os.close(us)
     _ending.tell(ours, theirs, os.path.join(folder, "error.json"))
 
 

@@ -174,9 +174,9 @@ class Shipper:
     def _ending(self, end: dict[str, Any]) -> dict[str, Any]:
         error = end.get("error") or {}
         detail = "%s: %s" % (error.get("type"), error.get("message")) if error else ""
-        said = {"exit_code": end["code"]} if "code" in end else {"signal": end["signal"]}
         return {
-            **said,
+            "exit_code": end.get("code"),
+            "signal": end.get("signal"),
             "stopped": end.get("stopped", False),
             "ended_ms": end["at"],
             "log_bytes": self._there["log"],

@@ -19,7 +19,7 @@ def sync() -> int:
             continue  # it goes on, or somebody brings it to the master already
         try:
             if not os.path.exists(os.path.join(folder, "end.json")):
-                _helper.write_end(folder, b"", at=_last_seen(folder))
+                _helper.write_end(folder, {}, at=_last_seen(folder))
             Shipper(folder).advance()
         except (AtlasError, OSError) as error:
             sys.stderr.write("foundations: %s: %s\n" % (name, error))

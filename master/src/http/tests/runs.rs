@@ -101,9 +101,29 @@ async fn what_is_no_run_outside_is_refused_with_the_field() {
     api.ada("POST", "/jobs", job.clone()).await;
     let place = format!("/runs/{}", job["id"].as_str().unwrap());
     api.log(&place, 0, "mine").await.refused(409, "not_outside", "is no run outside");
-    let neither = json!({ "ended_ms": 1, "log_bytes": 0, "spool_bytes": 0 });
-    let neither = api.ada("POST", &format!("{place}/end"), neither).await;
-    neither.refused(400, "invalid", "either this or `signal`");
+    let mut both = end(3, 0);
+    both["signal"] = json!(9);
+    let both = api.ada("POST", &format!("{place}/end"), both).await;
+    both.refused(400, "invalid", "exit_code: a process that a signal ended");
+}
+
+#[tokio::test]
+async fn how_a_run_outside_ended_is_not_known_where_it_does_not_say() {
+    let api = Api::new().await;
+    let bundle = api.upload().await;
+    for (number, stop, cause) in [(7, false, "unknown"), (8, true, "stopped-by ada")] {
+        let asked = run(number, &bundle);
+        api.ada("POST", "/runs", asked.clone()).await;
+        let id = asked["id"].as_str().unwrap();
+        if stop {
+            api.ada("POST", &format!("/jobs/{id}/stop"), json!({})).await;
+        }
+        let mut unseen = end(0, 0);
+        unseen["exit_code"] = Value::Null;
+        unseen["stopped"] = json!(stop);
+        let ended = api.ada("POST", &format!("/runs/{id}/end"), unseen).await.json();
+        assert_eq!((&ended["status"], &ended["cause"]), (&json!("failed"), &json!(cause)));
+    }
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ fn a_field_or_value_that_there_is_not_is_refused_with_its_column() {
             colour=blue | column 1: there is no field "colour"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, tags.KEY, params.KEY, metrics.KEY
             status=faild | column 8: status is never "faild", only queued, running, completed, failed; did you mean failed?
             status<failed | column 7: status has no order; use = != in or ~
-            cause=timed-out | column 7: cause is never "timed-out", only exit-code, signal, stopped-by, timeout, out-of-memory, gpu-fault, image, bundle, requirements, rejected, node-lost, dependency, internal; did you mean timeout?
+            cause=timed-out | column 7: cause is never "timed-out", only exit-code, signal, stopped-by, timeout, out-of-memory, gpu-fault, image, bundle, requirements, rejected, node-lost, dependency, internal, unknown; did you mean timeout?
             phase=1 | column 7: phase is never "1", only queued, starting, running, stopping, archiving, done
             num_gpus=two | column 10: num_gpus is a number, and "two" is none
             num_gpus~2 | column 9: num_gpus is no text; use = != < <= > or >=
