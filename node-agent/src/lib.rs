@@ -2,6 +2,7 @@
 
 mod api;
 mod archive;
+mod cache;
 mod check;
 pub mod cli;
 mod conditions;

@@ -4,6 +4,7 @@ use atlas_core::Epoch;
 use atlas_runtime::tasks::Tasks;
 use tokio::sync::{Semaphore, watch};
 
+use crate::cache::Cache;
 use crate::executor::Executor;
 use crate::identity::Identity;
 use crate::leases::Leases;
@@ -24,6 +25,7 @@ pub struct Node {
     pub master: Remote,
     pub executor: Executor,
     pub bundles: Bundles,
+    pub cache: Cache,
     pub venvs: Venvs,
     pub tasks: Tasks,
     pub leases: Leases,

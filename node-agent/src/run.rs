@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use atlas_runtime::tasks::Tasks;
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::{self, Api};
+use crate::cache::Cache;
 use crate::conditions::share::{Place, Share};
 use crate::conditions::{Conditions, disk};
 use crate::driver::{self, Driver};
@@ -94,10 +94,12 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let (epoch, led) = watch::channel(Epoch::default());
     let spec = node_spec(&settings, &identity, address, executor.kind(), capacity);
     let conditions = Conditions::default();
+    let cache = Cache::new(&data, settings.cache_size);
     let node = Arc::new(Node {
         machine: machine(&spec.capacity),
-        venvs: Venvs::new(&data),
-        bundles: Bundles::new(&storage, &data),
+        venvs: Venvs::new(&data, &cache),
+        bundles: Bundles::new(&storage, &data, &cache),
+        cache,
         identity,
         data: data.clone(),
         storage,
@@ -118,6 +120,7 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     let cluster = identity::cluster(&data)?;
     let holds = !found.is_empty();
     clean(&node, holds)?;
+    watch_disk(&node, &conditions).await;
     let (driver, handle) = Driver::new(node.clone(), epoch, found);
     let session = Session {
         master: node.settings.master.clone(),
@@ -135,31 +138,27 @@ pub async fn run(settings: Settings, tasks: Tasks) -> Result<(), Error> {
     tasks.spawn_essential("driver", driver.run());
     tasks.spawn_essential("api", Api::of(&node, &token).serve(api));
     tasks.spawn_essential("proxy", Proxy::new(handle, tasks.clone()).serve(listener, token));
-    let token = tasks.token().clone();
-    tasks.spawn_essential("session", async move {
-        token.run_until_cancelled(session.run()).await.unwrap_or(Ok(()))
-    });
+    spawn_session(&tasks, session);
     tasks.cancelled().await;
     drop(lock);
     Ok(())
 }
 
+fn spawn_session(tasks: &Tasks, session: Session) {
+    let token = tasks.token().clone();
+    tasks.spawn_essential("session", async move {
+        token.run_until_cancelled(session.run()).await.unwrap_or(Ok(()))
+    });
+}
+
 /// Watches what this machine needs for jobs, until the agent shuts down.
 async fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<Share> {
-    let watch = |name: &str, watcher: Pin<Box<dyn Future<Output = ()> + Send>>| {
-        let token = node.tasks.token().clone();
-        node.tasks.spawn(name, async move {
-            token.run_until_cancelled(watcher).await;
-        });
-    };
-    let (data, least) = (node.data.root().to_owned(), node.settings.min_free);
-    watch("disk-condition", Box::pin(disk::watch(data, least, conditions.clone())));
     let (docker, attended) = (node.clone(), conditions.clone());
     let mut changes = conditions.subscribe();
     if !node.executor.answers() {
         conditions.unknown(Condition::Docker, NOT_ASKED);
     }
-    watch("executor-condition", Box::pin(async move { docker.executor.attend(&attended).await }));
+    watch(node, "executor-condition", async move { docker.executor.attend(&attended).await });
     // What it says first decides whether this node joins with a trouble.
     let said = changes.wait_for(|it| it.reason(Condition::Docker) != Some(NOT_ASKED));
     let _ = tokio::time::timeout(FIRST_WORD, said).await;
@@ -167,8 +166,23 @@ async fn watch_conditions(node: &Arc<Node>, conditions: &Conditions) -> Option<S
     let (identity, job_user) = (node.identity.node.clone(), node.settings.job_user.clone());
     let place = Place { shared, node: identity, job_user };
     let (share, watcher) = Share::watch(place, conditions.clone());
-    watch("share-condition", Box::pin(watcher));
+    watch(node, "share-condition", watcher);
     Some(share)
+}
+
+/// Keeps room on the disk, once it is known what is in use.
+async fn watch_disk(node: &Node, conditions: &Conditions) {
+    let (root, least) = (node.data.root().to_owned(), node.settings.min_free);
+    disk::look_after(root.clone(), least, node.cache.clone(), conditions).await;
+    watch(node, "disk-condition", disk::watch(root, least, node.cache.clone(), conditions.clone()));
+    watch(node, "cache", node.cache.clone().keep_bounded());
+}
+
+fn watch(node: &Node, name: &str, watcher: impl Future<Output = ()> + Send + 'static) {
+    let token = node.tasks.token().clone();
+    node.tasks.spawn(name, async move {
+        token.run_until_cancelled(watcher).await;
+    });
 }
 
 /// After the supervisors of unfinished builds were ended.

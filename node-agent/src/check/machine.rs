@@ -5,10 +5,12 @@ use std::path::Path;
 use atlas_runtime::process::is_network_filesystem;
 
 use super::{Finding, State};
+use crate::cache::Cache;
 use crate::conditions::disk;
 use crate::executor::Docker;
 use crate::inventory;
 use crate::options::Settings;
+use crate::paths::Data;
 use crate::reach::Reach;
 
 /// The node's own disk: local, with room.
@@ -27,9 +29,17 @@ pub fn data(settings: &Settings) -> Finding {
     // It is made when the agent starts.
     let there = path.ancestors().find(|it| it.exists()).unwrap_or(Path::new("/"));
     let looked = disk::look(there, settings.min_free).map(|free| {
-        format!("{} is on a local disk with {} GB free", path.display(), free / 1_000_000_000)
+        let cached = Cache::new(&Data::new(path.clone()), settings.cache_size).bytes();
+        let cached = cached.map_or("?".into(), |it| in_gb(it).to_string());
+        let (path, most) = (path.display(), in_gb(settings.cache_size));
+        let free = in_gb(free);
+        format!("{path} is on a local disk with {free} GB free; {cached} of {most} GB are cached")
     });
     Finding::of(NAME, looked)
+}
+
+fn in_gb(bytes: u64) -> u64 {
+    bytes / 1_000_000_000
 }
 
 /// The port for the master. Whether a firewall lets it through is for the master's machine to say.

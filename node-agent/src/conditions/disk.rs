@@ -1,4 +1,4 @@
-//! Whether the node's own disk has room for another job.
+//! Whether the node's own disk has room for another job. What is only kept to be used again makes room first.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use atlas_core::node::Condition;
 use rustix::fs::statvfs;
 
 use super::Conditions;
+use crate::cache::Cache;
 
-const EVERY: Duration = Duration::from_secs(30);
-/// A disk that is full may have room soon: jobs end, somebody tidies up.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Often enough that the cache makes room while a job fills the disk: what is asked costs nothing.
+const EVERY: Duration = Duration::from_secs(5);
 
 const MB: u64 = 1_000_000;
 
@@ -41,22 +41,38 @@ pub fn look(path: &Path, least: u64) -> Result<u64, Problem> {
     Ok(free)
 }
 
+/// Looks, and removes of the cache what it takes. The cache has to know what is in use.
+pub async fn look_after(path: PathBuf, least: u64, cache: Cache, conditions: &Conditions) {
+    let looked = tokio::task::spawn_blocking(move || relieve(&path, least, &cache)).await;
+    let trouble = looked.ok().and_then(Result::err);
+    conditions.set(Condition::Disk, trouble.map(|it| atlas_runtime::Chain(&it).to_string()));
+}
+
 /// Looks again and again until it is dropped.
-pub async fn watch(path: PathBuf, least: u64, conditions: Conditions) {
+pub async fn watch(path: PathBuf, least: u64, cache: Cache, conditions: Conditions) {
     loop {
-        let folder = path.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&folder, least)).await;
-        let trouble = looked.ok().and_then(Result::err);
-        let pause = if trouble.is_some() { AGAIN } else { EVERY };
-        let reason = trouble.map(|it| atlas_runtime::Chain(&it).to_string());
-        conditions.set(Condition::Disk, reason);
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(EVERY).await;
+        look_after(path.clone(), least, cache.clone(), &conditions).await;
     }
+}
+
+fn relieve(path: &Path, least: u64, cache: &Cache) -> Result<u64, Problem> {
+    match look(path, least) {
+        Err(Problem::Full { .. } | Problem::Files { .. }) => {}
+        looked => return looked,
+    }
+    if let Err(error) = cache.evict(|_| look(path, least).is_err()) {
+        tracing::warn!("could not make room on the disk: {error}");
+    }
+    look(path, least)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::paths::Data;
     use crate::small_disk::SmallDisk;
 
     #[test]
@@ -67,5 +83,34 @@ mod tests {
         assert!(error.contains("--min-free") && error.contains("remove"), "{error}");
         disk.fill();
         assert!(matches!(look(disk.path(), 1000), Err(Problem::Full { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_no_trouble_as_long_as_the_cache_makes_room() {
+        let disk = SmallDisk::mount();
+        let data = Data::new(disk.path().to_owned());
+        for folder in [data.trash(), data.bundles(), data.environments()] {
+            fs::create_dir(folder).unwrap();
+        }
+        let cache = Cache::new(&data, u64::MAX);
+        let file = |name: &str| {
+            let path = data.bundles().join(name);
+            fs::write(&path, [0; 100_000]).unwrap();
+            path
+        };
+        let (used, idle, also_idle) = (file("used"), file("idle"), file("also idle"));
+        let _held = cache.hold("used".into());
+        disk.fill();
+        let conditions = Conditions::default();
+        let look = async |least| {
+            look_after(disk.path().to_owned(), least, cache.clone(), &conditions).await;
+            conditions.now().reason(Condition::Disk).map(str::to_owned)
+        };
+        assert_eq!(look(50_000).await, None);
+        // No more than it takes.
+        assert_eq!([&idle, &also_idle].iter().filter(|it| it.exists()).count(), 1);
+        let why = look(300_000).await.unwrap();
+        assert!(why.contains("--min-free"), "{why}");
+        assert_eq!([&used, &idle, &also_idle].map(|it| it.exists()), [true, false, false]);
     }
 }

@@ -73,6 +73,9 @@ pub struct Options {
     /// The most bytes of changed files that are kept of one job [default: 20GB]
     #[arg(long, value_name = "SIZE")]
     pub max_output: Option<Size>,
+    /// The most bytes of fetched bundles and of environments with requirements that are kept for the next job [default: 40GB]
+    #[arg(long, value_name = "SIZE")]
+    pub cache_size: Option<Size>,
     /// With less room than this on the disk of --data the node takes no new jobs [default: 1GB]
     #[arg(long, value_name = "SIZE")]
     pub min_free: Option<Size>,
@@ -107,6 +110,7 @@ pub struct Settings {
     pub job_user: JobUser,
     pub job_env: BTreeMap<String, String>,
     pub max_output: u64,
+    pub cache_size: u64,
     pub min_free: u64,
     pub worker_image: String,
     pub registry_config: Option<PathBuf>,
@@ -122,6 +126,7 @@ impl Options {
             data: home.map(|home| home.join(".atlas/node")),
             executor: Some("docker".into()),
             max_output: Some(Size::new(20_000_000_000)),
+            cache_size: Some(Size::new(40_000_000_000)),
             min_free: Some(Size::new(1_000_000_000)),
             worker_image: Some("atlas/worker:latest".into()),
             ..Self::default()
@@ -192,6 +197,7 @@ impl Settings {
             job_user: values::job_user(it.job_user.as_ref()).map_err(refuse("job_user"))?,
             job_env: job_env.collect::<Result<_, _>>().map_err(refuse("job_env"))?,
             max_output: it.max_output.map_or(u64::MAX, Size::bytes),
+            cache_size: it.cache_size.map_or(0, Size::bytes),
             min_free: it.min_free.map_or(0, Size::bytes),
             worker_image: it.worker_image.clone().unwrap_or_default(),
             registry_config: it
@@ -231,6 +237,7 @@ mod tests {
         assert_eq!(settings.listen, None);
         assert_eq!(settings.min_free, 1_000_000_000);
         assert_eq!(settings.max_output, 20_000_000_000);
+        assert_eq!(settings.cache_size, 40_000_000_000);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
+use crate::cache::{Cache, Held, Item, Name};
 use crate::keyed::Keyed;
 use crate::paths::{Data, Shared};
 use crate::storage::{Remote, Storage};
@@ -23,10 +24,6 @@ const FETCHES: usize = 4;
 /// A master that is away is waited for: nobody else could say that the job is not to start.
 const RETRY: Policy =
     Policy { first: Duration::from_millis(200), max: Duration::from_secs(10), attempts: None };
-/// Bytes of fetched bundles that are kept for the next job; the ones used longest ago go first.
-const CACHE: u64 = 20_000_000_000;
-/// What was begun to be fetched is gone on with for so long.
-const BEGUN: Duration = Duration::from_hours(24);
 
 /// How the file of a bundle that has not come whole ends.
 const PART: &str = "part";
@@ -41,7 +38,15 @@ pub struct Bundles {
 
 enum Source {
     Shared(Shared),
-    Master { remote: Remote, cache: PathBuf },
+    Master { remote: Remote, folder: PathBuf, cache: Cache },
+}
+
+/// A bundle's file. Nothing is believed of what it holds. As long as this lives, it stays.
+#[derive(Debug)]
+pub struct Located {
+    pub path: PathBuf,
+    /// `None` = it is not this node's to remove.
+    _held: Option<Held>,
 }
 
 /// Why a bundle is not to be had.
@@ -56,65 +61,75 @@ pub enum Error {
 }
 
 impl Bundles {
-    pub fn new(storage: &Storage, data: &Data) -> Self {
+    pub fn new(storage: &Storage, data: &Data, cache: &Cache) -> Self {
         let source = match storage {
             Storage::Mounted(shared) => Source::Shared(shared.clone()),
-            Storage::Master(remote) => {
-                Source::Master { remote: remote.clone(), cache: data.bundles() }
-            }
+            Storage::Master(remote) => Source::Master {
+                remote: remote.clone(),
+                folder: data.bundles(),
+                cache: cache.clone(),
+            },
         };
         Self { source, one_each: Keyed::default(), fetches: Semaphore::new(FETCHES) }
     }
 
-    /// The bundle's file. Nothing is believed of what it holds.
     pub async fn locate(
         &self,
         bundle: BundleId,
         cancel: &CancellationToken,
-    ) -> Result<PathBuf, Error> {
+    ) -> Result<Located, Error> {
         match &self.source {
-            Source::Shared(shared) => Ok(shared.bundle(bundle)),
-            Source::Master { remote, cache } => {
-                let path = cache.join(format!("{bundle}.tar.zst"));
+            Source::Shared(shared) => Ok(Located { path: shared.bundle(bundle), _held: None }),
+            Source::Master { remote, folder, cache } => {
+                let name = name(bundle);
+                let (path, held) = (folder.join(&name), cache.hold(Name::from(&name)));
                 let fetched = cancel.run_until_cancelled(async {
                     let _alone = self.one_each.lock(bundle).await;
                     if touch(&path) {
                         return Ok(());
                     }
                     let _turn = self.fetches.acquire().await.expect("it is never closed");
-                    fetch(remote, bundle, &path).await
+                    let part = path.with_extension(PART);
+                    // What was begun is kept like what is whole: whoever wants it next goes on with it.
+                    let _coming = Name::of(&part).map(|it| cache.hold(it));
+                    fetch(remote, bundle, &part, &path).await?;
+                    cache.grew();
+                    Ok(())
                 });
                 fetched.await.unwrap_or(Err(Error::Cancelled(bundle)))?;
-                Ok(path)
+                Ok(Located { path, _held: Some(held) })
             }
         }
     }
 
     /// What was fetched is not what it is called: the next one fetches again.
     pub fn distrust(&self, bundle: BundleId) {
-        if let Source::Master { cache, .. } = &self.source {
+        if let Source::Master { folder, .. } = &self.source {
             // It may be gone by now, and then there is nothing to distrust.
-            let _ = fs::remove_file(cache.join(format!("{bundle}.tar.zst")));
+            let _ = fs::remove_file(folder.join(name(bundle)));
         }
     }
 }
 
+fn name(bundle: BundleId) -> String {
+    format!("{bundle}.tar.zst")
+}
+
 /// Fetches until it is there or refused. What came stays when the connection is cut or the agent dies, and is gone on with.
-async fn fetch(remote: &Remote, bundle: BundleId, to: &Path) -> Result<(), Error> {
+async fn fetch(remote: &Remote, bundle: BundleId, part: &Path, to: &Path) -> Result<(), Error> {
     let keep = |source| Error::Keep { bundle, path: to.to_owned(), source };
     if let Some(folder) = to.parent() {
         tokio::fs::create_dir_all(folder).await.map_err(keep)?;
     }
-    let part = to.with_extension(PART);
     let mut backoff = Backoff::new(RETRY);
     loop {
-        let before = length(&part).await;
-        let cut = match fetch_rest(remote, bundle, &part, before).await {
+        let before = length(part).await;
+        let cut = match fetch_rest(remote, bundle, part, before).await {
             Ok(()) => break,
             Err(Error::Fetch { status, .. }) if may_pass(&status) => status,
             Err(error) => return Err(error),
         };
-        let there = length(&part).await;
+        let there = length(part).await;
         tracing::warn!(
             "bundle {bundle} was cut after {there} bytes, going on from there: {}",
             cut.message()
@@ -124,14 +139,7 @@ async fn fetch(remote: &Remote, bundle: BundleId, to: &Path) -> Result<(), Error
         }
         tokio::time::sleep(backoff.next().expect("it never gives up")).await;
     }
-    tokio::fs::rename(&part, to).await.map_err(keep)?;
-    let (folder, kept) = (to.parent().map(Path::to_owned), to.to_owned());
-    let swept =
-        tokio::task::spawn_blocking(move || folder.map(|it| sweep(&it, &kept, CACHE))).await;
-    if let Ok(Some(Err(error))) = swept {
-        tracing::warn!("could not make room among the fetched bundles: {error}");
-    }
-    Ok(())
+    tokio::fs::rename(part, to).await.map_err(keep)
 }
 
 async fn fetch_rest(
@@ -187,28 +195,16 @@ fn touch(path: &Path) -> bool {
     touched.is_ok()
 }
 
-/// Removes what was used longest ago until the rest fits. A job that is reading one goes on doing so.
-fn sweep(folder: &Path, keep: &Path, most: u64) -> io::Result<()> {
-    let mut files = Vec::new();
+/// What was fetched, whole or begun, for the node's cache.
+pub fn kept(folder: &Path) -> io::Result<Vec<Item>> {
+    let mut items = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let (path, meta) = (entry.path(), entry.metadata()?);
-        let modified = meta.modified()?;
-        let is_part = path.extension().is_some_and(|it| it == PART);
-        if is_part && !modified.elapsed().is_ok_and(|it| it >= BEGUN) {
-            continue;
-        }
-        files.push((modified, meta.len(), path));
+        // One that goes at this moment is no trouble.
+        let Ok(meta) = entry.metadata() else { continue };
+        items.push(Item { used: meta.modified()?, bytes: meta.len(), path: entry.path() });
     }
-    files.sort();
-    let mut total: u64 = files.iter().map(|(_, length, _)| length).sum();
-    for (_, length, path) in files {
-        if total > most && path != keep {
-            fs::remove_file(path)?;
-            total -= length;
-        }
-    }
-    Ok(())
+    Ok(items)
 }
 
 /// A reader that ends when the job is not wanted any more.
@@ -229,23 +225,6 @@ impl<R: Read> Read for Cancellable<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_bundles_used_longest_ago_make_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, age: u64| {
-            let path = folder.path().join(name);
-            fs::write(&path, [0; 10]).unwrap();
-            let time = SystemTime::now() - Duration::from_secs(age);
-            fs::File::open(&path).unwrap().set_modified(time).unwrap();
-            path
-        };
-        let (old, new, kept) = (file("old", 100), file("new", 1), file("kept", 1000));
-        let (coming, left) = (file("coming.tar.part", 1000), file("left.tar.part", 100_000));
-        sweep(folder.path(), &kept, 20).unwrap();
-        let there = [&old, &new, &kept, &coming, &left].map(|it| it.exists());
-        assert_eq!(there, [false, true, true, true, false]);
-    }
 
     #[tokio::test]
     async fn a_write_of_a_fetch_that_was_ended_doubles_nothing() {

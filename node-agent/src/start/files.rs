@@ -11,7 +11,7 @@ use atlas_core::JobSpec;
 use atlas_runtime::storage;
 use tokio_util::sync::CancellationToken;
 
-use super::bundle::Cancellable;
+use super::bundle::{Cancellable, Located};
 use super::error::Error;
 use super::volumes::{self, Mount, Rules};
 use crate::node::Node;
@@ -38,7 +38,7 @@ pub(super) struct Task {
     pub node: Arc<Node>,
     pub dir: JobDir,
     pub spec: Arc<JobSpec>,
-    pub bundle: PathBuf,
+    pub bundle: Located,
     pub checkpoints: PathBuf,
     pub resume: Option<PathBuf>,
     pub cancel: CancellationToken,
@@ -66,7 +66,7 @@ impl Task {
         let Ok(inside) = real.strip_prefix(&root) else { return Ok(None) };
         let read = File::open(&root)
             .and_then(|root| storage::open(root.as_fd(), inside))
-            .and_then(|file| Requirements::read(file, &self.bundle, self.spec.bundle));
+            .and_then(|file| Requirements::read(file, &self.bundle.path, self.spec.bundle));
         read.map(Some).map_err(|source| Error::Requirements { source })
     }
 
@@ -81,8 +81,8 @@ impl Task {
     }
 
     fn unpack(&self) -> Result<Snapshot, Error> {
-        let file = File::open(&self.bundle)
-            .map_err(|source| Error::Bundle { path: self.bundle.clone(), source })?;
+        let file = File::open(&self.bundle.path)
+            .map_err(|source| Error::Bundle { path: self.bundle.path.clone(), source })?;
         let reader = Cancellable { inner: file, cancel: self.cancel.clone() };
         let user = &self.node.settings.job_user;
         let owner = (!user.is_this_process()).then_some(Owner { uid: user.uid, gid: user.gid });

@@ -36,6 +36,7 @@ use atlas_runtime::config::Secret;
 use atlas_runtime::telemetry::TraceParent;
 
 pub use bundle::Bundles;
+use bundle::Located;
 pub use environment::{DEFAULT_PATH, Places, from_lines};
 pub use error::Error;
 pub use files::Files;
@@ -78,7 +79,8 @@ impl Start {
             let base = self.node.executor.base(&self.kept.spec, &mut log, &self.cancel).await?;
             Ok((base, log))
         })?;
-        let (base, mut log) = base;
+        // The bundle stays until the job is started: requirements may refer to files in it.
+        let ((files, _bundle), (base, mut log)) = (files, base);
         let plan = self.plan(&base)?;
         let wanted = files.requirements.as_ref().filter(|_| plan.requirements);
         log.write(rule::banner(&plan, wanted.is_some()).as_bytes())?;
@@ -165,8 +167,8 @@ impl Start {
         }
     }
 
-    /// Everything that the job finds on a disk.
-    async fn files(&self) -> Result<Files, Error> {
+    /// Everything that the job finds on a disk, and the bundle that it comes from.
+    async fn files(&self) -> Result<(Files, Located), Error> {
         let bundle = self.node.bundles.locate(self.kept.spec.bundle.id, &self.cancel).await?;
         let (node, id, dir) = (self.node.clone(), self.id, self.dir.clone());
         let cancel = self.cancel.clone();
@@ -186,7 +188,7 @@ impl Start {
             resume,
             cancel: self.cancel.clone(),
         };
-        blocking(move || task.run()).await
+        blocking(move || Ok((task.run()?, task.bundle))).await
     }
 
     fn plan(&self, base: &Base) -> Result<Plan, Error> {

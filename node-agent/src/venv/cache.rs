@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::cache::Item;
 use crate::trash::discard;
 
 /// The environment itself, in its folder.
@@ -49,25 +50,17 @@ pub(super) fn remove_unfinished(parent: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what was used longest ago until the rest fits, but nothing that is in use.
-pub(super) fn sweep(parent: &Path, most: u64, in_use: impl Fn(&Path) -> bool) -> io::Result<()> {
-    let mut all = Vec::new();
+/// What is complete, for the node's cache.
+pub fn kept(parent: &Path) -> io::Result<Vec<Item>> {
+    let mut items = Vec::new();
     for path in complete(parent)? {
         let ready = path.join(READY);
-        let size: u64 = fs::read_to_string(&ready)?.trim().parse().unwrap_or(0);
-        all.push((ready.metadata()?.modified()?, size, path));
+        // One that goes at this moment is no trouble.
+        let (Ok(meta), Ok(text)) = (ready.metadata(), fs::read_to_string(&ready)) else { continue };
+        let bytes = text.trim().parse().unwrap_or(0);
+        items.push(Item { used: meta.modified()?, bytes, path });
     }
-    all.sort();
-    let mut total: u64 = all.iter().map(|(_, size, _)| size).sum();
-    for (_, size, path) in all {
-        if total > most && !in_use(&path) {
-            // Not complete from here on, whatever happens.
-            fs::remove_file(path.join(READY))?;
-            discard(&path);
-            total -= size;
-        }
-    }
-    Ok(())
+    Ok(items)
 }
 
 fn complete(parent: &Path) -> io::Result<Vec<PathBuf>> {
@@ -129,13 +122,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_makes_room_but_for_what_is_in_use() {
+    fn only_what_is_complete_is_kept_and_counts_with_its_last_use() {
         let parent = tempfile::tempdir().unwrap();
         let parent = parent.path();
-        let [used, old, new] =
-            [("u", 300), ("o", 200), ("n", 100)].map(|(key, age)| environment(parent, key, 1, age));
-        sweep(parent, 20_000, |it| it == used).unwrap();
-        assert_eq!([&used, &old, &new].map(|it| it.exists()), [true, false, true]);
-        assert!(touch(&new) && !touch(&old));
+        let [old, new] =
+            [("o", 200), ("n", 100)].map(|(key, age)| environment(parent, key, 1, age));
+        fs::create_dir(folder(parent, "unfinished", 1)).unwrap();
+        let order = || {
+            let mut items = kept(parent).unwrap();
+            items.sort();
+            assert!(items.iter().all(|it| it.bytes >= 8192), "{items:?}");
+            items.into_iter().map(|it| it.path).collect::<Vec<_>>()
+        };
+        assert_eq!(order(), [old.clone(), new.clone()]);
+        assert!(touch(&old));
+        assert_eq!(order(), [new.clone(), old]);
+        fs::rename(&new, parent.join("elsewhere")).unwrap();
+        assert!(!touch(&new));
     }
 }

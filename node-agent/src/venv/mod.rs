@@ -6,15 +6,14 @@ mod cache;
 mod own;
 mod source;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::cache::{Cache, Held, Name};
 use crate::executor::Base;
 use crate::keyed::Keyed;
 use crate::logs::Prelude;
@@ -22,18 +21,15 @@ use crate::node::Node;
 use crate::paths::Data;
 
 pub use build::{CONTROL, HOME, SOURCE, TMP};
-pub use cache::VENV;
+pub use cache::{VENV, kept};
 pub use source::Requirements;
-
-/// Bytes of environments that are kept for the next job.
-const CACHE: u64 = 20_000_000_000;
 
 /// The environments of this node.
 #[derive(Debug)]
 pub struct Venvs {
     folder: PathBuf,
     turns: Keyed<String>,
-    used: Arc<Mutex<BTreeMap<PathBuf, usize>>>,
+    cache: Cache,
 }
 
 /// As long as this lives, its environment is not removed.
@@ -41,7 +37,7 @@ pub struct Venvs {
 pub struct Venv {
     /// The folder of the environment and of all that belongs to it.
     folder: PathBuf,
-    used: Arc<Mutex<BTreeMap<PathBuf, usize>>>,
+    _held: Held,
 }
 
 /// What an environment is wanted for.
@@ -76,8 +72,8 @@ pub enum Error {
 }
 
 impl Venvs {
-    pub fn new(data: &Data) -> Self {
-        Self { folder: data.environments(), turns: Keyed::default(), used: Arc::default() }
+    pub fn new(data: &Data, cache: &Cache) -> Self {
+        Self { folder: data.environments(), turns: Keyed::default(), cache: cache.clone() }
     }
 
     /// Removes what an agent before this one could not finish. Blocks.
@@ -103,24 +99,14 @@ impl Venvs {
         let generation = newest.map_or(0, |(generation, _)| generation) + 1;
         let venv = self.hold(cache::folder(&self.folder, &key, generation));
         build::build(&mut want, venv.folder()).await?;
-        self.make_room().await;
+        self.cache.grew();
         Ok(venv)
     }
 
     /// An environment that a running job uses.
     pub fn hold(&self, folder: PathBuf) -> Venv {
-        *used(&self.used).entry(folder.clone()).or_default() += 1;
-        Venv { folder, used: self.used.clone() }
-    }
-
-    async fn make_room(&self) {
-        let (folder, used) = (self.folder.clone(), self.used.clone());
-        let swept = tokio::task::spawn_blocking(move || {
-            cache::sweep(&folder, CACHE, |it| self::used(&used).contains_key(it))
-        });
-        if let Ok(Err(error)) = swept.await {
-            tracing::warn!("could not make room among the virtual environments: {error}");
-        }
+        let held = self.cache.hold(Name::from(folder.file_name().unwrap_or_default()));
+        Venv { folder, _held: held }
     }
 }
 
@@ -133,22 +119,6 @@ impl Venv {
     pub fn path(&self) -> PathBuf {
         self.folder.join(cache::VENV)
     }
-}
-
-impl Drop for Venv {
-    fn drop(&mut self) {
-        let mut used = used(&self.used);
-        if let Some(count) = used.get_mut(&self.folder) {
-            *count -= 1;
-            if *count == 0 {
-                used.remove(&self.folder);
-            }
-        }
-    }
-}
-
-fn used(used: &Mutex<BTreeMap<PathBuf, usize>>) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
-    used.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Everything that decides what is installed, and who may have written to it.
@@ -164,19 +134,4 @@ fn key(want: &Want<'_>) -> String {
         hash.update(part);
     }
     hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_environment_is_in_use_until_its_last_job_has_ended() {
-        let venvs = Venvs::new(&Data::new("/d".into()));
-        let [first, second] = [(); 2].map(|()| venvs.hold("/d/venvs/a.1".into()));
-        drop(first);
-        assert!(used(&venvs.used).contains_key(Path::new("/d/venvs/a.1")));
-        drop(second);
-        assert!(used(&venvs.used).is_empty());
-    }
 }

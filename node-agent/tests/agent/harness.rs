@@ -56,6 +56,7 @@ impl Node {
             job_user: "root".parse().unwrap(),
             job_env: Default::default(),
             max_output: 1 << 30,
+            cache_size: 1 << 30,
             min_free: 0,
             worker_image: image(),
             registry_config: None,

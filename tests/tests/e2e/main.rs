@@ -7,6 +7,7 @@ mod attempts;
 mod bad_input;
 mod bounds;
 mod browser;
+mod caches;
 mod claims;
 mod diff;
 mod failures;
