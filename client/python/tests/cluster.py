@@ -67,16 +67,22 @@ class Cluster:
 
     def get(self, path: str) -> Json:
         """An answer of the REST API, asked for by other means than the SDK's."""
-        return self._ask("GET", path)
+        found: Json = json.loads(self._ask("GET", path))
+        return found
+
+    def changes(self, job: str) -> bytes | None:
+        """What was not committed of a job's folder, as it was kept."""
+        git = self.get("/jobs/" + job)["git"]
+        return self._ask("GET", "/jobs/%s/files/git.diff" % job) if git and git.get("diff") else None
 
     def delete(self, job: str) -> None:
         self._ask("DELETE", "/jobs/" + job)
 
-    def _ask(self, method: str, path: str) -> Json:
+    def _ask(self, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection(str(urlsplit(self.url).netloc), timeout=60)
         connection.request(method, "/api/v1" + path, headers={"x-atlas-user": "test"})
         response = connection.getresponse()
-        found: Json = json.loads(response.read())
+        found = response.read()
         assert response.status == 200, found
         connection.close()
         return found

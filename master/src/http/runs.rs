@@ -45,6 +45,9 @@ struct NewRun {
     /// An object.
     params: Option<Params>,
     git: Option<Git>,
+    /// What was not committed, as `git diff` tells it: it becomes the run's file `git.diff`.
+    #[schemars(length(max = 262_144))]
+    git_diff: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -162,6 +165,7 @@ async fn begin(
         dir_name,
         overrides: Some(overrides),
         git: run.git.map(Into::into),
+        git_diff: run.git_diff,
         ..Default::default()
     };
     let outside = Outside { host, started: Timestamp(started_ms) };

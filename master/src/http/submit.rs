@@ -59,6 +59,9 @@ struct Batch {
     dir_name: String,
     job_config_yaml: Option<String>,
     git: Option<Git>,
+    /// What was not committed, as `git diff` tells it: the file `git.diff` of each of them.
+    #[schemars(length(max = 262_144))]
+    git_diff: Option<String>,
     #[serde(default)]
     secrets: BTreeMap<String, String>,
     #[schemars(length(min = 1, max = 10_000))]
@@ -194,7 +197,7 @@ async fn submit_batch(
     _: Query<()>,
     Body(batch): Body<Batch>,
 ) -> Result<Json<TakenBatch>, Problem> {
-    let Batch { bundle, dir_name, job_config_yaml, git, secrets, jobs } = batch;
+    let Batch { bundle, dir_name, job_config_yaml, git, git_diff, secrets, jobs } = batch;
     if jobs.is_empty() || jobs.len() > MOST {
         let why = format!("{} are not between 1 and {MOST}", jobs.len());
         return Err(Error::invalid("jobs", why).into());
@@ -210,7 +213,7 @@ async fn submit_batch(
         secrets: secrets.clone(),
         git_diff: None,
     });
-    let fates = app.service.submit_all(&who, requests, traceparent.as_deref()).await?;
+    let fates = app.service.submit_all(&who, requests, git_diff, traceparent.as_deref()).await?;
     let jobs = ids.into_iter().zip(fates).map(|(id, fate)| match fate {
         Ok(Submitted { job, created, notices }) => {
             let project = Some(job.spec.project.to_string());

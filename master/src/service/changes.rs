@@ -1,12 +1,12 @@
 //! `git.diff` of a job: what was not committed when it was submitted.
 
-use std::fs::{self, File};
-use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use atlas_core::JobId;
 use atlas_core::spec::GitDiff;
+use atlas_runtime::process::write_atomic;
 use atlas_runtime::storage;
 
 use super::shipping::run;
@@ -17,10 +17,11 @@ use crate::submission::diff;
 const NAME: &str = "git.diff";
 
 impl Service {
-    /// Before the job is in the queue, so that none is there without it.
-    pub(super) async fn keep_changes(&self, job: JobId, text: String) -> Result<(), Error> {
-        let (folder, top) = (self.archive.job(job), self.archive.jobs());
-        let keep = move || keep(&folder, &top, &text);
+    /// Before these jobs are in the queue, so that none is there without it.
+    pub(super) async fn keep_changes(&self, jobs: &[JobId], text: String) -> Result<(), Error> {
+        let folders: Vec<PathBuf> = jobs.iter().map(|it| self.archive.job(*it)).collect();
+        let top = self.archive.jobs();
+        let keep = move || keep(&folders, &top, &text);
         run(&self.storage.appends, "keep git.diff of the job", keep).await
     }
 
@@ -51,20 +52,20 @@ impl Service {
     }
 }
 
-/// Under its name it is whole, also after a death and when it is sent twice.
-fn keep(folder: &Path, top: &Path, text: &str) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let part = folder.join(storage::part_name(RandomState::new().hash_one(())));
-    let path = folder.join(NAME);
-    let written = File::create_new(&part)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&part, &path));
-    if let Err(error) = written {
-        // Nothing that can be done about it.
-        let _ = fs::remove_file(&part);
-        return Err(error);
+/// Under its name it is whole, also after a death and when it is sent twice. Jobs that share it have one file by many names: for
+/// thousands of them writing it each time would take minutes.
+fn keep(folders: &[PathBuf], top: &Path, text: &str) -> io::Result<()> {
+    let mut paths = Vec::<PathBuf>::with_capacity(folders.len());
+    for folder in folders {
+        fs::create_dir_all(folder)?;
+        let path = folder.join(NAME);
+        let is_linked = paths.first().is_some_and(|first| fs::hard_link(first, &path).is_ok());
+        if !is_linked {
+            write_atomic(&path, text.as_bytes(), 0o644, false)?;
+        }
+        paths.push(path);
     }
-    storage::sync_below(top, &[path])
+    storage::sync_below(top, &paths)
 }
 
 fn read(folder: &Path) -> io::Result<Option<String>> {

@@ -14,10 +14,13 @@ use futures::stream::{self, StreamExt};
 use super::{Error, Service};
 use crate::bundles::Measure;
 use crate::store::StoredJob;
+use crate::submission::diff::Changes;
 use crate::submission::{self, Built, Invalid};
 
 /// Jobs of a batch that are looked up in the store at once.
 const LOOKED_UP: usize = 32;
+/// And those whose `git.diff` is kept at once: more take a turn of the storage for long.
+const KEPT: usize = 1000;
 
 /// A job that is in the queue or further.
 pub struct Submitted {
@@ -30,13 +33,17 @@ pub struct Submitted {
 /// A request that holds.
 enum Checked {
     Known(Box<Submitted>),
-    New {
-        id: JobId,
-        spec: Arc<JobSpec>,
-        sealed: Sealed,
-        diff: Option<String>,
-        notices: Vec<String>,
-    },
+    New { id: JobId, spec: Arc<JobSpec>, sealed: Sealed, notices: Vec<String> },
+}
+
+impl Checked {
+    /// The job that is to enter the queue.
+    fn new_job(&self) -> Option<JobId> {
+        match self {
+            Self::Known(_) => None,
+            Self::New { id, .. } => Some(*id),
+        }
+    }
 }
 
 impl Service {
@@ -51,25 +58,39 @@ impl Service {
         self.take(built.map_err(invalid)?, traceparent).await
     }
 
-    /// One after the other into the queue, in this order; what is wrong with one keeps no other.
+    /// One after the other into the queue, in this order; what is wrong with one keeps no other. `git_diff` is of all of them.
     pub async fn submit_all(
         &self,
         who: &Identity,
         requests: impl Iterator<Item = wire::SubmitRequest> + Send,
+        git_diff: Option<String>,
         traceparent: Option<&str>,
     ) -> Result<Vec<Result<Submitted, Error>>, Error> {
         allow(who, Verb::Submit)?;
+        let changes = git_diff.map(Changes::read).transpose().map_err(invalid)?.flatten();
         let check = async |request| {
-            let built = submission::build(request, who).map_err(invalid)?;
+            let mut built = submission::build(request, who).map_err(invalid)?;
+            if let Some(changes) = &changes {
+                changes.belong_to(&mut built.spec).map_err(invalid)?;
+            }
             self.check(built, traceparent.map(ToOwned::to_owned)).await
         };
-        let mut checks = std::pin::pin!(stream::iter(requests).map(check).buffered(LOOKED_UP));
+        let at_once = if changes.is_some() { KEPT } else { 1 };
+        let checks = stream::iter(requests).map(check).buffered(LOOKED_UP).chunks(at_once);
+        let mut checks = std::pin::pin!(checks);
         let mut entered = Vec::new();
-        while let Some(checked) = checks.next().await {
-            entered.push(match checked {
-                Ok(checked) => self.enter(checked).await,
-                Err(error) => Err(error),
-            });
+        while let Some(some) = checks.next().await {
+            let kept = match &changes {
+                Some(changes) => self.keep_for_all(&some, changes).await,
+                None => Ok(()),
+            };
+            for checked in some {
+                entered.push(match (checked, &kept) {
+                    (Ok(Checked::New { .. }), Err(why)) => Err(Error::Unavailable(why.clone())),
+                    (Ok(checked), _) => self.enter(checked).await,
+                    (Err(error), _) => Err(error),
+                });
+            }
         }
         let mut fates = Vec::with_capacity(entered.len());
         for answer in entered {
@@ -124,14 +145,36 @@ impl Service {
 
     pub(super) async fn take(
         &self,
-        built: Built,
+        mut built: Built,
         traceparent: Option<String>,
     ) -> Result<Submitted, Error> {
-        self.enter(self.check(built, traceparent).await?).await?.await
+        let diff = built.diff.take();
+        let checked = self.check(built, traceparent).await?;
+        if let Some(text) = diff
+            && let Some(job) = checked.new_job()
+        {
+            self.keep_changes(&[job], text).await?;
+        }
+        self.enter(checked).await?.await
     }
 
+    /// Or says why not.
+    async fn keep_for_all(
+        &self,
+        checked: &[Result<Checked, Error>],
+        changes: &Changes,
+    ) -> Result<(), String> {
+        let jobs: Vec<JobId> = checked.iter().flatten().filter_map(Checked::new_job).collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let kept = self.keep_changes(&jobs, changes.text().to_owned()).await;
+        kept.map_err(|it| it.to_string())
+    }
+
+    /// What of its `git.diff` the spec says is kept by the caller.
     async fn check(&self, built: Built, traceparent: Option<String>) -> Result<Checked, Error> {
-        let Built { id, mut spec, secrets, diff, mut notices } = built;
+        let Built { id, mut spec, secrets, diff: _, mut notices } = built;
         spec.traceparent = traceparent;
         let wanted: Vec<&String> =
             spec.worker.secrets.keys().filter(|it| !secrets.expose().contains_key(*it)).collect();
@@ -153,7 +196,7 @@ impl Service {
             return Err(Error::NoBundle(spec.bundle.id));
         };
         is_as_declared(&spec.bundle, measure)?;
-        Ok(Checked::New { id, spec, sealed, diff, notices })
+        Ok(Checked::New { id, spec, sealed, notices })
     }
 
     /// Into the queue, behind what entered before; then its answer.
@@ -163,11 +206,8 @@ impl Service {
     ) -> Result<impl Future<Output = Result<Submitted, Error>>, Error> {
         match checked {
             Checked::Known(submitted) => Ok(Either::Left(future::ready(Ok(*submitted)))),
-            Checked::New { id, spec, sealed, diff, notices } => {
-                let has_diff = diff.is_some();
-                if let Some(text) = diff {
-                    self.keep_changes(id, text).await?;
-                }
+            Checked::New { id, spec, sealed, notices } => {
+                let has_diff = spec.git.as_ref().is_some_and(|it| it.diff.is_some());
                 let input = match spec.outside {
                     None => Input::Submit { id, spec: spec.clone(), sealed },
                     Some(_) => Input::Begin { id, spec: spec.clone() },

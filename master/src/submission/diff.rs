@@ -1,5 +1,6 @@
 //! What was not committed: a text that comes with a submission and becomes the job's file `git.diff`.
 
+use atlas_core::JobSpec;
 use atlas_core::spec::GitDiff;
 use sha2::{Digest, Sha256};
 
@@ -11,7 +12,32 @@ pub const LONGEST: u64 = 256 << 10;
 /// text begin with ` `, `+`, `-` or `\`.
 const NAMES: [&str; 3] = ["diff --git ", "# new: ", "# cut: "];
 
-pub(super) fn check(text: String) -> Result<Option<String>, Invalid> {
+/// A text that holds, and what is said of it in the spec of each job that it belongs to.
+pub struct Changes {
+    text: String,
+    measured: GitDiff,
+}
+
+impl Changes {
+    /// `None` = nothing was changed.
+    pub fn read(text: String) -> Result<Option<Self>, Invalid> {
+        Ok(check(text)?.map(|text| Self { measured: measure(&text), text }))
+    }
+
+    pub fn belong_to(&self, spec: &mut JobSpec) -> Result<(), Invalid> {
+        let git = spec.git.as_mut();
+        let git =
+            git.ok_or_else(|| Invalid::new("git_diff", "is there, but not the commit in git"))?;
+        git.diff = Some(self.measured.clone());
+        Ok(())
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn check(text: String) -> Result<Option<String>, Invalid> {
     if text.len() as u64 > LONGEST {
         let why = format!("is {} bytes long; {LONGEST} are kept at most", text.len());
         return Err(Invalid::new("git_diff", why));

@@ -27,6 +27,7 @@ use atlas_runtime::clock::Wall;
 use atlas_runtime::config::Secret;
 
 use asked::Asked;
+use diff::Changes;
 use given::Given;
 pub use given::Invalid;
 pub use rerun::rerun;
@@ -74,22 +75,18 @@ pub fn build(request: wire::SubmitRequest, who: &Identity) -> Result<Built, Inva
     flags.secrets =
         secrets.keys().filter(named).map(|it| Given::new("--secret", it.clone())).collect();
     secrets::check(&secrets)?;
-    let mut git = git.map(self::git).transpose()?;
-    let diff = git_diff.map(diff::check).transpose()?.flatten();
-    match (&mut git, &diff) {
-        (Some(git), Some(diff)) => git.diff = Some(diff::measure(diff)),
-        (None, Some(_)) => {
-            return Err(Invalid::new("git_diff", "is there, but not the commit in git"));
-        }
-        (_, None) => {}
-    }
+    let changes = git_diff.map(Changes::read).transpose()?.flatten();
     let frame = asked::Frame {
         user: text::name(&Given::new("user", who.user.clone()))?,
         bundle: self::bundle(bundle)?,
         dir_name,
-        git,
+        git: git.map(self::git).transpose()?,
     };
-    let spec = flags.over(file).build(frame)?;
+    let mut spec = flags.over(file).build(frame)?;
+    if let Some(changes) = &changes {
+        changes.belong_to(&mut spec)?;
+    }
+    let diff = changes.map(|it| it.text().to_owned());
     Ok(Built { id, spec, secrets: Secret::new(secrets), diff, notices })
 }
 

@@ -11,7 +11,7 @@ import shutil
 import time
 from typing import Any, Callable
 
-from foundations import _bundle, _git, _http, _tree, _upload
+from foundations import _bundle, _changes, _http, _tree, _upload
 from foundations._errors import AtlasError, Refused
 from foundations._run_files import RunFiles
 
@@ -90,13 +90,13 @@ class Shipper:
 
     def _asked(self) -> dict[str, Any]:
         """What the master is asked to begin: the same each time. Most bundles it knows, and they need not be packed."""
-        return self._json("begin.json") or self._write(self._of_either(_bundle.identify))
+        return self._json("begin.json") or self._of_either(_bundle.identify)
 
     def _packed(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Has the bundle in a file. Of a folder that changed meanwhile it is another one, which no master was asked for."""
         if os.path.exists(self._at("bundle")):
             return asked
-        return self._write(self._of_either(self._keep))
+        return self._of_either(self._keep)
 
     def _keep(self, tree: _tree.Tree) -> _bundle.Bundle:
         with _bundle.packed(tree) as (packed, bundle), open(self._at("bundle.part"), "wb") as file:
@@ -105,7 +105,7 @@ class Shipper:
         os.rename(self._at("bundle.part"), self._at("bundle"))
         return bundle
 
-    def _write(self, bundle: _bundle.Bundle) -> dict[str, Any]:
+    def _write(self, tree: _tree.Tree, bundle: _bundle.Bundle) -> dict[str, Any]:
         run = self._run
         asked = {
             "id": run["id"],
@@ -115,19 +115,22 @@ class Shipper:
             "started_ms": run["at"],
             "command": run["command"],
             "project": run["project"],
-            "git": _git.describe(os.fsencode(run["directory"])),
+            **_changes.described(tree),
         }
         with open(self._at("begin.part"), "w", encoding="utf-8") as file:
             json.dump(asked, file)
         os.rename(self._at("begin.part"), self._at("begin.json"))
         return asked
 
-    def _of_either(self, read: Callable[[_tree.Tree], _bundle.Bundle]) -> _bundle.Bundle:
+    def _of_either(self, read: Callable[[_tree.Tree], _bundle.Bundle]) -> dict[str, Any]:
         """The whole folder; the script alone where somebody writes to the folder meanwhile, or it cannot be read."""
         try:
-            return read(self._whole())
+            tree = self._whole()
+            bundle = read(tree)
         except AtlasError as error:
-            return read(self._script_alone(str(error)))
+            tree = self._script_alone(str(error))
+            bundle = read(tree)
+        return self._write(tree, bundle)
 
     def _whole(self) -> _tree.Tree:
         directory = os.path.realpath(self._run["directory"])

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from http import HTTPStatus
 
-from foundations import _asked, _bundle, _git, _say, _tree
+from foundations import _asked, _bundle, _changes, _say, _tree
 from foundations._errors import AtlasError, Refused, Unreachable
 from foundations._http import BRIEF, Json, Master, Patience, refused
 from foundations._upload import upload
@@ -37,7 +37,7 @@ class Submission:
             "bundle": self._bundle._asdict(),
             "dir_name": os.path.basename(tree.root).decode("utf-8", "replace"),
             "job_config_yaml": config,
-            "git": _git.describe(tree.root),
+            **_changes.described(tree),
         }
 
     def send(self, jobs: list[Json]) -> list[str | Refused]:

@@ -91,6 +91,8 @@ fn text(diff: &str, changed: &[&[u8]], new: &[&[u8]]) -> String {
         let end = rest.find(&format!("\n{HEADER}")).map(|at| at + 1);
         let (file, others) = rest.split_at(end.unwrap_or(rest.len()));
         let fits = text.len() + file.len() <= LONGEST - FOR_NAMES && (is_whole || end.is_some());
+        // Git takes a file for text that has a NUL far from its beginning; the master does not.
+        let fits = fits && !file.contains('\0');
         if fits {
             text.push_str(file);
             shown.insert(file.lines().next().unwrap_or_default());
@@ -104,13 +106,23 @@ fn text(diff: &str, changed: &[&[u8]], new: &[&[u8]]) -> String {
     };
     let cut = changed.iter().filter(|it| !is_shown(it)).map(|it| ("cut", it));
     for (what, name) in cut.chain(new.iter().map(|it| ("new", it))) {
-        let line = format!("# {what}: {}\n", String::from_utf8_lossy(name).escape_debug());
+        let line = format!("# {what}: {}\n", on_a_line(&String::from_utf8_lossy(name)));
         if text.len() + line.len() > LONGEST {
             break;
         }
         text.push_str(&line);
     }
     text
+}
+
+/// As any client says it, whatever its language takes for printable.
+fn on_a_line(name: &str) -> String {
+    let escaped = |it: char| it.is_control() || it == '\\';
+    let mut line = String::new();
+    for it in name.chars() {
+        if escaped(it) { line.extend(it.escape_default()) } else { line.push(it) }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -212,6 +224,21 @@ mod tests {
         let text = told(dir.path()).await.unwrap();
         assert!(text.starts_with("diff --git a/b.py b/b.py\n"), "{text:.80}");
         assert!(text.ends_with("+two\n# cut: a.ipynb\n# new: c\\nd\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_text_for_git_alone_is_named() {
+        let late = |end: &str| format!("{}\0{end}\n", "x".repeat(10_000));
+        let dir = repository(&[("a.dat", &late("1")), ("b.py", "one\n")]).await;
+        fs::write(dir.path().join("a.dat"), late("2")).unwrap();
+        fs::write(dir.path().join("b.py"), "two\n").unwrap();
+        let text = told(dir.path()).await.unwrap();
+        assert!(!text.contains('\0') && text.ends_with("+two\n# cut: a.dat\n"), "{text}");
+    }
+
+    #[test]
+    fn a_name_is_one_line() {
+        assert_eq!(on_a_line("ü \"q'\\\n\u{1b}\u{85}"), "ü \"q'\\\\\\n\\u{1b}\\u{85}");
     }
 
     #[test]

@@ -11,6 +11,8 @@ fn run(number: u8, bundle: &Value) -> Value {
         "started_ms": 1_790_000_000_000_u64,
         "command": ["main.py", "--lr", "0.1"],
         "tags": { "sweep": "3" },
+        "git": { "commit": "c0ffee", "branch": "main", "dirty": true },
+        "git_diff": "# new: main.py\n",
     })
 }
 
@@ -41,7 +43,10 @@ async fn a_run_outside_begins_tells_its_log_and_ends_as_it_says() {
     assert_eq!((again.status, again.json()["created"].clone()), (StatusCode::OK, json!(false)));
     let id = asked["id"].as_str().unwrap();
     let (place, job) = (format!("/runs/{id}"), format!("/jobs/{id}"));
+    let diff = api.get(&format!("{job}/files/git.diff")).await;
+    assert_eq!(std::str::from_utf8(&diff.body).unwrap(), "# new: main.py\n");
     let now = api.get(&job).await.json();
+    assert_eq!(now["git"]["diff"]["files"], 1);
     assert_eq!((&now["status"], &now["host"]), (&json!("running"), &json!("laptop")), "{now}");
     assert_eq!((&now["started_ms"], &now["node"]), (&asked["started_ms"], &Value::Null));
 
