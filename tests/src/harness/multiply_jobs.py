@@ -8,8 +8,8 @@ with sqlite3.connect(file) as store:
     (last,) = store.execute("SELECT max(position) FROM jobs").fetchone()
     numbers = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :copies)"
     store.execute(
-        f"""{numbers} INSERT INTO jobs (position, id, project, user, status, live, bundle, state)
-        SELECT :last + n, printf('%08x-0000-4000-8000-%012x', n, n), project, user, status, live, bundle,
+        f"""{numbers} INSERT INTO jobs (position, id, status, live, bundle, state)
+        SELECT :last + n, printf('%08x-0000-4000-8000-%012x', n, n), status, live, bundle,
                json_set(state, '$.value.position', :last + n)
         FROM numbers, (SELECT * FROM jobs ORDER BY position DESC LIMIT 1)""",
         {"copies": copies, "last": last},

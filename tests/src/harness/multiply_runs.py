@@ -21,7 +21,7 @@ def other(run):
 
 with sqlite3.connect(file) as store:
     (last,) = store.execute("SELECT max(position) FROM jobs").fetchone()
-    columns = "project, user, status, live, bundle, state"
+    columns = "status, live, bundle, state"
     job = store.execute(f"SELECT {columns} FROM jobs WHERE position = ?", (last,)).fetchone()
     (spec,) = store.execute("SELECT spec FROM specs WHERE position = ?", (last,)).fetchone()
     (run,) = store.execute("SELECT run FROM runs WHERE position = ?", (last,)).fetchone()
@@ -30,7 +30,7 @@ with sqlite3.connect(file) as store:
         position = last + n
         state["value"]["position"] = position
         row = (position, f"{n:08x}-0000-4000-8000-{n:012x}", *job[:-1], json.dumps(state))
-        store.execute(f"INSERT INTO jobs (position, id, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        store.execute(f"INSERT INTO jobs (position, id, {columns}) VALUES (?, ?, ?, ?, ?, ?)", row)
         store.execute("INSERT INTO specs (position, spec) VALUES (?, ?)", (position, spec))
         store.execute("INSERT INTO runs (position, run) VALUES (?, ?)", (position, other(run)))
     store.execute("UPDATE meta SET next_position = ?", (last + copies + 1,))

@@ -8,11 +8,12 @@ use super::fault::Fault;
 use crate::store::Error;
 
 /// Each brings a file from the layout before to its own; the first makes the tables. Files of every layout are read for ever.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("layout-1.sql"),
     include_str!("layout-2.sql"),
     include_str!("layout-3.sql"),
     include_str!("layout-4.sql"),
+    include_str!("layout-5.sql"),
 ];
 
 /// The layout that this program writes.

@@ -29,7 +29,7 @@ fn counts(from: &Connection) -> rusqlite::Result<Counts> {
     Ok(Counts {
         jobs: number("SELECT count(*) FROM jobs")?,
         live: number("SELECT count(*) FROM jobs WHERE live = 1")?,
-        queued: number("SELECT count(*) FROM jobs WHERE status = 'queued'")?,
+        queued: number("SELECT count(*) FROM jobs WHERE live = 1 AND status = 'queued'")?,
     })
 }
 

@@ -76,14 +76,12 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
             let position = count(status.position.0);
             let queued = to
                 .prepare_cached(
-                    "INSERT INTO jobs (position, id, project, user, status, live, bundle, state) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                    "INSERT INTO jobs (position, id, status, live, bundle, state) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
                 )?
                 .execute(params![
                     position,
                     id.to_string(),
-                    spec.project.as_str(),
-                    spec.user,
                     status.status().word(),
                     is_live(status),
                     spec.bundle.id.to_string(),

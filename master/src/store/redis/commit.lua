@@ -7,7 +7,7 @@ if epoch ~= ARGV[1] or revision ~= ARGV[2] then
 end
 
 -- How many values follow each word.
-local VALUES = {queued = 10, changed = 5, run = 2, deleted = 1, project = 2, project_removed = 1, node = 2, node_removed = 1, granted = 1}
+local VALUES = {queued = 8, changed = 5, run = 2, deleted = 1, project = 2, project_removed = 1, node = 2, node_removed = 1, granted = 1}
 -- More records than a call takes lie in a list, each in JSON; how many there are comes with the word.
 local staged = ARGV[5] == 'staged' and STAGED .. ARGV[1]
 if staged and redis.call('LLEN', staged) ~= tonumber(ARGV[6]) then
@@ -83,9 +83,8 @@ local function put(set, wanted, position, id)
   end
 end
 
-local function place(id, position, status, live, host)
-  redis.call('ZADD', STATUS .. status, position, id)
-  put(QUEUE, status == 'queued', position, id)
+local function place(id, position, waits, live, host)
+  put(QUEUE, waits == '1', position, id)
   put(LIVE, live == '1', position, id)
   if host == '' then
     redis.call('HDEL', JOB_HOST, id)
@@ -97,26 +96,19 @@ end
 local write = {}
 
 function write.queued(words, at)
-  local id, position, project, user, status, live, host, bundle, spec, state = unpack(words, at + 1, at + 10)
-  redis.call('HSET', JOB .. id, 'position', position, 'project', project, 'user', user, 'status', status,
-    'bundle', bundle, 'spec', spec, 'state', state)
+  local id, position, waits, live, host, bundle, spec, state = unpack(words, at + 1, at + 8)
+  redis.call('HSET', JOB .. id, 'position', position, 'bundle', bundle, 'spec', spec, 'state', state)
   redis.call('ZADD', JOBS, position, id)
   redis.call('ZADD', IDS, 0, id)
-  redis.call('ZADD', PROJECT .. project, position, id)
-  redis.call('ZADD', USER .. user, position, id)
   redis.call('INCR', BUNDLE .. bundle)
-  place(id, position, status, live, host)
+  place(id, position, waits, live, host)
 end
 
 function write.changed(words, at)
-  local id, status, live, host, state = unpack(words, at + 1, at + 5)
+  local id, waits, live, host, state = unpack(words, at + 1, at + 5)
   local key = JOB .. id
-  local position, before = unpack(redis.call('HMGET', key, 'position', 'status'))
-  redis.call('HSET', key, 'status', status, 'state', state)
-  if before ~= status then
-    redis.call('ZREM', STATUS .. before, id)
-  end
-  place(id, position, status, live, host)
+  redis.call('HSET', key, 'state', state)
+  place(id, redis.call('HGET', key, 'position'), waits, live, host)
 end
 
 function write.run(words, at)
@@ -129,11 +121,11 @@ end
 function write.deleted(words, at)
   local id = words[at + 1]
   local key = JOB .. id
-  local project, user, status, bundle = unpack(redis.call('HMGET', key, 'project', 'user', 'status', 'bundle'))
-  if not project then
+  local bundle = redis.call('HGET', key, 'bundle')
+  if not bundle then
     return
   end
-  for _, set in ipairs({JOBS, IDS, QUEUE, LIVE, PROJECT .. project, USER .. user, STATUS .. status}) do
+  for _, set in ipairs({JOBS, IDS, QUEUE, LIVE}) do
     redis.call('ZREM', set, id)
   end
   redis.call('HDEL', JOB_HOST, id)

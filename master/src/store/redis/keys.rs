@@ -3,7 +3,7 @@
 use atlas_core::BundleId;
 
 /// Which layout the keys below have. An older program refuses a newer layout; a newer one brings an older one up to date.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Names that scripts use too: each is a variable of that name there.
 macro_rules! keys {
@@ -23,6 +23,8 @@ pub const ALL: &str = "atlas:*";
 keys! {
     /// Number of the layout.
     LAYOUT_KEY = "atlas:layout";
+    /// The layout from which what is not needed any more is still to be removed.
+    STEPPED_FROM = "atlas:stepped_from";
     /// Id of the cluster, made by its first master.
     CLUSTER = "atlas:cluster";
     /// Number of the leading master.
@@ -55,12 +57,6 @@ keys! {
     PROJECTS = "atlas:projects";
     /// + id: hash of one job, `spec`, `state` and `run` in JSON beside what it is found by.
     JOB = "atlas:job:";
-    /// + project: sorted set, position → job. This and the next two are for people: the master itself finds jobs in memory.
-    PROJECT = "atlas:jobs:";
-    /// + user: sorted set, position → job.
-    USER = "atlas:user:";
-    /// + status: sorted set, position → job.
-    STATUS = "atlas:status:";
     /// + id: how many jobs refer to this bundle.
     BUNDLE = "atlas:bundle:";
 }

@@ -1,7 +1,7 @@
 -- Takes the lead: the epoch rises by one, and above the one of ARGV. ARGV: layout, id for the cluster if this Redis has none yet, epoch.
 -- Replies with 'led', cluster, epoch, revision; or with why nobody may lead it, and then nothing was changed.
 local layout = redis.call('GET', LAYOUT_KEY)
-if layout and layout ~= ARGV[1] then
+if layout and (tonumber(layout) or math.huge) > tonumber(ARGV[1]) then
   return {'layout', layout}
 end
 local from = redis.call('GET', UNFINISHED)
@@ -11,6 +11,10 @@ end
 local to = redis.call('GET', GIVEN_AWAY)
 if to then
   return {'given away', to}
+end
+-- From here on no program of the layout before writes; what it left is removed afterwards (step.rs).
+if layout and layout ~= ARGV[1] then
+  redis.call('SET', STEPPED_FROM, layout)
 end
 redis.call('SET', LAYOUT_KEY, ARGV[1])
 redis.call('SET', CLUSTER, ARGV[2], 'NX')

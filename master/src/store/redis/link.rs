@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use atlas_core::Revision;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
+use redis::{Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
+use super::keys;
 use crate::store::Error as StoreError;
 
 /// Together below the 5 s in which whoever submits hears that the store is away.
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
+/// So many keys are looked at at once.
+const KEYS: usize = 1000;
 
 /// One connection that many requests share; it comes back by itself.
 pub struct Link {
@@ -45,6 +48,13 @@ impl Link {
 
     pub fn place(&self) -> String {
         self.place.clone()
+    }
+
+    /// Some of our keys, and where to go on; 0 = these were the last. One may come twice.
+    pub async fn keys_from(&self, cursor: u64) -> RedisResult<(u64, Vec<String>)> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(keys::ALL).arg("COUNT").arg(KEYS);
+        scan.query_async(&mut self.connection()).await
     }
 
     pub fn too_old(&self, found: Revision, tried: Revision) -> StoreError {

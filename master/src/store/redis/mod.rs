@@ -8,6 +8,7 @@ mod keys;
 mod link;
 mod moving;
 mod read;
+mod step;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -62,6 +63,7 @@ impl Redis {
 
     async fn take_the_lead(&self, above: Epoch) -> Result<Lead, Error> {
         let lead = self.scripts.lead(&self.link, above).await?;
+        step::finish(&self.link).await?;
         let Lead { cluster, mark } = &lead;
         let history = History::since(mark.revision);
         *self.leading() = Some(Leading { cluster: cluster.clone(), epoch: mark.epoch, history });

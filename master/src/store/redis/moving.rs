@@ -12,9 +12,6 @@ use super::{Redis, keys, read};
 use crate::store::moving::refuses_to_take_in;
 use crate::store::{Counts, Error, Facts, Mark, Movable, Standing};
 
-/// So many keys are removed at once.
-const BATCH: usize = 1000;
-
 pub struct Scripts {
     begin: Script,
     end: Script,
@@ -119,10 +116,7 @@ async fn remove_all(link: &Link) -> RedisResult<()> {
     let kept = [keys::LAYOUT_KEY, keys::CLUSTER, keys::UNFINISHED, keys::EPOCH, keys::REVISION];
     let mut cursor = 0_u64;
     loop {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(keys::ALL).arg("COUNT").arg(BATCH);
-        let (next, mut found): (u64, Vec<String>) =
-            scan.query_async(&mut link.connection()).await?;
+        let (next, mut found) = link.keys_from(cursor).await?;
         found.retain(|key| !kept.contains(&key.as_str()));
         if !found.is_empty() {
             let () = redis::cmd("UNLINK").arg(&found).query_async(&mut link.connection()).await?;

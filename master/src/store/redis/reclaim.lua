@@ -6,6 +6,10 @@ local revision = redis.call('GET', REVISION) or '0'
 if (cluster and cluster ~= ARGV[2]) or epoch > tonumber(ARGV[3]) or revision ~= ARGV[4] then
   return 0
 end
+local layout = redis.call('GET', LAYOUT_KEY)
+if layout and layout ~= ARGV[1] then
+  redis.call('SET', STEPPED_FROM, layout)
+end
 redis.call('SET', LAYOUT_KEY, ARGV[1])
 redis.call('SET', CLUSTER, ARGV[2])
 redis.call('SET', EPOCH, ARGV[3])

@@ -1,7 +1,7 @@
 //! What a commit sends: words and values for `commit.lua`.
 
 use atlas_core::time::Millis;
-use atlas_core::{ClusterId, Epoch, JobStatus, Record, Revision};
+use atlas_core::{ClusterId, Epoch, JobStatus, Record, Revision, Status};
 use redis::{AsyncCommands as _, RedisError, RedisResult, Script, ScriptInvocation};
 
 use super::keys;
@@ -15,7 +15,7 @@ pub fn script(body: &str) -> Script {
     Script::new(&format!("#!lua\n{}{body}", keys::for_scripts()))
 }
 
-/// Redis takes about a million words in a call, and a record has up to eleven.
+/// Redis takes about a million words in a call, and a record has up to nine.
 const IN_ONE_CALL: usize = 20_000;
 const STAGED_AT_ONCE: usize = 1000;
 /// What a leader left behind that died just then.
@@ -160,15 +160,15 @@ fn strange(words: &[&str]) -> RedisError {
 
 /// What the script reads of a record.
 fn words(record: &Record) -> Vec<String> {
-    let live = |status| u8::from(is_live(status)).to_string();
+    let flag = |it: bool| u8::from(it).to_string();
+    let waits = |it: &JobStatus| flag(it.status() == Status::Queued);
+    let live = |status| flag(is_live(status));
     match record {
         Record::JobQueued { id, spec, status } => vec![
             "queued".into(),
             id.to_string(),
             status.position.to_string(),
-            spec.project.to_string(),
-            spec.user.clone(),
-            status.status().word().into(),
+            waits(status),
             live(status),
             host(status).into(),
             spec.bundle.id.to_string(),
@@ -178,7 +178,7 @@ fn words(record: &Record) -> Vec<String> {
         Record::JobChanged { id, event: _, status } => vec![
             "changed".into(),
             id.to_string(),
-            status.status().word().into(),
+            waits(status),
             live(status),
             host(status).into(),
             encode(status),

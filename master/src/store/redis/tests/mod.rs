@@ -109,6 +109,57 @@ async fn commit_at_last(
     leader.mark = next;
 }
 
+#[tokio::test]
+async fn a_server_of_layout_1_is_led_and_what_nobody_needs_any_more_is_removed() {
+    let server = Server::start(&[]);
+    let mut before = leader(&server).await;
+    before.commit((1..=3).map(contract::queued)).await;
+    let jobs = before.store.restore().await.unwrap().jobs;
+    let job = format!("{}{}", keys::JOB, contract::id(1));
+    for words in [
+        vec!["SET", keys::LAYOUT_KEY, "1"],
+        vec!["ZADD", "atlas:jobs:mnist", "1", "a", "2", "b"],
+        vec!["ZADD", "atlas:user:ada", "1", "a"],
+        vec!["ZADD", "atlas:status:queued", "1", "a"],
+        vec!["HSET", &job, "project", "mnist", "user", "ada", "status", "queued"],
+    ] {
+        order(&server, &words).await;
+    }
+    let mut leader = leader(&server).await;
+    assert_eq!(leader.store.restore().await.unwrap().jobs, jobs);
+    let mut connection = client(&server, 0).get_multiplexed_async_connection().await.unwrap();
+    let mut left: Vec<String> =
+        redis::cmd("KEYS").arg(keys::ALL).query_async(&mut connection).await.unwrap();
+    left.retain(|it| !it.starts_with(keys::JOB) && !it.starts_with(keys::BUNDLE));
+    left.sort();
+    let expected = ["epoch", "ids", "jobs", "layout", "live", "next_position", "queue", "revision"];
+    let expected =
+        [&["cluster"][..], &expected].concat().into_iter().map(|it| format!("atlas:{it}"));
+    assert_eq!(left, expected.collect::<Vec<_>>());
+    let mut fields: Vec<String> =
+        redis::cmd("HKEYS").arg(&job).query_async(&mut connection).await.unwrap();
+    fields.sort();
+    assert_eq!(fields, ["bundle", "position", "spec", "state"]);
+    leader.commit([contract::changed(1, contract::running("a"))]).await;
+    assert_eq!(redis_count(&server, "ZCARD", keys::LIVE).await, 3);
+}
+
+#[tokio::test]
+async fn a_step_that_was_cut_off_is_gone_on_with_and_a_later_layout_refused() {
+    let server = Server::start(&[]);
+    leader(&server).await;
+    order(&server, &["SET", keys::STEPPED_FROM, "1"]).await;
+    order(&server, &["ZADD", "atlas:jobs:mnist", "1", "a"]).await;
+    leader(&server).await;
+    assert_eq!(redis_count(&server, "EXISTS", "atlas:jobs:mnist").await, 0);
+    assert_eq!(redis_count(&server, "EXISTS", keys::STEPPED_FROM).await, 0);
+    for later in ["3", "no number"] {
+        order(&server, &["SET", keys::LAYOUT_KEY, later]).await;
+        let refused = reader(&server).lead_above(Epoch(0)).await.map(|_| ()).unwrap_err();
+        assert!(matches!(refused, Error::TooNew { known: 2, .. }), "{refused}");
+    }
+}
+
 async fn live(leader: &Leader) -> Vec<JobId> {
     leader.store.restore().await.unwrap().jobs.iter().map(|it| it.0).collect()
 }
