@@ -38,6 +38,7 @@ HELD = (
     "[helper] = [it.split()[4] for it in open('/proc/locks') if it.split()[5].endswith(name)]\n"
 )
 """A script that knows who its helper is; with a word it has nothing that stands for it after its death."""
+GONE = "os.kill(int(helper), signal.SIGKILL)\nwhile os.path.exists('/proc/%s/fd/0' % helper): pass\n"
 
 
 class Outside(Job):
@@ -137,13 +138,27 @@ def test_the_end_is_the_truth(outside: Outside, ending: str, code: int) -> None:
 def test_a_script_outlives_its_helper(outside: Outside) -> None:
     text = (
         "import signal\n"
-        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n" + HELD + "os.kill(int(helper), signal.SIGKILL)\n"
-        "while os.path.exists('/proc/%s/fd/0' % helper): pass\n"
-        "foundations.log_metric('m', 1)\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n" + HELD + GONE + "foundations.log_metric('m', 1)\n"
         "raise SystemExit(3)\n"
     )
     (outside.folder / "main.py").write_text(text)
     assert outside.run("main.py").returncode == 3
+
+
+def test_what_goes_on_without_its_helper_is_not_said_to_have_ended(outside: Outside) -> None:
+    text = HELD + GONE + "print('alone', flush=True)\nsys.stdin.read()\n"
+    (outside.folder / "main.py").write_text(text)
+    words = [sys.executable, "main.py"]
+    env = {**os.environ, **outside.variables}
+    with subprocess.Popen(words, cwd=outside.folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as script:
+        assert script.stdout is not None
+        assert script.stdout.readline() == b"alone\n"
+        run = outside.the_run()
+        done = outside.run("-m", "foundations", "sync")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert not (run / "end.json").exists()
+    assert "no Atlas master answers" in outside.run("-m", "foundations", "sync").stderr
+    assert how(outside.end()) == {}
 
 
 def test_an_exception_is_kept_with_its_traceback(outside: Outside) -> None:

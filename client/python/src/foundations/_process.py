@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import time
 
+UNKNOWN = "unknown"
+"""The birth of a process where there is no /proc."""
 _PATIENCE = 5.0
 """Seconds that its parent has to ask how it ended, where /proc does not tell us."""
 _PIDFD_OPEN = 434
@@ -61,7 +63,7 @@ def birth_of(process: int) -> str:
         return "" if fields[_STATE] in ("Z", "X") else fields[_BIRTH]
     if os.path.exists("/proc/self/stat"):
         return ""
-    return "unknown" if _answers(process) else ""
+    return UNKNOWN if _answers(process) else ""
 
 
 def descriptor_of(process: int) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
-from foundations import _helper, _outside
+from foundations import _helper, _outside, _process
 from foundations._errors import AtlasError
 from foundations._shipper import SENT, Shipper
 
@@ -19,6 +20,8 @@ def sync() -> int:
             continue  # it goes on, or somebody brings it to the master already
         try:
             if not os.path.exists(os.path.join(folder, "end.json")):
+                if _goes_on(folder):
+                    continue
                 _helper.write_end(folder, {}, at=_last_seen(folder))
             Shipper(folder).advance()
         except (AtlasError, OSError) as error:
@@ -27,6 +30,13 @@ def sync() -> int:
         else:
             sys.stdout.write(name + "\n")
     return code
+
+
+def _goes_on(folder: str) -> bool:
+    """Its helper is gone, and its script is not."""
+    with open(os.path.join(folder, "run.json"), encoding="utf-8") as file:
+        run = json.load(file)
+    return bool(run["birth"] != _process.UNKNOWN and _process.birth_of(run["process"]) == run["birth"])
 
 
 def _unsent() -> list[str]:
