@@ -6,6 +6,7 @@ mod chain;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod ignore_line;
 pub mod names;
 pub mod process;
 pub mod service;

@@ -28,6 +28,7 @@ AGREED = [
     "a   ", "tail\\ ", "\ufeffa", "a\r\nb.log\r\n", "", "\n\n", "/", "//", "docs", "docs/a/b", "**/foo", "foo/**", "sub/*.log",
     "d*", "*a*", "???", "?.log", "**/deep/**", "/**/c.txt", "a/", "*.csv\n!data", "[ab]", "[!a]", "x[!o]foo",
     "a[!0-9]b", "sub[^x]a", "x[!]]y", "x[!a-]y", "x[!-a]y", "sub[!a-c]*",
+    "sub[+-9]a", "sub[a!-~]a", "foo[--9]*", "sub[/]a", "[/]a", "sub[b/]", "a[/-9]b", "a[+-9]b", "!sub[.-0]a\n*.log",
 ]  # fmt: skip
 
 
@@ -93,6 +94,10 @@ def test_random_rules_say_the_same_to_atlas(tmp_path: Path) -> None:
         "[!]a-c]",
         "[!-]",
         "[!-a]",
+        "[+-9]",
+        "[a!-~]",
+        "[/b]",
+        "[+--9]",
         "[]]",
         "[z-a]",
         "{a,b}",

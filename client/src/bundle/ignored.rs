@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use atlas_runtime::ignore_line::as_git_reads_it;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::classes::without_slash;
 use super::{Error, Notice};
 
 /// Which files stay behind.
@@ -166,7 +166,7 @@ impl Lines {
                 pattern: pattern.trim_end().to_owned(),
             };
             let name = PathBuf::from((index + 1).to_string());
-            match builder.add_line(Some(name.clone()), &without_slash(pattern)) {
+            match builder.add_line(Some(name.clone()), &as_git_reads_it(pattern)) {
                 Ok(_) => drop(rules.insert(name, Arc::new(rule))),
                 Err(error) => notices.push(Notice::BadPattern { rule, why: error.to_string() }),
             }

@@ -1,7 +1,6 @@
 //! The job directory as one file: what goes along ([`collect`]), and how it is written so that everybody calls it by the same
 //! name ([`pack`]). The format is described in `docs/using/bundle-format.md`.
 
-mod classes;
 mod collect;
 mod error;
 mod ignored;

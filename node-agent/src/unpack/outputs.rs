@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use atlas_runtime::ignore_line::as_git_reads_it;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -98,7 +99,8 @@ impl Exclude {
         }
         let mut builder = GitignoreBuilder::new("");
         for pattern in std::iter::once(ALWAYS).chain(patterns.iter().map(AsRef::as_ref)) {
-            builder.add_line(None, pattern).map_err(|error| refused(pattern, error.to_string()))?;
+            let line = as_git_reads_it(pattern);
+            builder.add_line(None, &line).map_err(|error| refused(pattern, error.to_string()))?;
         }
         builder.build().map(Self).map_err(|error| refused("", error.to_string()))
     }

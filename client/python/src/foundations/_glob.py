@@ -153,8 +153,8 @@ class _Parser:
         if in_range:
             ranges.append(["-", "-"])
         inner = [_literal(low) if low == high else _literal(low) + b"-" + _literal(high) for low, high in ranges]
-        # What is not there is no slash, as in git.
-        self.push((b"[^/" if negated else b"[") + b"".join(inner) + b"]")
+        # Neither what is there nor what is not is a slash, as in git.
+        self.push((b"[^/" if negated else b"(?!/)[") + b"".join(inner) + b"]")
 
 
 def _literal(char: str) -> bytes:

@@ -110,7 +110,10 @@ fn patterns_leave_files_out() {
         fs::create_dir_all(job.join(path).parent().unwrap()).unwrap();
         fs::write(job.join(path), "").unwrap();
     }
-    let found = outputs(&job, &snapshot, &["*.tmp", "!keep.tmp", "/runs/1/"], ALL);
+    // As in ignore files, no class is a slash.
+    let classes = ["runs[!a]2", "runs[+-9]2"];
+    let patterns = [&["*.tmp", "!keep.tmp", "/runs/1/"][..], &classes].concat();
+    let found = outputs(&job, &snapshot, &patterns, ALL);
     assert_eq!(names(&found), ["keep.tmp", "result.json", "runs/2/log"]);
     assert_eq!(found.left_behind.excluded, 3);
     assert!(matches!(Exclude::new(&["[z-a]"]), Err(Error::Pattern { .. })));
