@@ -19,6 +19,7 @@ pub mod resources;
 pub mod run;
 pub mod spec;
 pub mod time;
+pub mod units;
 
 pub use access::Identity;
 pub use cluster::Cluster;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BundleId, JobId, ProjectName};
 use crate::resources::Demand;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 /// A job as submitted; never changed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct JobSpec {
     pub shm: Option<u64>,
     #[serde(default, skip_serializing_if = "Worker::is_default")]
     pub worker: Worker,
+    /// How long an attempt may run, from the first instruction of its command; absent = as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<Millis>,
     /// The text of `foundations_job_parameters.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub params: Option<String>,

@@ -5,6 +5,8 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 /// Wall clock, milliseconds since the Unix epoch. For records and people; nothing is decided by it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -59,6 +61,6 @@ impl Sub<Mono> for Mono {
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ms", self.0)
+        units::Duration::from(std::time::Duration::from_millis(self.0)).fmt(f)
     }
 }

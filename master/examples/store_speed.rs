@@ -176,6 +176,7 @@ fn spec(number: u64) -> JobSpec {
         entrypoint: None,
         demand: Demand::default(),
         shm: None,
+        time_limit: None,
         worker: Worker::default(),
         params: Some(format!("{{\"lr\": 0.001, \"epochs\": 10, \"seed\": {number}}}")),
         outputs: Outputs::default(),

@@ -84,8 +84,15 @@ async fn run(dir: PathBuf, mut slot: Slot, jobs: usize) -> Result<Slot, String> 
         (0..30).map(|n| (format!("VARIABLE_{n}"), "a value of a usual length".into())).collect();
     let command = Command { argv: vec!["/bin/true".into()], env, cwd: "/tmp".into() };
     let limits = Limits { nofile: Some(4096), ..Limits::default() };
-    let run =
-        RunFile { command, prepare: Vec::new(), grace_ms: 10_000, user: None, limits, api: None };
+    let run = RunFile {
+        command,
+        prepare: Vec::new(),
+        grace_ms: 10_000,
+        time_limit_ms: None,
+        user: None,
+        limits,
+        api: None,
+    };
     for number in 0..jobs {
         let control = dir.join(number.to_string());
         fs::create_dir(&control).map_err(|error| error.to_string())?;

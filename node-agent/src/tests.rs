@@ -17,6 +17,7 @@ pub fn spec() -> JobSpec {
         entrypoint: None,
         demand: Demand::default(),
         shm: None,
+        time_limit: None,
         worker: Worker::default(),
         params: None,
         outputs: Outputs::default(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import pickle
@@ -39,6 +40,7 @@ def test_every_keyword_reaches_the_job(cluster: Cluster, submitting: Any, tmp_pa
         ram=1.5,
         cpus=1,
         shm="0.5",
+        time_limit="1h30m",
         env={"A": "1", "B": 2},
         volumes={str(tmp_path): {"bind": str(tmp_path), "mode": "ro"}},
         name="first",
@@ -49,14 +51,43 @@ def test_every_keyword_reaches_the_job(cluster: Cluster, submitting: Any, tmp_pa
     )
     assert said(deployment) == {"argv": ["--name", "two words", "$HOME"], "a": "1", "key": None}
     job = cluster.get("/jobs/" + deployment.job_id)
-    assert {key: job[key] for key in ("project", "num_gpus", "memory_bytes", "cpus", "shm_bytes", "name", "note")} == {
+    keys = ("project", "num_gpus", "memory_bytes", "cpus", "shm_bytes", "time_limit_ms", "name", "note")
+    assert {key: job[key] for key in keys} == {
         "project": "keywords", "num_gpus": 0, "memory_bytes": 1_500_000_000, "cpus": 1.0, "shm_bytes": 500_000_000,
-        "name": "first", "note": "a note",
+        "time_limit_ms": 5_400_000, "name": "first", "note": "a note",
     }  # fmt: skip
     assert job["tags"] == {"sweep": "3", "best": ""}
     assert job["env"] == {"A": "1", "B": "2"}
     assert job["volumes"] == [{"host": str(tmp_path), "bind": str(tmp_path), "read_only": True}]
     assert job["params"] == {"lr": 0.1, "net": {"sizes": [1, 2]}, "path": "x", "big": 8888888888888888888888888}
+
+
+def test_a_time_limit_is_seconds_a_timedelta_or_text(cluster: Cluster, submitting: Any) -> None:
+    jobs = [{"time_limit": it} for it in (90, 1.5, datetime.timedelta(hours=2), "2d")]
+    trials = submitting.submit_many(jobs, command="main.py")
+    assert [cluster.get("/jobs/" + it.job_id)["time_limit_ms"] for it in trials] == [
+        90_000,
+        1500,
+        7_200_000,
+        172_800_000,
+    ]
+    for wrong in (0, -1, float("nan"), float("inf"), 10**30, "soon", "", datetime.timedelta(days=-1)):
+        with pytest.raises(
+            submitting.Refused, match=r"Invalid time limit\. .* such as 90s, 30m, 1h30m or 2d"
+        ) as refused:
+            submitting.submit(command="main.py", time_limit=wrong)
+        assert "time" in refused.value.field
+    for odd in (True, [1], object()):
+        with pytest.raises(TypeError, match=r"time_limit .*: it has to be a number of seconds"):
+            submitting.submit(command="main.py", time_limit=odd)
+
+
+def test_the_end_of_a_job_that_ran_into_its_time_limit(submitting: Any, job: Job) -> None:
+    (job.folder / "main.py").write_text("import time\ntime.sleep(600)\n")
+    deployment = submitting.submit(command="main.py", time_limit=0.5)
+    deployment.wait_for_deployment_to_complete(60, log_output=False)
+    assert (deployment.get_job_status(), deployment.get_job_details()["cause"]) == ("failed", "timeout")
+    assert "time limit of 500ms" in deployment.get_job_logs()
 
 
 def test_the_folder_is_not_written_to_and_names_the_project(cluster: Cluster, submitting: Any, job: Job) -> None:

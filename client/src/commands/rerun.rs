@@ -26,6 +26,9 @@ pub struct Args {
     /// Parameters that differ: a JSON file or JSON itself; those that it does not name stay
     #[arg(long, value_name = "FILE|JSON")]
     params: Option<String>,
+    /// Longest time that it may run, in place of the job's: 90s, 30m, 1h30m, 2d
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    time_limit: Option<String>,
     /// Give it the checkpoints that the job kept
     #[arg(long)]
     resume: bool,
@@ -43,7 +46,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
-    let Args { target, params, resume, secret, detach, quiet, job } = args;
+    let Args { target, params, time_limit, resume, secret, detach, quiet, job } = args;
     let say = say.quiet(quiet);
     let request = wire::RerunRequest {
         id: JobId::from_random(*uuid::Uuid::new_v4().as_bytes()).to_string(),
@@ -51,6 +54,7 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
         params_json: params.as_deref().map(overrides::params).transpose()?,
         secrets: secrets::of_flags(&secret, &[])?,
         resume,
+        time_limit,
     };
     let master = target.connect(say).await?;
     let reply = master.rerun(&request).await.map_err(secrets::name_each)?;

@@ -76,6 +76,7 @@ fn lines(job: &JobView, run: &RunView) -> String {
     line("CPUs", job.cpus.map(|it| it.to_string()));
     line("memory", job.ram_bytes.map(output::bytes));
     line("/dev/shm", job.shm_bytes.map(output::bytes));
+    line("time limit", job.time_limit());
     line("image", job.image.clone());
     for (name, value) in &job.env {
         line("env", Some(format!("{name}={value}")));

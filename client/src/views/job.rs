@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use atlas_core::run::Value;
+use atlas_core::time::Millis;
 use atlas_proto::wire;
 use atlas_runtime::clock::Wall;
 use serde::Serialize;
@@ -41,6 +42,8 @@ pub struct JobView {
     pub cpus: Option<f64>,
     pub ram_bytes: Option<u64>,
     pub shm_bytes: Option<u64>,
+    /// Milliseconds that an attempt may run.
+    pub time_limit_ms: Option<u64>,
     pub image: Option<String>,
     /// What of that name was true when the job started.
     pub image_digest: Option<String>,
@@ -139,6 +142,7 @@ impl From<wire::Job> for JobView {
             cpus,
             ram_bytes: some(demand.memory_bytes),
             shm_bytes: spec.shm_bytes,
+            time_limit_ms: spec.time_limit_ms,
             image: worker.image,
             image_digest: job.image_digest,
             env: worker.env,
@@ -230,6 +234,11 @@ impl JobView {
         }
     }
 
+    /// As it can be written to `--time-limit`.
+    pub fn time_limit(&self) -> Option<String> {
+        self.time_limit_ms.map(|it| Millis(it).to_string())
+    }
+
     /// The command that brings what was not committed.
     pub fn diff_is_fetched_by(&self) -> Option<String> {
         self.git.as_ref()?.diff.as_ref()?;
@@ -274,6 +283,7 @@ impl Row for JobView {
             columns.extend([
                 Column::left("NODE"),
                 Column::right("GPUS"),
+                Column::right("LIMIT"),
                 Column::right("ATTEMPT"),
                 Column::left("TAGS"),
                 Column::left("DETAIL"),
@@ -303,6 +313,7 @@ impl Row for JobView {
             cells.extend([
                 Cell::new(self.node.as_deref().unwrap_or_default()),
                 Cell::new(self.num_gpus.to_string()),
+                Cell::new(self.time_limit().unwrap_or_default()),
                 Cell::new(self.attempt.to_string()),
                 Cell::new(tags.join(",")),
                 Cell::new(self.detail.as_deref().unwrap_or_default()),
@@ -406,6 +417,7 @@ mod tests {
               "cpus": 1.5,
               "ram_bytes": null,
               "shm_bytes": null,
+              "time_limit_ms": null,
               "image": null,
               "image_digest": null,
               "env": {},

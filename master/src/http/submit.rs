@@ -19,7 +19,7 @@ use super::App;
 use super::asked::{Body, Path, Query, Traced, UUID, Who};
 use super::error::{Problem, Said};
 use super::jobs::JobPath;
-use super::submitted::{Bundle, Git, Overrides, Params};
+use super::submitted::{Bundle, Git, Overrides, Params, Quantity};
 use super::views::Job;
 use crate::service::{Error, Submitted};
 
@@ -89,6 +89,8 @@ struct Again {
     id: String,
     /// What is named here takes the place of that parameter of the job.
     params: Option<Params>,
+    /// In place of the job's; seconds, or a text such as `90s`, `30m`, `1h30m`, `2d`.
+    time_limit: Option<Quantity>,
     /// Values of all of the job's secrets: nobody keeps them.
     #[serde(default)]
     secrets: BTreeMap<String, String>,
@@ -162,9 +164,10 @@ async fn rerun(
     _: Query<()>,
     Body(again): Body<Again>,
 ) -> Result<Taken, Problem> {
-    let Again { id, params, secrets, resume } = again;
+    let Again { id, params, time_limit, secrets, resume } = again;
     let params_json = params.map(Params::text);
-    let request = wire::RerunRequest { id, job, params_json, secrets, resume };
+    let time_limit = time_limit.map(Quantity::text);
+    let request = wire::RerunRequest { id, job, params_json, secrets, resume, time_limit };
     Ok(app.service.rerun(&who, request, traceparent).await?.into())
 }
 

@@ -45,6 +45,8 @@ pub struct Overrides {
     cpus: Option<Quantity>,
     ram_gb: Option<Quantity>,
     shm_gb: Option<Quantity>,
+    /// Seconds, or a text such as `90s`, `30m`, `1h30m`, `2d`.
+    time_limit: Option<Quantity>,
     image: Option<String>,
     env: BTreeMap<String, String>,
     /// `HOST:PATH` or `HOST:PATH:ro`.
@@ -88,6 +90,12 @@ impl JsonSchema for Params {
 #[derive(Deserialize)]
 #[serde(try_from = "serde_json::Value")]
 pub struct Quantity(String);
+
+impl Quantity {
+    pub fn text(self) -> String {
+        self.0
+    }
+}
 
 impl TryFrom<serde_json::Value> for Quantity {
     type Error = &'static str;
@@ -138,6 +146,7 @@ impl From<Overrides> for wire::JobOverrides {
             cpus,
             ram_gb,
             shm_gb,
+            time_limit,
             image,
             env,
             volumes,
@@ -145,7 +154,7 @@ impl From<Overrides> for wire::JobOverrides {
             wait_for_capacity,
             fresh_requirements,
         } = overrides;
-        let typed = |it: Option<Quantity>| it.map(|it| it.0);
+        let typed = |it: Option<Quantity>| it.map(Quantity::text);
         Self {
             command,
             project,
@@ -157,6 +166,7 @@ impl From<Overrides> for wire::JobOverrides {
             cpus: typed(cpus),
             ram_gb: typed(ram_gb),
             shm_gb: typed(shm_gb),
+            time_limit: typed(time_limit),
             image,
             env,
             volumes,

@@ -52,6 +52,8 @@ pub struct Details {
     cpus: f64,
     memory_bytes: u64,
     shm_bytes: Option<u64>,
+    /// How long an attempt may run, from its first instruction.
+    time_limit_ms: Option<u64>,
     image: Option<String>,
     /// Values that look like secrets are masked.
     env: BTreeMap<String, String>,
@@ -175,6 +177,7 @@ impl Details {
             cpus: cores(demand.cpu_milli),
             memory_bytes: demand.memory_bytes,
             shm_bytes: spec.shm_bytes,
+            time_limit_ms: spec.time_limit_ms,
             image: worker.image,
             env: worker.env.into_iter().collect(),
             secrets: worker.secrets.into_keys().collect(),

@@ -6,7 +6,7 @@ use super::given::Given;
 use super::yaml::{self, Node, Value};
 use super::{params, volume, words};
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "project_name",
     "name",
     "tags",
@@ -18,6 +18,7 @@ const KEYS: [&str; 15] = [
     "cpus",
     "ram",
     "shm",
+    "time_limit",
     "wait_for_capacity",
     "fresh_requirements",
     "output",
@@ -79,6 +80,7 @@ pub fn read(yaml: &str, notices: &mut Vec<String>) -> Result<Asked, Invalid> {
         cpus: number("cpus")?,
         ram: number("ram")?,
         shm: number("shm")?,
+        time_limit: text("time_limit")?,
         wait_for_capacity: flag("wait_for_capacity")?,
         fresh_requirements: flag("fresh_requirements")?,
         params: top.get("params").map(|it| params::from_yaml(it, notices)).transpose()?,

@@ -26,6 +26,7 @@ pub fn read(overrides: wire::JobOverrides) -> Result<Asked, Invalid> {
         params_json,
         wait_for_capacity,
         fresh_requirements,
+        time_limit,
     } = overrides;
     let flag = |name, value: Option<String>| value.map(|it| Given::new(name, it));
     let pairs = |name, pairs: BTreeMap<String, String>| {
@@ -44,6 +45,7 @@ pub fn read(overrides: wire::JobOverrides) -> Result<Asked, Invalid> {
         cpus: flag("--cpus", cpus),
         ram: flag("--ram", ram_gb),
         shm: flag("--shm", shm_gb),
+        time_limit: flag("--time-limit", time_limit),
         image: flag("--image", image),
         pull: None,
         python: None,

@@ -1,4 +1,7 @@
-//! Numbers as people type them. Gigabytes are 10^9 bytes.
+//! Numbers and lengths of time as people type them. Gigabytes are 10^9 bytes.
+
+use atlas_core::time::Millis;
+use atlas_core::units::Duration;
 
 use super::Invalid;
 use super::given::{Given, shown};
@@ -9,6 +12,8 @@ const LEAST_CPUS: f64 = 0.01;
 const GB: f64 = 1e9;
 /// An exabyte: beyond it a number is a mistake, and below it fits every type.
 const MOST: f64 = 1e9;
+/// Of a time limit: ten years.
+const LONGEST: Millis = Millis::from_secs(3650 * 86_400);
 
 /// A whole number, 0 included.
 pub fn gpus(given: &Given<String>) -> Result<u32, Invalid> {
@@ -43,6 +48,20 @@ pub fn output(given: &Given<String>) -> Result<u64, Invalid> {
 /// Thousandths of a core.
 pub fn cpus(given: &Given<String>) -> Result<u64, Invalid> {
     scaled(given, 1000.0, LEAST_CPUS, "CPU", "CPU quantity greater than zero")
+}
+
+/// How long a job may run: `90s`, `1h30m`; a number alone is seconds.
+pub fn time_limit(given: &Given<String>) -> Result<Millis, Invalid> {
+    let text = &given.value;
+    let time = text.parse::<Duration>().or_else(|_| format!("{text}s").parse());
+    let limit = time.ok().and_then(|it| u64::try_from(it.as_millis()).ok());
+    match limit {
+        Some(limit) if (1..=LONGEST.0).contains(&limit) => Ok(Millis(limit)),
+        _ => Err(given.refuse(format!(
+            "Invalid time limit. Please provide a length of time greater than zero and up to {LONGEST}, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: {}",
+            shown(text)
+        ))),
+    }
 }
 
 /// A decimal number in units of 1/`scale`.

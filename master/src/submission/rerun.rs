@@ -5,7 +5,7 @@ use atlas_core::{Identity, JobId};
 use atlas_proto::wire;
 use atlas_runtime::config::Secret;
 
-use super::{Built, Given, Invalid, params, parse, secrets, text};
+use super::{Built, Given, Invalid, params, parse, quantity, secrets, text};
 
 /// Checks everything but whether the values of all secrets came, and whether what it needs of the job is there: its `git.diff` too.
 pub fn rerun(
@@ -14,7 +14,7 @@ pub fn rerun(
     request: wire::RerunRequest,
     who: &Identity,
 ) -> Result<Built, Invalid> {
-    let wire::RerunRequest { id, job: _, params_json, secrets, resume } = request;
+    let wire::RerunRequest { id, job: _, params_json, secrets, resume, time_limit } = request;
     secrets::check(&secrets)?;
     if let Some(name) = secrets.keys().find(|it| !spec.worker.secrets.contains_key(*it)) {
         let shown = super::given::shown(name);
@@ -29,10 +29,15 @@ pub fn rerun(
         Some(given) => Some(params::over(spec.params.as_deref(), &Given::new("--params", given))?),
         None => spec.params.clone(),
     };
+    let time_limit = match time_limit {
+        Some(given) => Some(quantity::time_limit(&Given::new("--time-limit", given))?),
+        None => spec.time_limit,
+    };
     let spec = JobSpec {
         user: text::name(&Given::new("user", who.user.clone()))?,
         worker,
         params,
+        time_limit,
         rerun: Some(Rerun { of, resume }),
         traceparent: None,
         ..spec.clone()

@@ -1,6 +1,7 @@
 //! A case is what was written or typed, and what comes of it.
 
 mod fields;
+mod limits;
 mod reading;
 
 use atlas_core::spec::{Pull, Volume};
@@ -90,6 +91,7 @@ fn flags_win_over_the_file_and_name_by_name_in_maps() {
         cpus: Some("3".into()),
         ram_gb: Some("1".into()),
         shm_gb: Some("0.5".into()),
+        time_limit: Some("90".into()),
         image: Some("mine".into()),
         env: [("VERSION".into(), "4".into()), ("NEW".into(), "1".into())].into(),
         volumes: vec!["/elsewhere:/other:ro".into(), "/new:/new".into()],

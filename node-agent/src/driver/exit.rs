@@ -12,6 +12,7 @@ const SIGKILL: i32 = 9;
 /// The last word on an attempt. `out_of_memory`: the kernel ended processes of the job for want of memory.
 pub fn report(file: &ExitFile, started: Option<Timestamp>, out_of_memory: bool) -> Report {
     let kind = match &file.end {
+        _ if file.timed_out => ExitKind::Failed(Cause::Timeout),
         End::Signal { signal } if out_of_memory && *signal == SIGKILL => {
             ExitKind::Failed(Cause::OutOfMemory)
         }
@@ -61,6 +62,7 @@ pub fn out_of_memory(
     })
 }
 
+const OUT_OF_TIME: &str = "it was stopped at its time limit, and its process ended with";
 const ASKED_FOR_MORE: &str = "the job asked for more memory than it was given (--ram)";
 
 fn detail(file: &ExitFile, out_of_memory: bool) -> String {
@@ -68,12 +70,13 @@ fn detail(file: &ExitFile, out_of_memory: bool) -> String {
         End::FailedToStart { message, .. } => Some(message.clone()),
         _ => None,
     };
+    let limit = file.timed_out.then(|| format!("{OUT_OF_TIME} {}", file.end));
     let memory = out_of_memory.then(|| ASKED_FOR_MORE.to_owned());
     let log = (file.log_lost > 0)
         .then(|| format!("{} bytes of its log did not fit on the node's disk", file.log_lost));
     let left = (file.left_behind > 0)
         .then(|| format!("{} of its processes could not be ended", file.left_behind));
-    let sentences: Vec<String> = [start, memory, log, left].into_iter().flatten().collect();
+    let sentences: Vec<String> = [start, limit, memory, log, left].into_iter().flatten().collect();
     sentences.join("; ")
 }
 
@@ -85,6 +88,7 @@ mod tests {
         ExitFile {
             end,
             stopped: false,
+            timed_out: false,
             at_ms: 5,
             log_length: 6,
             spool_length: 7,
@@ -122,6 +126,28 @@ mod tests {
         assert_eq!(exit(End::Code { code: 137 }, true).kind, cause);
         assert_eq!(exit(End::Code { code: 0 }, true).kind, ExitKind::Code(0));
         assert_eq!(exit(End::Signal { signal: 15 }, true).kind, ExitKind::Signal(15));
+    }
+
+    #[test]
+    fn a_job_that_its_time_limit_ended_has_that_cause_however_it_took_it() {
+        let ended = |end, out_of_memory| {
+            let file = ExitFile { timed_out: true, ..file(end) };
+            match report(&file, Some(Timestamp(1)), out_of_memory) {
+                Report::Exited(exit) => exit,
+                other => panic!("{other:?}"),
+            }
+        };
+        for (end, text) in [
+            (End::Code { code: 0 }, "exit code 0"),
+            (End::Code { code: 3 }, "exit code 3"),
+            (End::Signal { signal: 9 }, "signal 9"),
+        ] {
+            let exit = ended(end, false);
+            assert_eq!((exit.kind, exit.stopped), (ExitKind::Failed(Cause::Timeout), false));
+            assert!(exit.detail.ends_with(text), "{}", exit.detail);
+        }
+        let exit = ended(End::Signal { signal: 9 }, true);
+        assert_eq!(exit.kind, ExitKind::Failed(Cause::Timeout));
     }
 
     #[test]

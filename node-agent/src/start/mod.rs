@@ -249,6 +249,7 @@ impl Start {
             command: Command { argv: plan.argv, env, cwd },
             prepare: Vec::new(),
             grace_ms: grace(self.node.leases.deadline()),
+            time_limit_ms: self.kept.spec.time_limit.map(|it| it.0),
             user: Some(User {
                 uid: settings.job_user.uid,
                 gid: settings.job_user.gid,

@@ -74,6 +74,7 @@ mod tests {
         let exit = ExitFile {
             end,
             stopped: false,
+            timed_out: true,
             at_ms: numbers,
             log_length: numbers,
             spool_length: numbers,

@@ -26,6 +26,9 @@ pub struct RunFile {
     pub prepare: Vec<Step>,
     /// From SIGTERM to SIGKILL when nobody says otherwise, and before the end of a lease. Must be shorter than the lease.
     pub grace_ms: u64,
+    /// How long the job's own command may run, from its first instruction on CLOCK_BOOTTIME; absent = as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_ms: Option<u64>,
     /// Whom to become before the first instruction; absent = whoever the supervisor is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
@@ -101,6 +104,9 @@ pub struct ExitFile {
     pub end: End,
     /// A stop was asked for before the end came.
     pub stopped: bool,
+    /// It was being ended for its time limit before the end came. Never together with `stopped`: what came first counts.
+    #[serde(default)]
+    pub timed_out: bool,
     /// Wall clock.
     pub at_ms: u64,
     /// Bytes in `log`.
@@ -251,6 +257,7 @@ mod tests {
             prepare: vec![Step { command: command.clone(), cause: Cause::Requirements }],
             command,
             grace_ms: 10_000,
+            time_limit_ms: Some(1),
             user: Some(User { uid: 1, gid: 2, groups: vec![3] }),
             limits: Limits { memlock: Some(UNLIMITED), ..Limits::default() },
             api: Some("/a/sock".into()),

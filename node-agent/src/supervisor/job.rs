@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitStatus, kill_process, kill_process_group};
+use atlas_core::time::Millis;
+use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 
 use super::control::DEADLINE;
 use super::exit::{ReservedExit, shortened};
@@ -165,7 +165,8 @@ impl Job {
                     return None; // it is up to the kernel now
                 }
                 let lease = deadline.map(|it| lease::acts_at(it, run.grace_ms, stop.as_ref()));
-                stop.map(|stop| stop.kill_at).into_iter().chain(lease).min()
+                let limit = self.work.limit().map(|(_, over_at)| over_at);
+                stop.map(|stop| stop.kill_at).into_iter().chain(lease).chain(limit).min()
             }
             Phase::Sweeping { until, .. } => Some(until),
             Phase::Over(_) => None,
@@ -190,11 +191,11 @@ impl Job {
             (Phase::Sweeping { task: Task::Main, .. } | Phase::Over(_), _) => {}
             (_, Some(stop)) => stop.hasten(now, grace_ms),
             (Phase::Running { pid, .. }, none) => {
-                *none = Some(Stop::requested(now, grace_ms));
-                terminate(*pid);
+                *none = Some(Stop::begun(Why::Request, now, grace_ms));
+                reap::terminate(*pid);
             }
             (Phase::Sweeping { task: Task::Preparing { .. }, .. }, none) => {
-                *none = Some(Stop::requested(now, grace_ms));
+                *none = Some(Stop::begun(Why::Request, now, grace_ms));
             }
         }
         if let Phase::Running { pid, .. } = &self.phase {
@@ -288,10 +289,11 @@ impl Work {
 
     fn over(&mut self, end: End) -> Phase {
         self.output.close();
-        let lease_ended = self.stop.is_some_and(|stop| stop.why == Why::LeaseEnd);
+        let why = self.stop.map(|stop| stop.why);
         let exit = ExitFile {
-            end: if lease_ended { End::LeaseEnded } else { end },
-            stopped: self.stop.is_some_and(|stop| stop.why == Why::Request),
+            end: if why == Some(Why::LeaseEnd) { End::LeaseEnded } else { end },
+            stopped: why == Some(Why::Request),
+            timed_out: why == Some(Why::TimeLimit),
             at_ms: wall_now(),
             log_length: self.log.length(),
             spool_length: self.control.spool_length(),
@@ -309,8 +311,22 @@ impl Work {
         Phase::Over(end)
     }
 
-    /// Ends the lease or the grace when its time has come.
+    /// Ends the lease, the time limit or the grace when its time has come.
     fn check_time(&mut self, pid: Pid, now: u64) {
+        self.check_lease(pid, now);
+        self.check_limit(pid, now);
+        if let Some(stop) = &mut self.stop
+            && !stop.killed
+            && stop.kill_at <= now
+        {
+            stop.killed = true;
+            // Errors mean that there is nobody left.
+            let _ = kill_process_group(pid, Signal::KILL);
+            reap::kill_children();
+        }
+    }
+
+    fn check_lease(&mut self, pid: Pid, now: u64) {
         let grace_ms = self.run.grace_ms;
         if let Some(deadline) = self.deadline
             && lease::acts_at(deadline, grace_ms, self.stop.as_ref()) <= now
@@ -325,29 +341,33 @@ impl Work {
                 Some(stop) => stop.kill_at = now,
                 none => {
                     *none = Some(Stop::at_lease_end(now, grace_ms, deadline));
-                    terminate(pid);
+                    reap::terminate(pid);
                 }
             }
         }
-        if let Some(stop) = &mut self.stop
-            && !stop.killed
-            && stop.kill_at <= now
-        {
-            stop.killed = true;
-            // Errors mean that there is nobody left.
-            let _ = kill_process_group(pid, Signal::KILL);
-            reap::kill_children();
-        }
     }
-}
 
-/// SIGTERM to the process group, or to its leader alone where that has left the group.
-fn terminate(pid: Pid) {
-    if kill_process_group(pid, Signal::TERM) == Err(Errno::SRCH) {
-        let _ = kill_process(pid, Signal::TERM);
+    /// The time limit, and when it is over. Nothing once a stop has begun: that is why the job ends.
+    fn limit(&self) -> Option<(Millis, u64)> {
+        let started = self.started.filter(|_| self.stop.is_none())?;
+        let limit = self.run.time_limit_ms?;
+        Some((Millis(limit), started.boot_ms.saturating_add(limit)))
     }
-    // A stopped process would not see it before its SIGKILL.
-    let _ = kill_process_group(pid, Signal::CONT);
+
+    fn check_limit(&mut self, pid: Pid, now: u64) {
+        let Some((limit, over_at)) = self.limit() else { return };
+        // Looked at once more: a job that was in time keeps its own end.
+        if now < over_at || reap::has_ended(pid) {
+            return;
+        }
+        let grace = Millis(self.run.grace_ms);
+        let text = format!(
+            "the job has run for its time limit of {limit}: it gets SIGTERM, and SIGKILL after {grace}"
+        );
+        self.log.note(&self.control, &text);
+        self.stop = Some(Stop::begun(Why::TimeLimit, now, grace.0));
+        reap::terminate(pid);
+    }
 }
 
 fn end_of(status: WaitStatus) -> End {

@@ -1,4 +1,4 @@
-//! When a job has to be stopped: by request, or because its lease ends. Pure; all times are milliseconds of CLOCK_BOOTTIME.
+//! When a job has to be stopped: by request, at its time limit, or because its lease ends. Pure; all times are milliseconds of CLOCK_BOOTTIME.
 
 /// From the last SIGKILL to the deadline: time for the kernel to end the processes.
 const REAP_MS: u64 = 1000;
@@ -12,16 +12,18 @@ pub struct Stop {
     pub killed: bool,
 }
 
-/// Whose wish the first stop was; it decides how the end is called.
+/// What the first stop came of; it decides how the end is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     Request,
+    TimeLimit,
     LeaseEnd,
 }
 
 impl Stop {
-    pub fn requested(now: u64, grace_ms: u64) -> Self {
-        Self { why: Why::Request, kill_at: now.saturating_add(grace_ms), killed: false }
+    /// With the whole of its grace.
+    pub fn begun(why: Why, now: u64, grace_ms: u64) -> Self {
+        Self { why, kill_at: now.saturating_add(grace_ms), killed: false }
     }
 
     /// The job must be dead at the deadline, so what is left of its grace may be less than all of it.
@@ -74,13 +76,13 @@ mod tests {
 
     #[test]
     fn a_stop_with_a_long_grace_still_ends_with_the_lease() {
-        let stop = Stop::requested(0, 600_000);
+        let stop = Stop::begun(Why::Request, 0, 600_000);
         assert_eq!(acts_at(100_000, 10_000, Some(&stop)), 99_000);
     }
 
     #[test]
-    fn a_second_request_can_only_hasten_the_first() {
-        let mut stop = Stop::requested(0, 60_000);
+    fn a_request_can_only_hasten_a_stop_that_has_begun() {
+        let mut stop = Stop::begun(Why::TimeLimit, 0, 60_000);
         stop.hasten(1_000, 5_000);
         assert_eq!(stop.kill_at, 6_000);
         stop.hasten(2_000, 90_000);

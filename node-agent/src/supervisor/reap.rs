@@ -1,10 +1,13 @@
-//! Reaping children, and ending what a job leaves behind. This process is a subreaper or the first of its PID namespace:
+//! Reaping children, ending a job and what it leaves behind. This process is a subreaper or the first of its PID namespace:
 //! whoever loses its parent below it becomes its child.
 
 use std::fs;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process,
+    kill_process_group, wait, waitid,
+};
 
 /// What `wait` knew.
 pub struct Reaped {
@@ -29,6 +32,21 @@ pub fn reap(watched: Option<Pid>) -> Reaped {
             Err(_) => return Reaped { status, children: false }, // ECHILD: there are none
         }
     }
+}
+
+/// Whether this child has ended, without taking its status.
+pub fn has_ended(child: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(child), look), Ok(Some(_)))
+}
+
+/// SIGTERM to the process group, or to its leader alone where that has left the group.
+pub fn terminate(pid: Pid) {
+    if kill_process_group(pid, Signal::TERM) == Err(Errno::SRCH) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    // A stopped process would not see it before its SIGKILL.
+    let _ = kill_process_group(pid, Signal::CONT);
 }
 
 /// Sends SIGKILL to every child and says how many there were. Their children become ours when they die, so this is repeated
@@ -78,6 +96,8 @@ fn pid(text: &str) -> Option<Pid> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
@@ -85,6 +105,18 @@ mod tests {
         assert_eq!(parent_in_stat("77 (a) R 9 (b) S 42 77 77"), Some(42));
         assert_eq!(parent_in_stat("77 (sh) S 5 77"), Some(5));
         assert_eq!(parent_in_stat(""), None);
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_seen_and_still_there_to_be_reaped() {
+        let mut child = std::process::Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        assert!(!has_ended(pid));
+        drop(child.stdin.take());
+        // Waits without reaping, as `has_ended` looks.
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        assert!(has_ended(pid));
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

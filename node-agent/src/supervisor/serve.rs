@@ -330,6 +330,7 @@ fn tell_failure(path: &Path, error: &Error) {
     let exit = ExitFile {
         end: End::FailedToStart { cause: Cause::Internal, message: exit::shortened(error.chain()) },
         stopped: false,
+        timed_out: false,
         at_ms: wall_now(),
         log_length: 0,
         spool_length: 0,

@@ -144,6 +144,7 @@ fn run_file(want: &Want<'_>, places: &BuildPlaces, python: &str) -> RunFile {
         prepare: vec![Step { command, cause: Cause::Requirements }],
         command: Command { argv: install, env, cwd },
         grace_ms: GRACE_MS,
+        time_limit_ms: None,
         user: Some(User { uid, gid, groups }),
         limits: Limits::default(),
         api: None,

@@ -237,6 +237,7 @@ fn spec(bundle: Bundle, command: &[&str]) -> JobSpec {
         entrypoint: None,
         demand: Demand::default(),
         shm: None,
+        time_limit: None,
         worker: Worker::default(),
         params: None,
         outputs: Outputs::default(),

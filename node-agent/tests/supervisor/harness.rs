@@ -97,6 +97,7 @@ pub fn run_file(argv: &[&str]) -> RunFile {
         command: command(argv),
         prepare: Vec::new(),
         grace_ms: 10_000,
+        time_limit_ms: None,
         user: None,
         limits: Limits::default(),
         api: None,

@@ -6,6 +6,7 @@ mod container;
 mod ends;
 mod harness;
 mod lease;
+mod limit;
 mod log;
 mod relay;
 mod stop;

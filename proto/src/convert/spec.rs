@@ -3,6 +3,7 @@
 use atlas_core::spec::{
     Bundle, Digest, Git, GitDiff, JobSpec, Outputs, Outside, Pull, Rerun, Volume, Worker,
 };
+use atlas_core::time::Millis;
 use atlas_core::{BundleId, Demand, Timestamp};
 
 use super::{Invalid, parse, required};
@@ -21,6 +22,7 @@ impl From<&JobSpec> for wire::JobSpec {
             entrypoint: spec.entrypoint.clone().map(|words| wire::Words { words }),
             demand: Some((&spec.demand).into()),
             shm_bytes: spec.shm,
+            time_limit_ms: spec.time_limit.map(|it| it.0),
             worker: Some((&spec.worker).into()),
             params_json: spec.params.clone(),
             outputs: Some((&spec.outputs).into()),
@@ -48,6 +50,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             entrypoint,
             demand,
             shm_bytes,
+            time_limit_ms,
             worker,
             params_json,
             outputs,
@@ -69,6 +72,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             entrypoint: entrypoint.map(|it| it.words),
             demand: required("demand", demand)?.into(),
             shm: shm_bytes,
+            time_limit: time_limit_ms.map(Millis),
             worker: required("worker", worker)?.try_into()?,
             params: params_json,
             outputs: outputs.map(Into::into).unwrap_or_default(),
@@ -251,6 +255,7 @@ mod tests {
             entrypoint: Some(vec!["python".into()]),
             demand: Demand { gpus: 1, cpu_milli: 500, memory: 7 },
             shm: Some(8),
+            time_limit: Some(Millis(9)),
             worker: Worker {
                 image: Some("i".into()),
                 pull: Pull::Never,

@@ -61,7 +61,6 @@ mod file;
 mod nearest;
 mod secret;
 mod text;
-mod units;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -73,9 +72,9 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+pub use atlas_core::units::{Duration, InvalidUnit, Size};
 pub use nearest::nearest;
 pub use secret::Secret;
-pub use units::{Duration, InvalidUnit, Size};
 
 /// The layers laid so far; each call lays the next one over them.
 pub struct Layers<T> {

@@ -210,6 +210,7 @@ fn spec(gpus: u32, number: u64) -> JobSpec {
         entrypoint: None,
         demand: Demand { gpus, cpu_milli: 0, memory: 0 },
         shm: None,
+        time_limit: None,
         worker: Worker::default(),
         params: Some("{\"learning_rate\": 0.001, \"layers\": [128, 256]}".into()),
         outputs: Default::default(),

@@ -15,6 +15,7 @@ mod finding;
 mod found;
 mod gpus;
 mod hostile_node;
+mod limits;
 mod logs;
 mod lost_replies;
 mod many_held;

@@ -7,6 +7,7 @@ use atlas_core::agent::ExitKind;
 use atlas_core::cluster::{Input, Rejection};
 use atlas_core::resources::Demand;
 use atlas_core::spec::{Bundle, Digest, Sealed, Worker};
+use atlas_core::time::Millis;
 use atlas_core::{BundleId, Cause, JobId, JobSpec, JobState};
 
 use crate::master::{Reply, Request};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub runs: u64,
     pub archiving: u64,
     pub exit: ExitKind,
+    /// Of its spec.
+    pub time_limit: Option<Millis>,
     /// After SIGTERM; `None` = it ignores the signal.
     pub obeys_after: Option<u64>,
     pub image_missing: bool,
@@ -67,10 +70,12 @@ impl Clients {
     pub fn add(&mut self, rng: &mut Rng, most_gpus: u64) {
         let id = JobId::from_random(rng.bytes());
         self.by_id.insert(id, self.jobs.len());
+        let spec = spec(rng, most_gpus);
+        let plan = plan(rng, spec.time_limit);
         self.jobs.push(ClientJob {
             id,
-            spec: Arc::new(spec(rng, most_gpus)),
-            plan: plan(rng),
+            spec: Arc::new(spec),
+            plan,
             acknowledged: false,
             refused: false,
             stop: None,
@@ -79,7 +84,7 @@ impl Clients {
     }
 }
 
-fn plan(rng: &mut Rng) -> Plan {
+fn plan(rng: &mut Rng, time_limit: Option<Millis>) -> Plan {
     let exit = match rng.below(10) {
         0..=5 => ExitKind::Code(0),
         6..=8 => ExitKind::Code(rng.between(1, 255) as i32),
@@ -91,6 +96,7 @@ fn plan(rng: &mut Rng) -> Plan {
         runs: rng.pick(&[0, 50, 3_000, 20_000, 90_000, 300_000]) + rng.below(1_000),
         archiving: rng.pick(&[10, 500, 15_000]),
         exit,
+        time_limit,
         obeys_after: rng.pick(&[Some(10), Some(2_000), None]),
         image_missing: rng.percent(4),
         requirements_fail: rng.percent(4),
@@ -115,6 +121,7 @@ fn spec(rng: &mut Rng, most_gpus: u64) -> JobSpec {
         entrypoint: None,
         demand: Demand { gpus, cpu_milli, memory: 0 },
         shm: None,
+        time_limit: rng.pick(&[None, None, Some(10), Some(15_000), Some(100_000)]).map(Millis),
         worker,
         params: None,
         outputs: Default::default(),

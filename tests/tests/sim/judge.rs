@@ -6,11 +6,15 @@ use atlas_core::agent::{Exit, ExitKind};
 use atlas_core::cluster::Step;
 use atlas_core::job::{Archive, End};
 use atlas_core::record::JobEvent;
+use atlas_core::time::Millis;
 use atlas_core::{Attempt, Cause, Cluster, JobId, JobState, JobStatus, Now, Outcome, Record};
 
 use crate::clients::{Clients, planned_cause};
 use crate::schedule::{Key, NodeId};
 use crate::store::Store;
+
+/// What a reading of a machine's clock and the event for it may be apart: clocks are a little fast, and events whole milliseconds.
+const TICKS: Millis = Millis(20);
 
 #[derive(Default)]
 pub struct Judge {
@@ -51,6 +55,26 @@ impl Judge {
 
     pub fn process_ends(&mut self, key: Key, node: NodeId) {
         assert_eq!(self.alive.remove(&key.0), Some((key.1, node)), "what ends had begun");
+    }
+
+    /// A job with a time limit has ended or died: by its machine's clock it ran for no longer than limit and grace, and was not
+    /// stopped before.
+    pub fn ran(
+        &mut self,
+        (id, attempt): Key,
+        ran: Millis,
+        limit: (Millis, Millis),
+        at_limit: bool,
+    ) {
+        let (limit, grace) = limit;
+        assert!(ran <= limit + grace + TICKS, "{id}#{attempt} ran {ran} with a limit of {limit}");
+        if at_limit {
+            assert!(
+                ran + TICKS >= limit,
+                "{id}#{attempt} was stopped after {ran}, its limit is {limit}"
+            );
+            self.saw("job ran into its time limit");
+        }
     }
 
     pub fn exited(&mut self, key: Key, exit: &Exit) {

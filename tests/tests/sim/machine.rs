@@ -44,8 +44,9 @@ pub struct Entry {
 
 /// A supervisor with its job.
 pub struct Supervisor {
-    started: bool,
-    /// SIGTERM was sent: by the end of the lease, or by somebody who asked.
+    /// When its own command began, by this machine's clock.
+    started: Option<Mono>,
+    /// SIGTERM was sent: by the end of the lease, at the time limit, or by somebody who asked.
     stopping: Option<Stopping>,
     /// When the deadline is looked at next. One that is brought forward is noticed at once: the lease after a planned stop is
     /// shorter than the one that it replaces.
@@ -55,6 +56,7 @@ pub struct Supervisor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stopping {
     Asked,
+    TimeLimit,
     LeaseEnded,
 }
 
@@ -148,7 +150,7 @@ impl World {
             self.judge.saw("supervisor refused a start after its deadline");
             return self.write_exit(node, key, ExitKind::LeaseEnded, false);
         }
-        let supervisor = Supervisor { started: false, stopping: None, looks_at: None };
+        let supervisor = Supervisor { started: None, stopping: None, looks_at: None };
         machine.supervisors.insert(key, supervisor);
         self.judge.process_begins(key, node);
         let prepare = self.clients.plan(key.0).prepare;
@@ -164,7 +166,8 @@ impl World {
         }
         let plan = self.clients.plan(key.0);
         let machine = &mut self.machines[node];
-        let wall = machine.wall(now);
+        let (wall, mono) = (machine.wall(now), machine.mono(now));
+        let limit_over = plan.time_limit.map(|it| machine.true_time(mono + it));
         let Some(it) = machine.supervisors.get_mut(&key).filter(|it| it.stopping.is_none()) else {
             return;
         };
@@ -173,12 +176,22 @@ impl World {
             self.process_gone(node, key);
             return self.write_exit(node, key, kind, false);
         }
-        it.started = true;
+        it.started = Some(mono);
         machine.disk.get_mut(&key).expect("it is held").started = Some(wall);
         self.trace(|it| format!("{} {} runs", it.machines[node].spec.name, it.name(key)));
         self.notify(node, key);
         let because = Because::Done;
         self.schedule.at(now + plan.runs, Event::Exits { node, boot, key, because });
+        if let Some(at) = limit_over {
+            self.schedule.at(at, Event::TimeLimit { node, boot, key });
+        }
+    }
+
+    /// Agent or no agent: the job is stopped unless somebody has begun to before.
+    pub fn time_limit_passes(&mut self, node: NodeId, boot: Life, key: Key) {
+        if self.machines[node].boot == Some(boot) {
+            self.terminate(node, key, Stopping::TimeLimit, self.setup.grace);
+        }
     }
 
     /// SIGTERM, and SIGKILL when the grace is over.
@@ -194,7 +207,7 @@ impl World {
         let killed = Event::Exits { node, boot, key, because: Because::Killed };
         self.schedule.at(now + grace.0, killed);
         // While it prepares there is nothing that could ignore the signal.
-        let obeys = if it.started { plan.obeys_after } else { Some(10) };
+        let obeys = if it.started.is_some() { plan.obeys_after } else { Some(10) };
         if let Some(after) = obeys {
             let obeyed = Event::Exits { node, boot, key, because: Because::Obeyed };
             self.schedule.at(now + after, obeyed);
@@ -211,13 +224,14 @@ impl World {
         }
         let plan = self.clients.plan(key.0);
         let Some(it) = self.machines[node].supervisors.get(&key) else { return };
-        let (started, stopping) = (it.started, it.stopping);
-        if because == Because::Done && !started {
+        let stopping = it.stopping;
+        if because == Because::Done && it.started.is_none() {
             return;
         }
         self.process_gone(node, key);
         let kind = match (stopping, because) {
             (Some(Stopping::LeaseEnded), _) => ExitKind::LeaseEnded,
+            (Some(Stopping::TimeLimit), _) => ExitKind::Failed(Cause::Timeout),
             (_, Because::Done) => plan.exit,
             (_, Because::Obeyed) => ExitKind::Code(0),
             (_, Because::Killed) => ExitKind::Signal(9),
@@ -227,8 +241,13 @@ impl World {
 
     /// The process and its supervisor are gone without a word.
     pub fn process_gone(&mut self, node: NodeId, key: Key) {
-        if self.machines[node].supervisors.remove(&key).is_some() {
-            self.judge.process_ends(key, node);
+        let machine = &mut self.machines[node];
+        let Some(it) = machine.supervisors.remove(&key) else { return };
+        self.judge.process_ends(key, node);
+        if let (Some(started), Some(limit)) = (it.started, self.clients.plan(key.0).time_limit) {
+            let ran = machine.mono(self.now) - started;
+            let at_limit = it.stopping == Some(Stopping::TimeLimit);
+            self.judge.ran(key, ran, (limit, self.setup.grace), at_limit);
         }
     }
 

@@ -45,6 +45,7 @@ fn no_promise_is_broken_in_a_storm() {
             "exit heard after the attempt was given up",
             "a job was set aside and overtaken",
             "job stopped",
+            "job ran into its time limit",
             "job lost three times",
             "job could start nowhere",
             "join refused",

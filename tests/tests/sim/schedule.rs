@@ -40,6 +40,7 @@ pub enum Event {
     Prepared { node: NodeId, boot: Life, key: Key },
     Exits { node: NodeId, boot: Life, key: Key, because: Because },
     Deadline { node: NodeId, boot: Life, key: Key },
+    TimeLimit { node: NodeId, boot: Life, key: Key },
 
     Submits { job: usize },
     Stops { job: usize },

@@ -152,6 +152,7 @@ impl World {
             | Event::Prepared { .. }
             | Event::Exits { .. }
             | Event::Deadline { .. }
+            | Event::TimeLimit { .. }
             | Event::Strikes { .. }
             | Event::CalmBegins => None,
         }
@@ -183,6 +184,7 @@ impl World {
                 self.process_exits(node, boot, key, because);
             }
             Event::Deadline { node, boot, key } => self.deadline_passes(node, boot, key),
+            Event::TimeLimit { node, boot, key } => self.time_limit_passes(node, boot, key),
             Event::Submits { job } => self.submits(job),
             Event::Stops { job } => self.stops(job),
             Event::Clears => self.clears(),

@@ -9,16 +9,21 @@ import math
 import os
 import re
 import shlex
-from typing import Any, Callable, Mapping, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence, Union
 
 from foundations import _json, _values
 from foundations._errors import AtlasError
+
+if TYPE_CHECKING:
+    import datetime
 
 Words = Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]", int, float]]]
 """A text, which is split as a shell does, or a list of words."""
 Pairs = Union[Mapping[str, Any], Sequence[str]]
 """A dict; or a list of `K` and `K=V`."""
 Number = Union[int, float, str]
+TimeLimit = Union[int, float, str, "datetime.timedelta"]
+"""A number of seconds, or a length of time."""
 
 
 def command(given: Words | None, keyword: str = "command") -> list[str]:
@@ -60,6 +65,15 @@ def quantity(given: Number | None, keyword: str) -> Number | None:
         raise ValueError("%s is %r, which is no quantity" % (keyword, value))
     number: Number | None = value
     return number
+
+
+def time_limit(given: TimeLimit | None, keyword: str) -> str:
+    """A text such as `1h30m`, or of a number of seconds or a timedelta that number. Which of them are good the master says."""
+    seconds = getattr(given, "total_seconds", None)
+    value = seconds() if callable(seconds) else _values.plain_scalar(given)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise _wrong(keyword, given, "a number of seconds, a timedelta or text such as '1h30m'")
+    return str(value)
 
 
 def truth(given: bool, keyword: str) -> bool:
@@ -201,6 +215,7 @@ OF_A_JOB: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "ram": ("ram_gb", quantity),
     "cpus": ("cpus", quantity),
     "shm": ("shm_gb", quantity),
+    "time_limit": ("time_limit", time_limit),
     "entrypoint": ("entrypoint", entrypoint),
     "image": ("image", text),
     "env": ("env", env),

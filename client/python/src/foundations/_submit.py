@@ -64,6 +64,7 @@ def submit(
     stream_job_logs: bool | None = None,
     cpus: _asked.Number | None = None,
     shm: _asked.Number | None = None,
+    time_limit: _asked.TimeLimit | None = None,
     image: str | None = None,
     env: _asked.Pairs | None = None,
     secrets: Mapping[str, str | None] | Sequence[str] | None = None,

@@ -27,6 +27,7 @@ pub fn of_job(job: &JobView, run: &RunView) -> Texts {
         ("GPU driver", within(run.facts.as_ref(), &["machine", "driver"]).map(value_text)),
         ("CPUs", job.cpus.map(|it| it.to_string())),
         ("memory", job.ram_bytes.map(output::bytes)),
+        ("time limit", job.time_limit()),
         ("node", job.node.clone().or_else(|| job.host.clone())),
         ("git commit", git.map(|it| it.commit.clone())),
         ("git branch", git.and_then(|it| it.branch.clone())),

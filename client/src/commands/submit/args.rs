@@ -63,6 +63,9 @@ pub struct Args {
     #[arg(long, help_heading = "What it needs")]
     pub wait_for_capacity: bool,
 
+    /// Longest time that the job may run, such as 90s, 30m, 1h30m or 2d; then it gets SIGTERM, and SIGKILL after its grace
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "How it runs")]
+    pub time_limit: Option<String>,
     /// Container image
     #[arg(long, value_name = "I", help_heading = "How it runs")]
     pub image: Option<String>,

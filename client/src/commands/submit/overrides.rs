@@ -32,6 +32,7 @@ pub(super) fn build(args: &Args, command: &[String]) -> Result<JobOverrides, Err
         params_json: args.params.as_deref().map(params).transpose()?,
         wait_for_capacity: args.wait_for_capacity,
         fresh_requirements: args.fresh_requirements,
+        time_limit: args.time_limit.clone(),
     })
 }
 

@@ -143,6 +143,7 @@ fn spec() -> JobSpec {
         entrypoint: None,
         demand: Default::default(),
         shm: None,
+        time_limit: None,
         worker: Default::default(),
         params: None,
         outputs: Default::default(),

@@ -30,15 +30,15 @@ fn a_planned_stop_lasts_an_hour_from_the_next_start() {
         > report a 1#1 started
           1 started
         > planned-stop
-          granted 3600000 ms
-          a <- lease of 3600000 ms
+          granted 1h
+          a <- lease of 1h
         > restart
         > wait 3590
         > jobs
         1 running
         > wait 20
           1 requeued lost=1
-          granted 0 ms
+          granted 0s
         > jobs
         1 queued: set aside: fits only a, which was last heard 3610 s ago
     "#]],
@@ -81,9 +81,9 @@ fn a_grant_is_forgotten_only_when_no_node_counts_by_it_any_more() {
           2 placed on b#1
           b <- run 2#1
         > planned-stop
-          granted 3600000 ms
-          a <- lease of 3600000 ms
-          b <- lease of 3600000 ms
+          granted 1h
+          a <- lease of 1h
+          b <- lease of 1h
         > restart
         > join a held=1#1:started
           1 started
@@ -94,7 +94,7 @@ fn a_grant_is_forgotten_only_when_no_node_counts_by_it_any_more() {
           b <- session 4: [run 2#1]
         > wait 1 beats=a
         > wait 1 beats=a,b
-          granted 0 ms
+          granted 0s
         > restart
         > wait 301
           1 requeued lost=1
@@ -132,8 +132,8 @@ fn a_node_that_joined_but_was_not_heard_since_may_still_count_by_the_grant() {
         > report a 1#1 started
           1 started
         > planned-stop
-          granted 3600000 ms
-          a <- lease of 3600000 ms
+          granted 1h
+          a <- lease of 1h
         > restart
         > join a held=1#1:started
           a <- session 2: [run 1#1]
@@ -168,9 +168,9 @@ fn after_a_planned_stop_a_head_waits_no_longer_than_a_lease_for_a_node_that_is_g
           node b
           b <- session 2: []
         > planned-stop
-          granted 3600000 ms
-          a <- lease of 3600000 ms
-          b <- lease of 3600000 ms
+          granted 1h
+          a <- lease of 1h
+          b <- lease of 1h
         > restart
         > join a slots=1
           a <- session 3: []

@@ -425,6 +425,7 @@ fn spec(words: &Words) -> JobSpec {
         entrypoint: None,
         demand,
         shm: None,
+        time_limit: None,
         worker: Worker {
             volumes: words.all("volume").map(volume).collect(),
             secrets: words.all("secret").map(|it| (it.into(), Digest::default())).collect(),

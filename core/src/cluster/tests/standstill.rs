@@ -167,8 +167,8 @@ fn a_planned_stop_grants_an_hour() {
         > report a 1#1 started
           1 started
         > planned-stop
-          granted 3600000 ms
-          a <- lease of 3600000 ms
+          granted 1h
+          a <- lease of 1h
         > wait 310
         > jobs
         1 running

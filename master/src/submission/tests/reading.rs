@@ -24,8 +24,8 @@ fn an_unknown_key_names_the_one_that_was_meant() {
             job.config.yaml:2: unknown key `worker.num_gpus`; did you mean `num_gpus`?
             job.config.yaml:1: unknown key `worker.volumes./a.mod`; did you mean `worker.volumes./a.mode`?
             job.config.yaml:1: unknown key `output.max`; known are exclude, max_gb
-            job.config.yaml:1: unknown key `resources`; known are project_name, name, tags, note, log_level, entrypoint, params, num_gpus, cpus, ram, shm, wait_for_capacity, fresh_requirements, output, worker
-            job.config.yaml:1: unknown key `a\u{1b}[31mb`; known are project_name, name, tags, note, log_level, entrypoint, params, num_gpus, cpus, ram, shm, wait_for_capacity, fresh_requirements, output, worker
+            job.config.yaml:1: unknown key `resources`; known are project_name, name, tags, note, log_level, entrypoint, params, num_gpus, cpus, ram, shm, time_limit, wait_for_capacity, fresh_requirements, output, worker
+            job.config.yaml:1: unknown key `a\u{1b}[31mb`; known are project_name, name, tags, note, log_level, entrypoint, params, num_gpus, cpus, ram, shm, time_limit, wait_for_capacity, fresh_requirements, output, worker
         "#]],
     );
 }

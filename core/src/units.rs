@@ -1,4 +1,4 @@
-//! Values as people write them: `5m`, `1h30m`, `20GB`.
+//! Values as people write them: `5m`, `1h30m`, `1.5h`, `20GB`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,10 +7,10 @@ use std::time;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// A length of time with its unit: `30s`, `5m`, `1h30m`, `250ms`. Shown as it is written.
+/// A length of time with its unit: `30s`, `5m`, `1h30m`, `1.5h`, `250ms`. Shown in whole numbers.
 ///
 /// ```
-/// use atlas_runtime::config::Duration;
+/// use atlas_core::units::Duration;
 /// let lease: Duration = "90s".parse().unwrap();
 /// assert_eq!(lease.as_secs(), 90); // a std::time::Duration in all but its text
 /// assert_eq!(lease.to_string(), "1m30s");
@@ -51,8 +51,7 @@ impl FromStr for Duration {
         while !rest.is_empty() {
             let (number, unit, after) = leading(rest).ok_or_else(invalid)?;
             let at = allowed.iter().position(|(name, _)| *name == unit).ok_or_else(invalid)?;
-            let number: u64 = number.parse().map_err(|_| invalid())?;
-            nanos += u128::from(number) * allowed[at].1;
+            nanos += scaled(number, allowed[at].1).ok_or_else(invalid)?;
             (rest, allowed) = (after, &allowed[at + 1..]);
         }
         let secs = u64::try_from(nanos / 1_000_000_000).map_err(|_| invalid())?;
@@ -100,7 +99,7 @@ impl From<Duration> for time::Duration {
 /// A number of bytes: `20GB` and `512MB` count in thousands, `4GiB` in 1024, a bare number is bytes.
 ///
 /// ```
-/// use atlas_runtime::config::Size;
+/// use atlas_core::units::Size;
 /// assert_eq!("1.5GB".parse::<Size>().unwrap().bytes(), 1_500_000_000);
 /// assert_eq!(Size::new(4 << 30).to_string(), "4GiB");
 /// ```
@@ -143,15 +142,7 @@ impl FromStr for Size {
         let unit = if unit.is_empty() { "B" } else { unit };
         let (_, unit) =
             SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(invalid)?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        let whole: u64 = whole.parse().map_err(|_| invalid())?;
-        if fraction.is_empty() || fraction.len() > 9 {
-            return Err(invalid());
-        }
-        let fraction = u128::from(fraction.parse::<u64>().map_err(|_| invalid())?)
-            * u128::from(*unit)
-            / 10u128.pow(u32::try_from(fraction.len()).expect("at most nine digits"));
-        let bytes = u128::from(whole) * u128::from(*unit) + fraction;
+        let bytes = scaled(number, u128::from(*unit)).ok_or_else(invalid)?;
         u64::try_from(bytes).map(Self).map_err(|_| invalid())
     }
 }
@@ -174,9 +165,22 @@ pub struct InvalidUnit {
     wanted: &'static str,
 }
 
+/// So many units of a decimal number. Digits behind the ninth after its point do not count.
+fn scaled(number: &str, unit: u128) -> Option<u128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole = u128::from(whole.parse::<u64>().ok()?);
+    let fraction = &fraction[..fraction.len().min(9)];
+    let parts = u128::from(fraction.parse::<u64>().ok()?) * unit;
+    Some(whole * unit + parts / 10u128.pow(u32::try_from(fraction.len()).ok()?))
+}
+
 /// Splits `1h30m` into `1`, `h` and `30m`.
 fn leading(text: &str) -> Option<(&str, &str, &str)> {
-    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let after = text[unit..].find(|c: char| c.is_ascii_digit()).map_or(text.len(), |at| unit + at);
     Some((&text[..unit], &text[unit..after], &text[after..]))
 }
@@ -222,15 +226,31 @@ mod tests {
         assert_eq!(time("5m"), Some(time::Duration::from_secs(300)));
         assert_eq!(time("1h30m"), Some(time::Duration::from_secs(5400)));
         assert_eq!(time("250ms"), Some(time::Duration::from_millis(250)));
+        assert_eq!(time("1.5h"), Some(time::Duration::from_secs(5400)));
+        assert_eq!(time("0.30000000000000004s"), Some(time::Duration::from_millis(300)));
         assert_eq!(time("0s"), Some(time::Duration::ZERO));
     }
 
     #[test]
     fn a_time_without_unit_or_with_a_wrong_one_is_refused() {
         let huge = format!("{}d", u64::MAX);
-        for text in
-            ["", "5", "m", "-5m", "5 m", "5x", "1.5h", "30m1h", "1m1m", "5µs", "5m!", huge.as_str()]
-        {
+        for text in [
+            "",
+            "5",
+            "m",
+            "-5m",
+            "5 m",
+            "5x",
+            ".5h",
+            "1.h",
+            "1.5.5h",
+            "1e3s",
+            "30m1h",
+            "1m1m",
+            "5µs",
+            "5m!",
+            huge.as_str(),
+        ] {
             assert_eq!(time(text), None, "{text:?}");
         }
         let error = "5".parse::<Duration>().unwrap_err().to_string();
@@ -248,19 +268,7 @@ mod tests {
 
     #[test]
     fn a_size_that_is_ambiguous_negative_or_too_large_is_refused() {
-        let digits = format!("1.{}GB", "1".repeat(40));
-        for text in [
-            "",
-            "GB",
-            "20G",
-            "-1GB",
-            "1.GB",
-            ".5GB",
-            "1.5.5GB",
-            "1e9",
-            "99999999TB",
-            digits.as_str(),
-        ] {
+        for text in ["", "GB", "20G", "-1GB", "1.GB", ".5GB", "1.5.5GB", "1e9", "99999999TB"] {
             assert_eq!(size(text), None, "{text:?}");
         }
     }
