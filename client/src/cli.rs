@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    clear_queue, completion, delete, diff, get_job, get_logs, info, init, jobs, join_token, log,
-    ls, node, project, queue, rerun, show, stop, submit, sync, tag, up, usage, wait,
+    clear_queue, completion, delete, diff, export, get_job, get_logs, import, info, init, jobs,
+    join_token, log, ls, node, project, queue, rerun, show, stop, submit, sync, tag, up, usage,
+    wait,
 };
 use crate::error::Error;
 use crate::exit::Exit;
@@ -55,6 +56,8 @@ enum Command {
     Rename(tag::RenameArgs),
     Project(project::Args),
     Usage(usage::Args),
+    Export(export::Args),
+    Import(import::Args),
     Wait(wait::Args),
     Ls(ls::Args),
     Queue(queue::Args),
@@ -115,6 +118,8 @@ impl Cli {
             Command::Usage(args) => usage::run(args, say).await,
             Command::Wait(args) => wait::run(args, say).await,
             Command::Ls(args) => ls::run(args, say).await,
+            Command::Export(args) => export::run(args, say).await,
+            Command::Import(args) => import::run(args, say).await,
             Command::Queue(args) => queue::run(args, say).await,
             Command::Node(args) => node::run(args, say).await,
             Command::Nodes(args) => node::list(args, say).await,

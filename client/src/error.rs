@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::exit::Exit;
-use crate::{bundle, config, connect, fetch, spool, up};
+use crate::{bundle, config, connect, fetch, spool, transfer, up};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +18,8 @@ pub enum Error {
     Master(#[from] connect::Error),
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
+    #[error(transparent)]
+    Transfer(#[from] transfer::Error),
     #[error(transparent)]
     Up(#[from] up::Error),
     #[error(transparent)]
@@ -49,6 +51,7 @@ impl Error {
             Self::Up(error) => error.exit(),
             Self::Master(_)
             | Self::Fetch(_)
+            | Self::Transfer(_)
             | Self::Spool(_)
             | Self::Output(_)
             | Self::Io { .. } => Exit::UNABLE,

@@ -16,6 +16,7 @@ mod server;
 mod spool;
 mod target;
 mod time;
+mod transfer;
 mod up;
 mod views;
 

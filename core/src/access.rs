@@ -33,6 +33,8 @@ pub enum Verb {
     /// Stop or delete a job of this user.
     Change,
     ClearQueue,
+    /// Bring in what others did in another cluster, under their names.
+    Import,
     ManageNodes,
 }
 
@@ -57,11 +59,11 @@ impl Identity {
 }
 
 /// Without accounts everybody who reaches the master may do everything, as long as they say who they are: listeners are on
-/// loopback then. Accounts narrow this function and nothing else. A job has the rights of its submitter, except over machines:
-/// its code comes from anywhere.
+/// loopback then. Accounts narrow this function and nothing else. A job has the rights of its submitter, except over machines
+/// and the names of others: its code comes from anywhere.
 pub fn allow(who: &Identity, verb: Verb) -> Result<(), Denied> {
     match (who.by, verb) {
-        (By::Job { job, .. }, Verb::ManageNodes) => {
+        (By::Job { job, .. }, Verb::Import | Verb::ManageNodes) => {
             Err(Denied { who: format!("job {job} of {}", who.user), verb })
         }
         (_, verb) if verb != Verb::Read && who.user.is_empty() => {
@@ -75,8 +77,8 @@ pub fn allow(who: &Identity, verb: Verb) -> Result<(), Denied> {
 mod tests {
     use super::*;
 
-    const VERBS: [Verb; 5] =
-        [Verb::Read, Verb::Submit, Verb::Change, Verb::ClearQueue, Verb::ManageNodes];
+    const VERBS: [Verb; 6] =
+        [Verb::Read, Verb::Submit, Verb::Change, Verb::ClearQueue, Verb::Import, Verb::ManageNodes];
 
     fn allowed(who: &Identity) -> Vec<Verb> {
         VERBS.into_iter().filter(|verb| allow(who, *verb).is_ok()).collect()
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_may_do_what_its_submitter_may_but_manages_no_nodes() {
+    fn a_job_may_do_what_its_submitter_may_but_for_nodes_and_the_names_of_others() {
         let job = JobId::from_random([7; 16]);
         let who = Identity::of_job("ada", job, Attempt(2));
         assert_eq!(allowed(&who), VERBS[..4]);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Attempt, GpuId, NodeName, Position};
+use crate::id::{Attempt, ClusterId, GpuId, NodeName, Position};
 use crate::outcome::Outcome;
 use crate::spec::Sealed;
 use crate::time::Timestamp;
@@ -27,7 +27,19 @@ pub struct JobStatus {
     /// While the job waits, the last one may still say how it ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
+    /// It ran and ended in another cluster. No node of this one ever had it, whatever the names of those that had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Box<Imported>>,
     pub state: JobState,
+}
+
+/// How a job of another cluster came here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Where it ran.
+    pub from: ClusterId,
+    pub at: Timestamp,
+    pub by: String,
 }
 
 /// Attempts whose nodes are remembered; a job has few, but for one that is tried on every node of a large cluster.
@@ -178,6 +190,9 @@ impl JobStatus {
 
     /// Whether this node has this attempt or had it.
     pub fn had(&self, attempt: Attempt, node: &NodeName) -> bool {
+        if self.imported.is_some() {
+            return false;
+        }
         let now = self.state.placement().map(|it| (it.attempt, &it.node));
         let done = match &self.state {
             JobState::Done { node, .. } => node.as_ref().map(|it| (self.attempt, it)),

@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 pub const DESCRIPTION: usize = 64 << 10;
 /// Bytes of a note.
 pub const NOTE: usize = 16 << 10;
+/// Bytes of the name of who wrote one.
+const AUTHOR: usize = 128;
 /// Notes of a project.
 pub const NOTES: usize = 1_000;
 /// Bytes of everything: it is written whole with each change.
@@ -40,8 +42,16 @@ pub struct Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Describe(String),
-    AddNote { author: String, text: String },
+    AddNote {
+        author: String,
+        text: String,
+    },
     RemoveNote(u64),
+    /// All that was written of it in another cluster.
+    Restore {
+        description: String,
+        notes: Vec<Note>,
+    },
 }
 
 /// A change that is not made.
@@ -59,6 +69,10 @@ pub enum Refused {
     TooMuch,
     #[error("there is no note {0}")]
     NoNote(u64),
+    #[error("the notes are not in the order of their numbers, or one is by nobody")]
+    NoNotes,
+    #[error("something else is written of the project already")]
+    Written,
 }
 
 impl About {
@@ -86,7 +100,34 @@ impl About {
                 let at = self.notes.iter().position(|it| it.number == number);
                 self.notes.remove(at.ok_or(Refused::NoNote(number))?);
             }
+            Change::Restore { description, notes } => self.restore(now, description, notes)?,
         }
+        Ok(())
+    }
+
+    /// As if all of it had been written here. The same again changes nothing.
+    fn restore(
+        &mut self,
+        now: Timestamp,
+        description: String,
+        notes: Vec<Note>,
+    ) -> Result<(), Refused> {
+        let mut restored = Self::default();
+        restored.change(now, Change::Describe(description))?;
+        for Note { number, author, at, text } in notes {
+            check(&author, AUTHOR)?;
+            if number <= restored.last_note || author.trim().is_empty() {
+                return Err(Refused::NoNotes);
+            }
+            restored.last_note = number - 1;
+            restored.change(at, Change::AddNote { author, text })?;
+        }
+        if !self.is_nothing()
+            && (&self.description, &self.notes) != (&restored.description, &restored.notes)
+        {
+            return Err(Refused::Written);
+        }
+        *self = restored;
         Ok(())
     }
 
@@ -130,6 +171,33 @@ mod tests {
         assert_eq!(notes, [(1, 1, "one"), (3, 4, "three\n")]);
         let gone = about.change(Timestamp(5), Change::RemoveNote(2));
         assert_eq!(gone, Err(Refused::NoNote(2)));
+    }
+
+    #[test]
+    fn what_was_written_elsewhere_comes_as_it_was_and_replaces_nothing() {
+        let mut from = About::default();
+        for change in
+            [Change::Describe("# It".into()), note("one"), note("two"), Change::RemoveNote(1)]
+        {
+            from.change(Timestamp(7), change).unwrap();
+        }
+        let restore = |about: &About| Change::Restore {
+            description: about.description.clone(),
+            notes: about.notes.clone(),
+        };
+        let mut to = About::default();
+        for _ in 0..2 {
+            to.change(Timestamp(9), restore(&from)).unwrap();
+            assert_eq!(to, from);
+        }
+        to.change(Timestamp(9), note("mine")).unwrap();
+        assert_eq!(to.change(Timestamp(9), restore(&from)), Err(Refused::Written));
+        for wrong in [0, 2] {
+            let mut wild = from.clone();
+            wild.notes.push(Note { number: wrong, ..wild.notes[0].clone() });
+            let refused = About::default().change(Timestamp(9), restore(&wild));
+            assert_eq!(refused, Err(Refused::NoNotes), "{wrong}");
+        }
     }
 
     #[test]

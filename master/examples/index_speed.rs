@@ -96,6 +96,7 @@ fn job(n: u64, random: &mut Random) -> (JobId, JobSpec, JobStatus, Run) {
         image: None,
         sealed: Sealed::default(),
         past: Vec::new(),
+        imported: None,
         state: JobState::Done { end, node, archive: Archive::Complete },
     };
     (JobId::from_random(bytes), spec, status, run(random))

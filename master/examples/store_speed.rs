@@ -198,6 +198,7 @@ fn status(number: u64, state: JobState) -> JobStatus {
         lost: 0,
         image: None,
         past: Vec::new(),
+        imported: None,
         sealed: Sealed::default(),
         state,
     }

@@ -24,6 +24,7 @@ mod state;
 pub mod store;
 pub mod submission;
 pub mod tracker;
+mod transfer;
 pub mod turns;
 pub mod usage;
 

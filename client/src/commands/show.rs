@@ -71,6 +71,7 @@ fn lines(job: &JobView, run: &RunView) -> String {
     line("duration", job.duration_ms.map(span));
     line("node", job.node.clone());
     line("host", job.host.as_ref().map(|it| format!("{it} (outside the scheduler)")));
+    line("imported", job.imported.as_ref().map(ToString::to_string));
     line("attempt", (job.attempt > 1).then(|| job.attempt.to_string()));
     line("GPUs", (job.num_gpus > 0).then(|| format!("{} {}", job.num_gpus, job.gpus.join(" "))));
     line("CPUs", job.cpus.map(|it| it.to_string()));

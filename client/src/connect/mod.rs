@@ -5,6 +5,7 @@ mod identity;
 mod patience;
 mod projects;
 mod streams;
+mod transfers;
 mod upload;
 
 use std::sync::Arc;
@@ -12,7 +13,10 @@ use std::time::Duration;
 
 use atlas_core::Run;
 use atlas_proto::MAX_MESSAGE;
-use atlas_proto::wire::{self, jobs_client::JobsClient, projects_client::ProjectsClient};
+use atlas_proto::wire::{
+    self, jobs_client::JobsClient, projects_client::ProjectsClient,
+    transfers_client::TransfersClient,
+};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status, Streaming};
@@ -36,12 +40,14 @@ const PAGE: u32 = 500;
 
 type Jobs = JobsClient<InterceptedService<Channel, Identity>>;
 type Projects = ProjectsClient<InterceptedService<Channel, Identity>>;
+type Transfers = TransfersClient<InterceptedService<Channel, Identity>>;
 
 /// A master that answered. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Master {
     jobs: Jobs,
     projects: Projects,
+    transfers: Transfers,
     url: Arc<str>,
     link: Link,
     info: Arc<wire::InfoReply>,
@@ -63,9 +69,12 @@ impl Master {
             .keep_alive_while_idle(true);
         let channel = endpoint.connect_lazy();
         let projects = ProjectsClient::with_interceptor(channel.clone(), Identity::of(config));
+        let transfers = TransfersClient::with_interceptor(channel.clone(), Identity::of(config))
+            .max_decoding_message_size(MAX_MESSAGE);
         let jobs = JobsClient::with_interceptor(channel, Identity::of(config))
             .max_decoding_message_size(MAX_MESSAGE);
-        let mut master = Self { jobs, projects, url, link: Link::new(say), info: Arc::default() };
+        let mut master =
+            Self { jobs, projects, transfers, url, link: Link::new(say), info: Arc::default() };
         let mut jobs = master.jobs.clone();
         let info = master.unary(jobs.info(wire::InfoRequest {})).await?;
         if !compatible(env!("CARGO_PKG_VERSION"), &info.version) {

@@ -59,6 +59,7 @@ pub struct JobView {
     pub rerun: Option<Rerun>,
     /// The machine on which it runs, outside the scheduler.
     pub host: Option<String>,
+    pub imported: Option<Imported>,
     pub bundle: Option<Bundle>,
     pub log_bytes: Option<u64>,
     /// Why its archive is not complete.
@@ -85,6 +86,15 @@ pub struct Rerun {
     pub of: String,
     /// With that job's checkpoints.
     pub resume: bool,
+}
+
+/// It ran in another cluster.
+#[derive(Debug, Serialize)]
+pub struct Imported {
+    /// The cluster's id.
+    pub from: String,
+    pub at: String,
+    pub by: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,6 +165,7 @@ impl From<wire::Job> for JobView {
             git: spec.git.map(Into::into),
             host: spec.outside.map(|it| it.host),
             rerun: spec.rerun.map(|it| Rerun { of: it.of, resume: it.resume }),
+            imported: job.imported.map(Into::into),
             bundle: spec.bundle.map(Into::into),
             log_bytes: job.log_bytes,
             left_behind: text(job.left_behind),
@@ -162,6 +173,20 @@ impl From<wire::Job> for JobView {
             columns: job.columns.into_iter().filter_map(value).collect(),
             submitted_ms: job.submitted_ms,
         }
+    }
+}
+
+impl From<wire::Imported> for Imported {
+    fn from(imported: wire::Imported) -> Self {
+        let wire::Imported { from, at_ms, by } = imported;
+        Self { from, at: rfc3339(at_ms), by }
+    }
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, at, by } = self;
+        write!(f, "from cluster {from} at {at} by {by}")
     }
 }
 
@@ -435,6 +460,7 @@ mod tests {
               },
               "rerun": null,
               "host": null,
+              "imported": null,
               "bundle": {
                 "id": "ab",
                 "tar_bytes": 10240,

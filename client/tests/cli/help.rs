@@ -31,6 +31,9 @@ async fn the_help_teaches_the_first_steps() {
           rename       Give a job another name
           project      List projects, show one, or say something of it
           usage        Show what jobs occupy on the shared storage
+          export       Write the jobs of a project that have ended into a folder: what is recorded, points
+                       as Parquet, and files
+          import       Bring the jobs of an export into this cluster
           wait         Wait until jobs have ended, and end with the code of the first that failed
           ls           List the files that are kept of a job; of a running one, those on its node
           queue        Show what waits, in order, and why
@@ -79,6 +82,8 @@ async fn every_command_has_help_with_an_example() {
         "rename",
         "project",
         "usage",
+        "export",
+        "import",
         "wait",
         "ls",
         "queue",

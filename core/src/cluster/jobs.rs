@@ -1,6 +1,6 @@
 //! What users do with jobs: submit, stop, clear the queue, delete.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Cluster, Effect, Job, Rejection, Step};
@@ -54,6 +54,7 @@ impl Cluster {
             image: None,
             sealed: Sealed::default(),
             past: Vec::new(),
+            imported: None,
             state,
         }
     }
@@ -134,7 +135,7 @@ impl Cluster {
 
     pub(super) fn trashed(&mut self, id: JobId, step: &mut Step) {
         if self.deleting.remove(&id).is_some() {
-            self.recent.push(id);
+            self.recent.push(id, Left::Deleted);
             step.records.push(Record::JobDeleted { id });
         }
     }
@@ -144,23 +145,35 @@ impl Cluster {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     order: VecDeque<JobId>,
-    known: BTreeSet<JobId>,
+    known: BTreeMap<JobId, Left>,
+}
+
+/// What the store has of a job that left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Ended,
+    Deleted,
 }
 
 impl Recent {
     const MOST: usize = 10_000;
 
-    pub fn push(&mut self, id: JobId) {
+    pub fn push(&mut self, id: JobId, left: Left) {
         if self.order.len() == Self::MOST {
             let oldest = self.order.pop_front().expect("it is full");
             self.known.remove(&oldest);
         }
-        if self.known.insert(id) {
+        if self.known.insert(id, left).is_none() {
             self.order.push_back(id);
         }
     }
 
     pub fn contains(&self, id: JobId) -> bool {
-        self.known.contains(&id)
+        self.known.contains_key(&id)
+    }
+
+    /// Whether the store has it.
+    pub fn has_ended(&self, id: JobId) -> bool {
+        self.known.get(&id) == Some(&Left::Ended)
     }
 }

@@ -9,6 +9,7 @@
 
 mod check;
 mod finish;
+mod import;
 mod jobs;
 mod lease;
 mod nodes;
@@ -30,11 +31,13 @@ use crate::id::{Attempt, JobId, NodeName, Position};
 use crate::job::{Archive, JobStatus, Status};
 use crate::node::{NodeSpec, Troubles};
 use crate::record::Record;
+use crate::run::Run;
 use crate::spec::{JobSpec, Sealed};
 use crate::time::{Millis, Mono, Now};
 use nodes::Node;
 
 pub use check::Violation;
+pub use import::Ended;
 pub use restore::{Live, Snapshot};
 pub use view::NodeView;
 
@@ -140,6 +143,13 @@ pub enum Input {
     EndOutside {
         job: JobId,
         exit: Exit,
+    },
+    /// A job of another cluster, which ended there; the caller has looked for the id among the finished jobs. It is never live.
+    Import {
+        id: JobId,
+        spec: Arc<JobSpec>,
+        ended: Box<Ended>,
+        run: Arc<Run>,
     },
     Stop {
         job: JobId,
@@ -262,6 +272,8 @@ pub enum Rejection {
     AlreadyEnded { job: JobId, status: Status },
     #[error("job {job} is {phase} and cannot be deleted")]
     NotFinished { job: JobId, phase: &'static str },
+    #[error("another job has the id {0} here, or had it and is being deleted")]
+    IdTaken(JobId),
     #[error("there is no node {0}")]
     UnknownNode(NodeName),
     #[error(
@@ -311,6 +323,9 @@ impl Cluster {
             Input::Begin { id, spec } => self.begin(now, id, spec, &mut step)?,
             Input::Heard { job } => self.heard(now, job)?,
             Input::EndOutside { job, exit } => self.end_outside(job, &exit, &mut step)?,
+            Input::Import { id, spec, ended, run } => {
+                self.import(now, id, spec, *ended, run, &mut step)?;
+            }
             Input::Stop { job, by } => self.stop(now, job, by, &mut step)?,
             Input::ClearQueue { by, limit } => self.clear_queue(now, &by, limit, &mut step),
             Input::Delete { job, status } => self.delete(job, status, &mut step)?,
@@ -356,7 +371,7 @@ impl Cluster {
     /// The job leaves with its last record.
     fn forget(&mut self, id: JobId) {
         self.jobs.remove(&id);
-        self.recent.push(id);
+        self.recent.push(id, jobs::Left::Ended);
     }
 }
 

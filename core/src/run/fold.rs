@@ -315,7 +315,7 @@ fn cut(text: &mut String, most: usize) {
 }
 
 /// Bytes of JSON, or a few more or less: what a limit is about.
-fn size(value: &Value) -> usize {
+pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Null => 4,
         Value::Scalar(Scalar::Text(text) | Scalar::BigInt(text)) => text.len() + 2,

@@ -3,6 +3,7 @@
 //! A [`Run`] is small and whole: it holds the summary of every metric, never its points. Those go into segments (the master's
 //! tracker), whose committed lengths stand here.
 
+mod check;
 mod event;
 mod fold;
 mod labels;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Attempt, Epoch};
 use crate::time::Timestamp;
 
+pub use check::Unfit;
 pub use event::{Entry, Event, stays_below};
 pub use fold::Point;
 pub use labels::{Labels, Relabel, Unlabelled};

@@ -18,6 +18,11 @@ use atlas_runtime::process::remove_all;
 /// How long removed things can still be got back by hand.
 const KEPT_IN_TRASH: Duration = Duration::from_secs(24 * 3600);
 
+/// Folders of a job for what is kept of it, beside its points.
+pub const KEPT: [&str; 6] = ["log", "outputs", "artifacts", "checkpoints", "synced", "tensorboard"];
+/// And for those.
+pub const SERIES: &str = "series";
+
 /// The folders of jobs below the root of the shared storage.
 #[derive(Clone, Debug)]
 pub struct Archive {
@@ -61,7 +66,7 @@ impl Archive {
 
     /// The folder of segments and tables.
     pub fn series(&self, id: JobId) -> PathBuf {
-        self.job(id).join("series")
+        self.job(id).join(SERIES)
     }
 
     /// Moves everything that is this job's out of the way, and nothing else. Nothing to move is done as well.

@@ -30,6 +30,13 @@ impl Measure {
         file.write_all(&frame)
     }
 
+    /// Bytes of the file that the client sent: those before the frame.
+    pub(super) fn sent(file: &File) -> io::Result<u64> {
+        let all = file.metadata()?.len();
+        let frame = if Self::read(file)?.is_some() { LENGTH as u64 } else { 0 };
+        Ok(all - frame)
+    }
+
     /// `None` = the file was put there by somebody else.
     pub(super) fn read(file: &File) -> io::Result<Option<Self>> {
         let Some(start) = file.metadata()?.len().checked_sub(LENGTH as u64) else {

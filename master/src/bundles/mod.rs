@@ -102,10 +102,15 @@ impl Bundles {
         Ok(if_there(&self.path(id))?.map_or(0, |it| it.len()))
     }
 
-    /// The compressed file of a bundle.
-    pub fn open_file(&self, id: BundleId) -> Result<File, Error> {
+    /// The compressed file of a bundle, and how much of it its client sent.
+    pub fn open_file(&self, id: BundleId) -> Result<(File, u64), Error> {
         let path = self.path(id);
-        File::open(&path).map_err(Error::io(&path))
+        let open = || {
+            let file = File::open(&path)?;
+            let sent = Measure::sent(&file)?;
+            Ok((file, sent))
+        };
+        open().map_err(Error::io(&path))
     }
 
     /// The archive of a bundle, for `tar::Archive`, which is thereby kept from entries that it would hold in memory.

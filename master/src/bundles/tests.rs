@@ -114,10 +114,12 @@ fn gzip_and_zstd_are_one_bundle_and_stored_as_zstd() {
         assert_eq!(stored.len() as u64, size);
         assert_eq!(zstd::decode_all(&*stored).unwrap(), tar);
         assert_eq!(incoming(&bundles), 0);
-        let mut file = bundles.open_file(id(&tar)).unwrap();
+        let (mut file, sent) = bundles.open_file(id(&tar)).unwrap();
         let mut same = Vec::new();
         file.read_to_end(&mut same).unwrap();
         assert_eq!(same, stored);
+        assert_eq!(zstd::decode_all(&stored[..usize::try_from(sent).unwrap()]).unwrap(), tar);
+        assert_eq!(size - sent, 24, "the frame with its measure is the master's own");
     }
 }
 

@@ -7,6 +7,7 @@ mod projects;
 mod session;
 mod shipping;
 mod status;
+mod transfers;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use atlas_core::Identity;
 use atlas_proto::wire::jobs_server::JobsServer;
 use atlas_proto::wire::nodes_server::NodesServer;
 use atlas_proto::wire::projects_server::ProjectsServer;
+use atlas_proto::wire::transfers_server::TransfersServer;
 use atlas_proto::{MAX_MESSAGE, USER_HEADER};
 use tonic::Request;
 use tonic::server::NamedService;
@@ -32,10 +34,13 @@ pub fn routes(service: &Arc<Service>, token: JoinToken) -> axum::Router {
     let nodes = NodesServer::new(nodes::Nodes::new(service.clone(), token))
         .max_decoding_message_size(MAX_MESSAGE);
     let projects = ProjectsServer::new(projects::Projects(service.clone()));
+    let transfers = TransfersServer::new(transfers::Transfers(service.clone()))
+        .max_decoding_message_size(MAX_MESSAGE);
     axum::Router::new()
         .route_service(&path_of(&jobs), jobs)
         .route_service(&path_of(&nodes), nodes)
         .route_service(&path_of(&projects), projects)
+        .route_service(&path_of(&transfers), transfers)
 }
 
 fn path_of<S: NamedService>(_: &S) -> String {

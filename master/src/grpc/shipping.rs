@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::status::status;
-use crate::service::{Error, Filling, Folder, LogFile, Service, Source};
+use crate::service::{Error, Filling, Folder, LogFile, Service, Shipped};
 use crate::tracker::{Files, Taken};
 
 /// Messages of a node that are taken in one turn at the storage.
@@ -90,7 +90,7 @@ pub async fn fetch_bundle(
     let id = bundle.parse().map_err(|why: atlas_core::id::Invalid| {
         status(&Error::invalid("bundle", why.to_string()))
     })?;
-    let mut source: Source = service.open_bundle(id).await.map_err(|it| status(&it))?.into();
+    let mut source = service.open_bundle(id).await.map_err(|it| status(&it))?;
     let (to, chunks) = mpsc::channel(IN_FLIGHT);
     service.clone().tasks.spawn("fetch-bundle", async move {
         let pieces = async {
@@ -210,8 +210,7 @@ pub async fn ship(
     service: Arc<Service>,
     mut requests: impl Requests,
 ) -> Result<Replies<wire::ShipReply>, Status> {
-    let first = within(requests.next()).await?.transpose()?.and_then(|it| it.message);
-    let Some(ship_request::Message::Start(start)) = first else {
+    let Some(ship_request::Message::Start(start)) = first(&mut requests).await? else {
         return Err(Status::invalid_argument("the first message of a shipment says of what"));
     };
     let wire::ShipStart { holder, folder, uid, gid } = start;
@@ -222,18 +221,31 @@ pub async fn ship(
         Ok(wire::ShipFolder::Checkpoints) => Folder::Checkpoints(Owner { uid, gid }),
         Err(_) => return Err(Status::invalid_argument("folder: is none that is kept")),
     };
-    let (filling, shipment) = service.shipment(&holder, folder).await.map_err(|it| status(&it))?;
+    receive(service, Shipped::Attempt { holder, folder }, requests).await
+}
+
+pub async fn first(requests: &mut impl Requests) -> Result<Option<ship_request::Message>, Status> {
+    Ok(within(requests.next()).await?.transpose()?.and_then(|it| it.message))
+}
+
+/// What comes behind the first message.
+pub async fn receive(
+    service: Arc<Service>,
+    of: Shipped,
+    requests: impl Requests,
+) -> Result<Replies<wire::ShipReply>, Status> {
+    let (filling, shipment) = service.shipment(&of).await.map_err(|it| status(&it))?;
     let (to, replies) = mpsc::channel(IN_FLIGHT);
     let tasks = service.tasks.clone();
     tasks.spawn("ship", async move {
-        let receiving = Receiving { service: &service, holder, folder, filling, to: &to };
+        let receiving = Receiving { service: &service, of, filling, to: &to };
         let received = tokio::select! {
             received = receiving.run(shipment, requests) => received,
             () = to.closed() => return,
             () = service.tasks.cancelled() => Err(stopping()),
         };
         if let Err(status) = received {
-            drop(to.send(Err(status)).await); // a node that is gone ships again
+            drop(to.send(Err(status)).await); // whoever is gone ships again
         }
     });
     Ok(replies)
@@ -260,8 +272,7 @@ async fn within<T>(next: impl Future<Output = T>) -> Result<T, Status> {
 
 struct Receiving<'a> {
     service: &'a Service,
-    holder: Holder,
-    folder: Folder,
+    of: Shipped,
     filling: Filling,
     to: &'a mpsc::Sender<Result<wire::ShipReply, Status>>,
 }
@@ -330,7 +341,7 @@ impl Receiving<'_> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let filled = self.service.fill(&self.holder, self.folder, &self.filling, work).await;
+        let filled = self.service.fill(&self.of, &self.filling, work).await;
         filled.map_err(|it| status(&it))
     }
 }
@@ -351,7 +362,9 @@ fn message(
         ship_request::Message::Abandon(wire::ShipAbandon {}) => {
             shipment.abandon().map(|()| None).map_err(refused)
         }
-        ship_request::Message::Start(_) | ship_request::Message::End(_) => {
+        ship_request::Message::Start(_)
+        | ship_request::Message::Import(_)
+        | ship_request::Message::End(_) => {
             Err(Status::invalid_argument("a shipment begins once and ends once"))
         }
     }

@@ -29,7 +29,7 @@ pub fn status(error: &Error) -> Status {
         // Nothing is wrong with the request, and clients are not to try it again and again as they do with a master that is away.
         Error::StoreAway(_) | Error::NodeGone(_) => return Status::internal(error.to_string()),
         Error::Proxy(error) => return node(error),
-        Error::SpecDiffers(_) => Code::AlreadyExists,
+        Error::SpecDiffers(_) | Error::ImportDiffers { .. } => Code::AlreadyExists,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::OtherHost(_)
         | Error::OtherOrigin(_)
@@ -69,7 +69,7 @@ fn node(error: &proxy::Error) -> Status {
 fn rejected(rejection: &Rejection) -> Code {
     match rejection {
         Rejection::UnknownJob(_) | Rejection::UnknownNode(_) => Code::NotFound,
-        Rejection::SpecDiffers(_) => Code::AlreadyExists,
+        Rejection::SpecDiffers(_) | Rejection::IdTaken(_) => Code::AlreadyExists,
         Rejection::FitsNoNode { .. } => Code::InvalidArgument,
         Rejection::AlreadyEnded { .. }
         | Rejection::NotFinished { .. }

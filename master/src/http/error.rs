@@ -206,7 +206,7 @@ fn code(error: &Error) -> Code {
         Error::NoSuchMetric { .. } => Code::NoMetric,
         Error::NoLogYet(_) => Code::NoLogYet,
         Error::NoBundle(_) | Error::BundleGone(_) => Code::NoBundle,
-        Error::SpecDiffers(_) => Code::SpecDiffers,
+        Error::SpecDiffers(_) | Error::ImportDiffers { .. } => Code::SpecDiffers,
         Error::NotOutside(_) => Code::NotOutside,
         Error::NotRunning(_) => Code::NotRunning,
         Error::Unauthenticated(_) => Code::Unauthenticated,
@@ -229,7 +229,7 @@ fn rejected(rejection: &Rejection) -> Code {
         Rejection::UnknownJob(_) => Code::NoJob,
         Rejection::UnknownNode(_) => Code::NoNode,
         Rejection::FitsNoNode { .. } => Code::FitsNoNode,
-        Rejection::SpecDiffers(_) => Code::SpecDiffers,
+        Rejection::SpecDiffers(_) | Rejection::IdTaken(_) => Code::SpecDiffers,
         Rejection::AlreadyEnded { .. } => Code::AlreadyEnded,
         Rejection::NotFinished { .. } => Code::NotFinished,
         Rejection::NameTaken(_)

@@ -63,6 +63,8 @@ pub struct Details {
     git: Option<Git>,
     /// The machine on which it runs, outside the scheduler.
     host: Option<String>,
+    /// It ran in another cluster.
+    imported: Option<Imported>,
     /// The job that this one repeats.
     rerun_of: Option<String>,
     /// It was given that job's checkpoints.
@@ -80,6 +82,14 @@ struct Volume {
     host: String,
     bind: String,
     read_only: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Imported {
+    /// The cluster's id.
+    from: String,
+    at_ms: u64,
+    by: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -170,6 +180,10 @@ impl Details {
         Self {
             resumed: rerun.as_ref().is_some_and(|it| it.resume),
             host: spec.outside.take().map(|it| it.host),
+            imported: view.imported.take().map(|it| {
+                let wire::Imported { from, at_ms, by } = it;
+                Imported { from, at_ms, by }
+            }),
             rerun_of: rerun.map(|it| it.of),
             note: std::mem::take(&mut spec.note),
             entrypoint: spec.entrypoint.take().map(|it| it.words),

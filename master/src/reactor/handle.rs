@@ -108,6 +108,14 @@ impl Handle {
         Ok(async { self.unless_it_refuses(answer).await?.map_err(|_| Error::Stopping)? })
     }
 
+    /// As [`Self::ask_for`], however long the store refuses: for who has to know what became of it.
+    pub async fn settle(&self, input: Input) -> Result<Vec<Record>, Error> {
+        self.takes_changes()?;
+        let (to, answer) = oneshot::channel();
+        self.requests.send(Request::Input(input, Some(to))).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+
     /// Waits for what was handed in, but no longer once the store has refused for some time.
     pub async fn unless_it_refuses<T>(&self, answer: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {

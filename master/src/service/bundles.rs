@@ -6,7 +6,7 @@ use atlas_core::access::{Verb, allow};
 use atlas_core::{BundleId, Identity};
 use bytes::Bytes;
 
-use super::{Error, Service};
+use super::{Error, Service, Source};
 use crate::bundles::Measure;
 use crate::turns::Turns;
 
@@ -69,10 +69,14 @@ impl Service {
         .await
     }
 
-    /// The compressed tar, for a node without the shared storage.
-    pub async fn open_bundle(self: &Arc<Self>, bundle: BundleId) -> Result<std::fs::File, Error> {
+    /// The compressed tar as it was sent: for a node without the shared storage, or another cluster.
+    pub async fn open_bundle(self: &Arc<Self>, bundle: BundleId) -> Result<Source, Error> {
         let bundles = self.bundles.clone();
-        blocking(&self.storage.fetches, move || Ok(bundles.open_file(bundle)?)).await
+        blocking(&self.storage.fetches, move || {
+            let (file, end) = bundles.open_file(bundle)?;
+            Ok(Source { file, end })
+        })
+        .await
     }
 }
 

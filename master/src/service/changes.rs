@@ -14,7 +14,7 @@ use super::{Error, Service};
 use crate::archive::tree::{self, Entry};
 use crate::submission::diff;
 
-const NAME: &str = "git.diff";
+pub(super) const NAME: &str = "git.diff";
 
 impl Service {
     /// Before these jobs are in the queue, so that none is there without it.

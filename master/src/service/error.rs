@@ -37,6 +37,8 @@ pub enum Error {
     NotAFile { job: JobId, path: String, what: &'static str },
     #[error("job {0} was submitted with another content; submit with a new id")]
     SpecDiffers(JobId),
+    #[error("job {job} is here already with another {field}: it is not the one that is imported")]
+    ImportDiffers { job: JobId, field: &'static str },
     #[error(
         "worker.secrets: no value came for {}; whoever submits sends it, from its own environment",
         .0.join(", ")

@@ -156,7 +156,7 @@ impl Service {
         }
     }
 
-    async fn alone_in(&self, folder: &Path) -> Alone {
+    pub(super) async fn alone_in(&self, folder: &Path) -> Alone {
         loop {
             // Somebody else may begin between the two.
             if let Some(alone) = self.fillings.begin(folder).await.alone().await {

@@ -26,6 +26,7 @@ mod synced;
 pub(crate) mod tests;
 mod tokens;
 mod tracking;
+mod transfer;
 mod usage;
 
 use std::sync::Arc;
@@ -58,11 +59,12 @@ pub use outside::{Brought, Ended, Heard};
 pub use projects::Described;
 pub use queue::Waiting;
 pub use runs::ToldRun;
-pub use shipping::{Folder, LogFile, Source};
+pub use shipping::{Folder, LogFile, Shipped, Source};
 pub use submit::Submitted;
 pub use synced::{SyncedFile, Version, digest};
 pub use tokens::Unauthenticated;
 pub use tracking::Series;
+pub use transfer::{Incoming, Outgoing};
 pub use usage::{By, Group, Usage, Wanted as WantedUsage};
 
 /// The fewest digits of a job's id that name it.

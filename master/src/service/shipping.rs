@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use atlas_core::cluster::Rejection;
 use atlas_core::files::Found;
 use atlas_core::{JobId, JobState};
 use atlas_proto::CHUNK;
@@ -31,6 +32,15 @@ pub enum Folder {
     Artifacts,
     /// And whom the jobs of the node run as.
     Checkpoints(Owner),
+}
+
+/// Whose folder is filled, by whom.
+#[derive(Clone, Debug)]
+pub enum Shipped {
+    /// By the node that has the attempt.
+    Attempt { holder: Holder, folder: Folder },
+    /// Of a job that comes from another cluster and is not here yet.
+    Import { job: JobId, folder: &'static str },
 }
 
 /// The two files of a log.
@@ -98,49 +108,70 @@ impl Service {
         run(&self.storage.appends, "sync the log", move || log::sync(&top, text, index)).await
     }
 
-    /// Begins to receive files of an attempt.
-    pub async fn shipment(
-        &self,
-        holder: &Holder,
-        folder: Folder,
-    ) -> Result<(Filling, Shipment), Error> {
-        self.ships(holder, folder).await?;
-        let (job, top) = (self.archive.job(holder.job), self.archive.jobs());
-        let (to, owner) = match folder {
-            Folder::Outputs => (job.join("outputs"), None),
-            Folder::Artifacts => (job.join("artifacts"), None),
-            Folder::Checkpoints(owner) => (job.join("checkpoints"), Some(owner)),
+    /// Begins to receive files.
+    pub async fn shipment(&self, of: &Shipped) -> Result<(Filling, Shipment), Error> {
+        self.may_ship(of).await?;
+        let top = self.archive.jobs();
+        let (filled, keeper) = match of {
+            Shipped::Attempt { holder, folder } => {
+                let job = self.archive.job(holder.job);
+                let (to, owner) = match folder {
+                    Folder::Outputs => (job.join("outputs"), None),
+                    Folder::Artifacts => (job.join("artifacts"), None),
+                    Folder::Checkpoints(owner) => (job.join("checkpoints"), Some(*owner)),
+                };
+                let keeper = match owner {
+                    None => Keeper::new(to.clone(), top),
+                    Some(owner) => Keeper::mirror(to.clone(), top, owner),
+                };
+                (to, keeper)
+            }
+            // One folder at a time, and none while the job becomes one of this cluster's.
+            Shipped::Import { job, folder } => {
+                let job = self.archive.job(*job);
+                (job.clone(), Keeper::whole(job.join(folder), top))
+            }
         };
-        let filling = self.fillings.begin(&to).await;
-        let keeper = match owner {
-            None => Keeper::new(to, top),
-            Some(owner) => Keeper::mirror(to, top, owner),
-        };
+        let filling = self.fillings.begin(&filled).await;
         let most = self.max_output;
-        let begin =
-            move || Shipment::bounded(keeper, most).map_err(Error::io("look into the archive"));
-        let shipment = self.fill(holder, folder, &filling, begin).await??;
+        let is_new = matches!(of, Shipped::Import { .. });
+        let begin = move || {
+            if is_new {
+                std::fs::create_dir_all(&filled).map_err(Error::io("make the job's folder"))?;
+            }
+            Shipment::bounded(keeper, most).map_err(Error::io("look into the archive"))
+        };
+        let shipment = self.fill(of, &filling, begin).await??;
         Ok((filling, shipment))
     }
 
-    /// A piece of work in a folder that is being filled, if it still is the node's to fill when its turn has come: the job may have been
-    /// placed anew since the shipment began.
+    /// A piece of work in a folder that is being filled, if it still is the asker's to fill when its turn has come: the job may have
+    /// been placed anew since the shipment began.
     pub async fn fill<T: Send + 'static>(
         &self,
-        holder: &Holder,
-        folder: Folder,
+        of: &Shipped,
         filling: &Filling,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let superseded = || Error::Unavailable("the node has begun to ship it anew".into());
+        let superseded = || Error::Unavailable("somebody has begun to ship it anew".into());
         let alone = filling.alone().await.ok_or_else(superseded)?;
         let turn = self.storage.shipments.turn().await;
-        self.ships(holder, folder).await?;
+        self.may_ship(of).await?;
         let work = move || {
             let _alone = alone; // also when nobody waits for the work any more
             work()
         };
         turn.run(work).await.map_err(|it| Error::Unavailable(it.to_string()))
+    }
+
+    async fn may_ship(&self, of: &Shipped) -> Result<(), Error> {
+        match of {
+            Shipped::Attempt { holder, folder } => self.ships(holder, *folder).await,
+            Shipped::Import { job, folder: _ } => match self.store.job(*job).await? {
+                None => Ok(()),
+                Some(_) => Err(Error::Rejected(Rejection::IdTaken(*job))),
+            },
+        }
     }
 
     /// Refuses what is not the node's to ship, now.
@@ -199,14 +230,15 @@ impl Service {
         let named = root.join(&path);
         let open = move || storage::open(File::open(root)?.as_fd(), &path);
         let opened = run(&self.storage.fetches, "open the checkpoint", open).await;
-        opened.map(Source).map_err(|it| it.of_checkpoint(named))
+        opened.map(Source::whole).map_err(|it| it.of_checkpoint(named))
     }
 
     /// The next bytes of a file; none at its end.
     pub async fn piece(&self, from: Source, offset: u64) -> Result<(Source, Bytes), Error> {
         let read = move || {
-            let mut data = vec![0; CHUNK];
-            let read = from.0.read_at(&mut data, offset)?;
+            let left = usize::try_from(from.end.saturating_sub(offset)).unwrap_or(CHUNK);
+            let mut data = vec![0; left.min(CHUNK)];
+            let read = from.file.read_at(&mut data, offset)?;
             data.truncate(read);
             Ok((from, Bytes::from(data)))
         };
@@ -232,11 +264,15 @@ impl Service {
 }
 
 /// A file that is being read, between two pieces.
-pub struct Source(File);
+pub struct Source {
+    pub(super) file: File,
+    /// Nothing from here on is sent.
+    pub(super) end: u64,
+}
 
-impl From<File> for Source {
-    fn from(file: File) -> Self {
-        Self(file)
+impl Source {
+    fn whole(file: File) -> Self {
+        Self { file, end: u64::MAX }
     }
 }
 

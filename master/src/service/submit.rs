@@ -257,7 +257,7 @@ impl Service {
 }
 
 /// Nodes unpack no more than was declared, so it has to be the truth.
-fn is_as_declared(bundle: &Bundle, measure: Measure) -> Result<(), Error> {
+pub(super) fn is_as_declared(bundle: &Bundle, measure: Measure) -> Result<(), Error> {
     let Bundle { id: _, tar_size, files } = bundle;
     for (field, declared, measured) in [
         ("bundle.tar_bytes", *tar_size, measure.tar_bytes),

@@ -1,6 +1,7 @@
 //! The service layer on a real reactor and store, with nodes that do as a test says.
 
 mod compacting;
+mod importing;
 mod listing;
 mod shipping;
 mod tracking;

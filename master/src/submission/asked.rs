@@ -48,7 +48,7 @@ pub struct Frame {
     pub git: Option<Git>,
 }
 
-const TAGS: usize = 64;
+pub(super) const TAGS: usize = 64;
 const VARIABLES: usize = 1000;
 /// Bytes of all variables.
 const ENVIRONMENT: usize = 512 * 1024;
@@ -152,7 +152,7 @@ impl Asked {
         }
     }
 
-    fn worker(&self) -> Result<Worker, Invalid> {
+    pub(super) fn worker(&self) -> Result<Worker, Invalid> {
         Ok(Worker {
             image: self.image.as_ref().map(text::image).transpose()?,
             pull: self.pull.as_ref().map_or(Ok(Pull::default()), pull)?,
@@ -202,7 +202,7 @@ impl Asked {
         Ok(volumes)
     }
 
-    fn outputs(&self) -> Result<Outputs, Invalid> {
+    pub(super) fn outputs(&self) -> Result<Outputs, Invalid> {
         let pattern = |it: &Given<String>| text::bounded(it, 1024);
         let exclude = self.exclude.iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
         if exclude.len() > PATTERNS {

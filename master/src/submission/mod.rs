@@ -2,6 +2,7 @@
 //! which wins over the default; either way it is checked here, so that every client says the same about a mistake.
 
 mod asked;
+pub mod brought;
 pub mod diff;
 mod file;
 mod flags;

@@ -9,6 +9,7 @@
 //!
 //! When the job has ended, its segments become one table, which others read, too.
 
+mod adopt;
 mod block;
 mod compact;
 mod compactor;
@@ -37,6 +38,7 @@ use crate::store::{self, Store};
 use crate::turns::Turns;
 use block::Block;
 
+pub use adopt::NAME as POINTS;
 pub use block::Sample;
 pub use compactor::Compactor;
 pub use envelope::envelope;

@@ -1,6 +1,6 @@
 //! A job as users see it.
 
-use atlas_core::job::{Archive, JobState};
+use atlas_core::job::{Archive, Imported, JobState};
 use atlas_core::spec::is_secret_name;
 use atlas_core::{JobId, JobSpec, JobStatus, Outcome};
 
@@ -41,6 +41,11 @@ pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
         left_behind,
         image_digest: status.image.clone(),
         columns: Default::default(),
+        imported: status.imported.as_deref().map(|Imported { from, at, by }| wire::Imported {
+            from: from.to_string(),
+            at_ms: at.0,
+            by: by.clone(),
+        }),
         excluded: status
             .state
             .excluded()

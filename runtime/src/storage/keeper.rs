@@ -71,6 +71,11 @@ impl Keeper {
         Self { owner: Some(owner), offered, ..Self::new(to, top) }
     }
 
+    /// For a folder that is to hold what is offered and nothing else.
+    pub fn whole(to: PathBuf, top: PathBuf) -> Self {
+        Self { offered: Some(Offered::default()), ..Self::new(to, top) }
+    }
+
     /// Makes the folder. What fails here fails for all that is to be in it.
     pub fn begin(&mut self) -> io::Result<()> {
         if self.tree.is_some() {

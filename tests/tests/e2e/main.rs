@@ -10,6 +10,7 @@ mod browser;
 mod caches;
 mod claims;
 mod diff;
+mod export;
 mod failures;
 mod finding;
 mod found;

@@ -4,6 +4,7 @@
 
 mod ends;
 mod grants;
+mod import;
 mod joining;
 mod late;
 mod leases;

@@ -407,6 +407,11 @@ fn node_spec(name: NodeName, words: &Words) -> NodeSpec {
     }
 }
 
+/// Of a job of which nothing is said.
+pub(super) fn any_spec() -> JobSpec {
+    spec(&Words::of("submit"))
+}
+
 fn spec(words: &Words) -> JobSpec {
     let demand = Demand {
         gpus: words.number("gpus", 0) as u32,

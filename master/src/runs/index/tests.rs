@@ -31,6 +31,7 @@ fn status(n: u64, state: JobState) -> JobStatus {
         image: None,
         sealed: Sealed::default(),
         past: Vec::new(),
+        imported: None,
         state,
     }
 }

@@ -9,7 +9,7 @@ use super::tracking::{append, counted, job, lines, run, series};
 use super::*;
 
 /// As the node's last word would have it.
-async fn end(world: &World, of: &Holder) {
+pub async fn end(world: &World, of: &Holder) {
     let mut status = world.service.find(&of.job.to_string()).await.unwrap().status;
     let end = End {
         outcome: Outcome::Completed,
@@ -25,7 +25,7 @@ async fn end(world: &World, of: &Holder) {
 }
 
 /// The run, once nothing of it is in segments.
-async fn compacted(world: &World, of: &Holder) -> Arc<Run> {
+pub async fn compacted(world: &World, of: &Holder) -> Arc<Run> {
     let mut news = world.service.feed.follow(of.job);
     let found = async {
         loop {

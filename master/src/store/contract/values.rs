@@ -69,6 +69,7 @@ pub fn status(position: u64, state: JobState) -> JobStatus {
         lost: 0,
         image: None,
         past: Vec::new(),
+        imported: None,
         sealed: Sealed::default(),
         state,
     }

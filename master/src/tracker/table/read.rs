@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use atlas_core::run::Scalar;
+use atlas_core::run::{Scalar, limits};
 use atlas_core::{Attempt, Timestamp};
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -19,6 +19,10 @@ use super::{
 };
 use crate::tracker::block::Sample;
 use crate::tracker::points::{Units, Visit, named};
+
+/// Bytes of a text, or digits of an integer and its sign.
+const LONGEST: usize = limits::DIGITS + 1;
+const _: () = assert!(LONGEST >= limits::METRIC_TEXT);
 
 /// Calls `visit` with all points of these units that an attempt logged: those of one unit in the order in which they came. Blocks.
 pub fn read(path: &Path, attempt: Attempt, units: &Units, visit: &mut Visit<'_>) -> io::Result<()> {
@@ -145,6 +149,8 @@ fn samples(group: &dyn RowGroupReader, rows: Range<usize>) -> Result<Vec<Sample>
 
 fn scalar(value: Option<f64>, text: Option<&ByteArray>, kind: &ByteArray) -> Option<Scalar> {
     let text = match text {
+        // A file that somebody made up may have the same long one in every row.
+        Some(it) if it.len() > LONGEST => return None,
         Some(it) => Some(it.as_utf8().ok()?.to_owned()),
         None => None,
     };
