@@ -12,6 +12,8 @@ from cluster import Cluster
 from conftest import Job
 from test_outside_sent import done, near, outside  # noqa: F401
 
+from foundations import _changes, _git, _tree
+
 
 def git(folder: Path, *words: str) -> None:
     identity = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "protocol.file.allow=always")
@@ -172,6 +174,20 @@ def test_without_git_nothing_is_told(
     monkeypatch.setenv("PATH", str(tmp_path))
     for it in submitted(cluster, submitting, job):
         assert cluster.get("/jobs/" + it)["git"] is None
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_git_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    status = "*status*) printf '# branch.oid c0ffee\\n1 changed\\n' ;;" if is_known else ""
+    write(tmp_path, "git", ('#!/bin/sh\ncase "$*" in %s *) exec sleep 1000 ;; esac\n' % status).encode())
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
+    monkeypatch.setattr(_git, "_PATIENCE", 5.0 if is_known else 0.1)
+    monkeypatch.setattr(_changes, "_PATIENCE", 0.1)
+    git = {"commit": "c0ffee", "branch": "", "dirty": True} if is_known else None
+    assert _changes.described(_tree.collect(str(tmp_path))) == {"git": git, "git_diff": None}
 
 
 def test_jobs_that_are_submitted_together_have_it_too(cluster: Cluster, submitting: Any, job: Job) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from conftest import Job, eventually
 
+from foundations import _process
+
 HEARD = """
 import os, time
 import foundations
@@ -214,6 +216,15 @@ def test_one_that_could_not_say_its_end_has_the_one_that_the_kernel_knows(
         assert [it["value"] for it in outside.events()] == [1]
     finally:
         child.wait()
+
+
+def test_only_linux_is_asked_for_a_descriptor_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    descriptor = _process.descriptor_of(os.getpid())
+    assert descriptor >= 0
+    os.close(descriptor)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert _process.descriptor_of(os.getpid()) == -1
 
 
 @pytest.mark.parametrize("is_old", [False, True])
