@@ -77,6 +77,14 @@ worker:
 """
 
 
+def foundations_command(job: Job, *words: str) -> str:
+    """What `foundations`, with `atlas` beside it, says on stderr and prints, which ends well."""
+    path = os.path.dirname(binary("atlas")) + os.pathsep + os.environ["PATH"]
+    done = job.run("-m", "foundations", *words, PATH=path)
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stderr + done.stdout
+
+
 def test_a_random_search_queues_five_jobs_that_log_their_parameters(
     cluster: Cluster, submitting: Any, job: Job
 ) -> None:
@@ -107,6 +115,7 @@ def test_a_configuration_of_2020_and_a_job_config_are_enough(
     folder.mkdir(parents=True)
     (folder / "aws.config.yaml").write_text(AWS % cluster.url)
     monkeypatch.setenv("FOUNDATIONS_HOME", str(job.root / "of-2020"))
+    job.variables = {"ATLAS_HOME": str(cluster.home)}
     (job.folder / "main.py").write_text("import os\nprint(os.environ['MY_ENV_VAR'])")
     (job.folder / "job.config.yaml").write_text(JOB_CONFIG)
     import foundations
@@ -115,6 +124,11 @@ def test_a_configuration_of_2020_and_a_job_config_are_enough(
     deployment.wait_for_deployment_to_complete()
     assert deployment.get_job_logs().endswith("MY_VALUE\n")
     assert deployment.get_job_details()["project_name"] == "my-atlas-project"
+    # Streaming was missing here in 2020.
+    assert foundations_command(job, "submit", "aws", ".", "main.py").endswith("MY_VALUE\n")
+    assert foundations_command(job, "get", "logs", "aws", deployment.job_id).endswith("MY_VALUE\n")
+    listed = foundations_command(job, "info", "--env")
+    assert "aws" in listed and "scheduler" in listed and cluster.url in listed
 
 
 def test_a_job_says_how_many_gpus_it_needs(cluster: Cluster, submitting: Any, job: Job) -> None:
@@ -126,13 +140,10 @@ def test_a_job_says_how_many_gpus_it_needs(cluster: Cluster, submitting: Any, jo
 
 
 def test_every_command_of_the_scheduling_mode_does_what_it_did(cluster: Cluster, submitting: Any, job: Job) -> None:
-    path = os.path.dirname(binary("atlas")) + os.pathsep + os.environ["PATH"]
-    job.variables = {"ATLAS_HOME": str(cluster.home), "PATH": path}
+    job.variables = {"ATLAS_HOME": str(cluster.home)}
 
     def foundations(*words: str) -> str:
-        done = job.run("-m", "foundations", *words)
-        assert done.returncode == 0, (words, done.stderr)
-        return done.stdout + done.stderr
+        return foundations_command(job, *words)
 
     foundations("init", "my_project")
     job.folder = job.folder / "my_project"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from cluster import Cluster
 from conftest import Job
 
 SCRIPT = """
@@ -46,3 +48,30 @@ def test_scalars_are_metrics_and_still_in_the_event_files(job: Job) -> None:
 def test_of_several_ranks_the_first_tells(job: Job) -> None:
     job.script(SCRIPT, RANK="2")
     assert job.events() == []
+
+
+OF_2020 = """
+import foundations
+try:
+    from torch.utils.tensorboard import SummaryWriter
+except ImportError:
+    from tensorboardX import SummaryWriter
+
+foundations.set_tensorboard_logdir("train_logs")
+with SummaryWriter("train_logs/first") as writer:
+    for step in range(3):
+        writer.add_scalar("loss", 0.5**step, step)
+"""
+
+
+def test_what_the_library_writes_in_a_job_is_read_at_the_master(cluster: Cluster, submitting: Any, job: Job) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (job.folder / "main.py").write_text(OF_2020)
+    deployment = submitting.submit(scheduler_config="scheduler", command="main.py")
+    deployment.wait_for_deployment_to_complete(timeout=300)
+    assert deployment.get_job_status() == "completed", deployment.get_job_logs()
+    assert cluster.get("/jobs/%s/run" % deployment.job_id)["tags"] == {"tf": "tf"}
+    cluster.atlas("get", "job", "scheduler", deployment.job_id, cwd=job.root)
+    kept = EventAccumulator(str(job.root / deployment.job_id / "tensorboard" / "first")).Reload()
+    assert [(it.step, it.value) for it in kept.Scalars("loss")] == [(0, 1.0), (1, 0.5), (2, 0.25)]
