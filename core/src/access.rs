@@ -1,5 +1,7 @@
 //! Who asks, and whether they may. Every mutating call passes [`allow`].
 
+use std::fmt::{self, Write as _};
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Attempt, JobId};
@@ -40,10 +42,23 @@ pub enum Verb {
 
 /// Refused: who, what.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{who} may not {verb:?}")]
+#[error("{who} may not {verb}")]
 pub struct Denied {
     pub who: String,
     pub verb: Verb,
+}
+
+impl fmt::Display for Verb {
+    /// Its name in words: `manage nodes`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, letter) in format!("{self:?}").char_indices() {
+            if at > 0 && letter.is_ascii_uppercase() {
+                f.write_char(' ')?;
+            }
+            f.write_char(letter.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
 }
 
 impl Identity {
@@ -67,7 +82,7 @@ pub fn allow(who: &Identity, verb: Verb) -> Result<(), Denied> {
             Err(Denied { who: format!("job {job} of {}", who.user), verb })
         }
         (_, verb) if verb != Verb::Read && who.user.is_empty() => {
-            Err(Denied { who: "nobody (no user name was sent)".into(), verb })
+            Err(Denied { who: "who gives no name (the header x-atlas-user)".into(), verb })
         }
         _ => Ok(()),
     }
@@ -86,7 +101,10 @@ mod tests {
 
     #[test]
     fn who_does_not_say_who_they_are_may_look() {
-        assert_eq!(allowed(&Identity::unverified("")), [Verb::Read]);
+        let nobody = Identity::unverified("");
+        assert_eq!(allowed(&nobody), [Verb::Read]);
+        let denied = allow(&nobody, Verb::Submit).unwrap_err().to_string();
+        assert_eq!(denied, "who gives no name (the header x-atlas-user) may not submit");
         assert_eq!(allowed(&Identity::unverified("ada")), VERBS);
     }
 
@@ -96,6 +114,6 @@ mod tests {
         let who = Identity::of_job("ada", job, Attempt(2));
         assert_eq!(allowed(&who), VERBS[..4]);
         let denied = allow(&who, Verb::ManageNodes).unwrap_err();
-        assert_eq!(denied.to_string(), format!("job {job} of ada may not ManageNodes"));
+        assert_eq!(denied.to_string(), format!("job {job} of ada may not manage nodes"));
     }
 }

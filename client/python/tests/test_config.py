@@ -75,7 +75,7 @@ def test_an_unknown_name_lists_the_known_ones(homes: Homes) -> None:
     with pytest.raises(AtlasError) as error:
         _config.find("asw")
     assert str(error.value) == (
-        "there is no configuration named 'asw', did you mean aws?; known: aws, scheduler (see `atlas info --env`)"
+        "there is no configuration named 'asw', did you mean aws? Known are aws, scheduler (see `atlas info --env`)"
     )
 
 

@@ -98,6 +98,9 @@ def test_what_could_not_be_sent_is_sent_later(outside: Outside, cluster: Cluster
     eventually("the folder is packed as it is", lambda: (run / "bundle").exists() or None)
     (outside.folder / "main.py").write_text("print('another')\n")
     helper = eventually("it is held by its helper", lambda: holder(run / "lock"))
+    early = outside.run("-m", "foundations", "sync")
+    assert (early.returncode, early.stdout) == (0, "")
+    assert "%s: another process sends it already" % run.name in early.stderr
     os.kill(helper, signal.SIGKILL)
     eventually("the helper is gone", lambda: None if holder(run / "lock") else True)
     outside.goes_to(cluster.url)

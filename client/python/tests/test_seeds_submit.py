@@ -128,7 +128,7 @@ def test_a_configuration_of_2020_and_a_job_config_are_enough(
     assert foundations_command(job, "submit", "aws", ".", "main.py").endswith("MY_VALUE\n")
     assert foundations_command(job, "get", "logs", "aws", deployment.job_id).endswith("MY_VALUE\n")
     listed = foundations_command(job, "info", "--env")
-    assert "aws" in listed and "scheduler" in listed and cluster.url in listed
+    assert all(it in listed for it in ("aws", "scheduler", cluster.url)), listed
 
 
 def test_a_job_says_how_many_gpus_it_needs(cluster: Cluster, submitting: Any, job: Job) -> None:

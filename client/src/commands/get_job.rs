@@ -29,8 +29,14 @@ pub struct Args {
     /// Folder to put ./<id>/ into
     #[arg(long = "save_dir", alias = "save-dir", value_name = "D", default_value = ".")]
     save_dir: PathBuf,
-    /// Only this folder or file of the job, as `atlas ls` shows it
-    #[arg(long = "source_dir", alias = "source-dir", value_name = "S", default_value = "")]
+    /// Only this folder or file of the job, as `atlas ls` shows it [default: all of it]
+    #[arg(
+        long = "source_dir",
+        alias = "source-dir",
+        value_name = "S",
+        default_value = "",
+        hide_default_value = true
+    )]
     source_dir: String,
     /// Configuration of the cluster (left out when --config names it)
     #[arg(value_name = "CONFIG")]
@@ -56,9 +62,21 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     let into = save_dir.join(&id);
     let fetch =
         Fetch { master: &master, id: &id, source: source_dir.trim_matches('/'), into: &into, say };
+    keep_apart(&into)?;
     fetch.all().await?;
     say.info(format_args!("Successfully retrieved Job {id} into {}", into.display()));
     Ok(Exit::SUCCESS)
+}
+
+/// What was fetched into a job directory travels with no job of it, and is nothing that git has to know.
+fn keep_apart(into: &Path) -> Result<(), Error> {
+    let folder = Beneath::open(into)?;
+    for name in [".gitignore", ".atlasignore"] {
+        if into.join(name).symlink_metadata().is_err() {
+            folder.file(Path::new(name), &mut &b"*\n"[..], false, None)?;
+        }
+    }
+    Ok(())
 }
 
 /// Files of a job on their way into a folder.

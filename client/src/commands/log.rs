@@ -27,6 +27,7 @@ pub struct Args {
 enum What {
     /// Add a point to a metric
     Metric {
+        /// Of the metric
         key: String,
         /// A number, else text
         #[arg(allow_hyphen_values = true)]
@@ -37,6 +38,7 @@ enum What {
     },
     /// Set a parameter; the same key again overwrites
     Param {
+        /// Of the parameter
         key: String,
         /// JSON, else text
         #[arg(allow_hyphen_values = true)]
@@ -44,12 +46,15 @@ enum What {
     },
     /// Set a tag; the same key again overwrites
     Tag {
+        /// Of the tag
         key: String,
+        /// Text, if any
         #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true)]
         value: String,
     },
     /// Keep a copy of a file or folder, as it is now
     Artifact {
+        /// A file or folder
         path: PathBuf,
         /// What it is found by [default: its name]
         #[arg(long)]

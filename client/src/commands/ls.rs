@@ -16,7 +16,7 @@ use crate::views::FileView;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  atlas ls 4554\n  atlas ls 4554 outputs\n  atlas ls --recursive 4554 source\n\n\
-    source/ is what was submitted, work/ what a running job sees, outputs/ what it left, checkpoints/ what it may resume from."
+    source/ is what was submitted, work/ what a running job sees, outputs/ what it left,\ncheckpoints/ what it may resume from."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct Args {
     /// Id of the job, or a unique beginning of 4 digits and more
     job: String,
     /// A folder or file of it
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     path: String,
     #[command(flatten)]
     output: Output,

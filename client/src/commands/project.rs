@@ -48,6 +48,7 @@ struct ListArgs {
 struct ShowArgs {
     #[command(flatten)]
     target: Target,
+    /// Name of the project
     project: String,
     #[command(flatten)]
     output: Output,
@@ -57,6 +58,7 @@ struct ShowArgs {
 struct DescribeArgs {
     #[command(flatten)]
     target: Target,
+    /// Name of the project
     project: String,
     /// The description; left out, what comes on stdin
     text: Option<String>,
@@ -66,6 +68,7 @@ struct DescribeArgs {
 struct NoteArgs {
     #[command(flatten)]
     target: Target,
+    /// Name of the project
     project: String,
     /// What there is to say
     #[arg(required_unless_present = "remove", conflicts_with = "remove")]

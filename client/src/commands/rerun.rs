@@ -15,9 +15,9 @@ use crate::target::Target;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   atlas rerun 4554
-  atlas rerun --params '{\"lr\": 0.01}' 4554     the other parameters stay
-  atlas rerun --resume 4554                     go on from its checkpoints: the job finds them in ATLAS_RESUME_DIR
-  atlas rerun --secret WANDB_API_KEY 4554       nobody keeps secrets: a job that had some is given them again
+  atlas rerun --params '{\"lr\": 0.01}' 4554   the other parameters stay
+  atlas rerun --resume 4554                   go on from its checkpoints, in ATLAS_RESUME_DIR
+  atlas rerun --secret WANDB_API_KEY 4554     nobody keeps secrets: what had some is given them again
 
 Exit codes are those of `atlas submit`.")]
 pub struct Args {

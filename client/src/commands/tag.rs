@@ -35,6 +35,7 @@ pub struct RenameArgs {
     target: Target,
     /// Id of the job, or a unique beginning of 4 digits and more
     job: String,
+    /// What it is called from now on
     name: String,
 }
 

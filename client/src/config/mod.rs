@@ -29,7 +29,7 @@ pub struct Config {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no configuration named '{name}'{}; {}", Meant(name, known), Listed(known))]
+    #[error("there is no configuration named '{name}'{}{}", Meant(name, known), Listed(known))]
     Unknown { name: String, known: Vec<String> },
     #[error("could not read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
@@ -85,8 +85,8 @@ struct Meant<'a>(&'a str, &'a [String]);
 impl fmt::Display for Meant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match nearest(self.0, self.1.iter().map(String::as_str)) {
-            Some(meant) => write!(f, ", did you mean '{meant}'?"),
-            None => Ok(()),
+            Some(meant) => write!(f, ", did you mean '{meant}'? Known are "),
+            None => f.write_str("; known are "),
         }
     }
 }
@@ -95,7 +95,7 @@ struct Listed<'a>(&'a [String]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "known: {} (see `atlas info --env`)", self.0.join(", "))
+        write!(f, "{} (see `atlas info --env`)", self.0.join(", "))
     }
 }
 

@@ -57,7 +57,7 @@ fn an_unknown_name_lists_the_known_ones() {
     let error = url(&files, Some("asw")).unwrap_err();
     assert_eq!(
         error,
-        "there is no configuration named 'asw', did you mean 'aws'?; known: aws, scheduler (see `atlas info --env`)"
+        "there is no configuration named 'asw', did you mean 'aws'? Known are aws, scheduler (see `atlas info --env`)"
     );
 }
 

@@ -15,7 +15,7 @@ pub enum Format {
     /// For people; fits the terminal
     #[default]
     Table,
-    /// One JSON array
+    /// One JSON array; of one thing, an object
     Json,
     /// One JSON object per line
     Jsonl,

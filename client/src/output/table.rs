@@ -64,6 +64,14 @@ impl Cell {
         Self { text, colour: None }
     }
 
+    /// What may be empty, such as a tag, and is something else then than what is not there.
+    pub fn value(text: Option<&str>) -> Self {
+        match text {
+            Some("") => Self::new("\"\""),
+            text => Self::new(text.unwrap_or_default()),
+        }
+    }
+
     #[must_use]
     pub fn coloured(self, colour: Colour) -> Self {
         Self { colour: Some(colour), ..self }

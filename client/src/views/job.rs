@@ -252,10 +252,10 @@ impl JobView {
 
     /// A value of its run; lists and maps as JSON.
     pub fn column(&self, name: &str) -> Cell {
-        let json = self.columns.get(name).map_or("", |it| it.get());
-        match serde_json::from_str(json) {
-            Ok(Value::Scalar(scalar)) => Cell::new(scalar.to_string()),
-            _ => Cell::new(json),
+        let json = self.columns.get(name).map(|it| it.get());
+        match serde_json::from_str(json.unwrap_or_default()) {
+            Ok(Value::Scalar(scalar)) => Cell::value(Some(&scalar.to_string())),
+            _ => Cell::value(json),
         }
     }
 

@@ -78,6 +78,27 @@ async fn a_job_fills_a_folder_of_its_name_and_is_not_fetched_twice() {
 }
 
 #[tokio::test]
+async fn what_was_fetched_into_a_job_directory_does_not_travel_with_its_next_job() {
+    let files = [("source/main.py", "print(1)\n".to_owned()), ("outputs/model", "weights".into())];
+    let master = Master::start(job_with(&files)).await;
+    let user = User::of(&master.url);
+    user.here("main.py", "");
+    user.atlas(&["get", "job", "scheduler", "1111"]).await.exits(0);
+    for rules in [".gitignore", ".atlasignore"] {
+        user.here(rules, "*.tmp\n");
+        let run = user.atlas(&["submit", "--dry-run", "scheduler", ".", "main.py"]).await.exits(0);
+        let listed = run.out();
+        let (travels, stays) = listed.split_once("Would stay behind").unwrap();
+        assert!(!travels.contains("outputs") && !travels.contains("source"), "{rules}: {listed}");
+        assert!(stays.contains(&format!("{ID}/outputs/")), "{rules}: {listed}");
+    }
+    // What somebody made of it is theirs.
+    user.here(&format!("{ID}/.gitignore"), "outputs/\n");
+    user.atlas(&["get", "job", "scheduler", "1111"]).await.exits(0);
+    assert_eq!(content(&user, ".gitignore"), "outputs/\n");
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_is_taken_up_again() {
     let files = many();
     for at in [700, 20_000] {

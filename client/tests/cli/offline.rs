@@ -69,7 +69,7 @@ async fn configurations_are_listed_and_chosen() {
     assert!(run.out().contains(&master.url), "{}", run.out());
     let run = user.atlas(&["jobs", "--config", "lba"]).await.exits(2);
     run.says(
-        "there is no configuration named 'lba', did you mean 'lab'?; known: aws, lab, scheduler",
+        "there is no configuration named 'lba', did you mean 'lab'? Known are aws, lab, scheduler",
     );
 }
 

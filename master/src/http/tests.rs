@@ -147,7 +147,7 @@ async fn what_is_asked_wrongly_is_refused_with_a_code_and_the_way_on() {
     patched.refused(405, "no_such_method", "takes no PATCH");
     assert_eq!(patched.headers["allow"], "GET,HEAD,POST");
     let anonymous = api.ask("DELETE", "/queue", &[], Vec::new()).await;
-    anonymous.refused(403, "denied", "no user name was sent");
+    anonymous.refused(403, "denied", "the header x-atlas-user");
     let plain = api.ask("POST", "/jobs", &[("content-type", "text/plain")], b"{}".into()).await;
     plain.refused(415, "unsupported_body", "application/json");
     let mut list = submission(7, &Value::Null);

@@ -112,7 +112,7 @@ struct SeriesQuery {
     key: String,
     /// Of which process; the lowest that logged it, if nobody says.
     rank: Option<u32>,
-    /// At most so many, among which no least and no greatest value is lost; 0 = all.
+    /// At most so many, or 4 where that is fewer, among which no least and no greatest value is lost; 0 = all.
     points: Option<u32>,
 }
 
@@ -123,7 +123,7 @@ struct SeriesAsked {
     jobs: Vec<String>,
     keys: Vec<String>,
     rank: Option<u32>,
-    /// Of each series at most so many; 0 = all.
+    /// Of each series at most so many, or 4 where that is fewer; 0 = all.
     points: Option<u32>,
 }
 

@@ -123,6 +123,15 @@ fn an_empty_file_and_empty_keys_say_nothing() {
 }
 
 #[test]
+fn a_registry_a_tag_and_a_digest_may_have_capitals() {
+    for name in ["x:V1", "Hub:5000/team/x", "localhost:5000/x:RC.1", "a.B/x@sha256:AB", "sha256:ab"]
+    {
+        let spec = from_flags(|it| it.image = Some(name.into())).unwrap();
+        assert_eq!(spec.worker.image.as_deref(), Some(name));
+    }
+}
+
+#[test]
 fn words_that_were_once_truth_values_are_noticed() {
     let (spec, notices) = from_file("params:\n  shuffle: no\n  quoted: 'no'\n").unwrap();
     assert_eq!(spec.params.unwrap(), r#"{"shuffle": "no", "quoted": "no"}"#);
@@ -148,6 +157,8 @@ fn names_tags_and_notes_are_bounded() {
             |it| it.image = Some("a b".into()),
             |it| it.image = Some("-v".into()),
             |it| it.image = Some(String::new()),
+            |it| it.image = Some("myCustomWorker:latest".into()),
+            |it| it.image = Some("Hub.example:5000/Team/x:V1".into()),
         ],
         &expect![[r#"
             --project-name: "a/b" is not a valid project name: it may hold letters, digits and any of ._- ()+
@@ -165,6 +176,8 @@ fn names_tags_and_notes_are_bounded() {
             --image: "a b" is not the name of an image
             --image: "-v" is not the name of an image
             --image: is empty
+            --image: "myCustomWorker:latest" is not the name of an image: it has capitals, and engines know only names such as "mycustomworker:latest"
+            --image: "Hub.example:5000/Team/x:V1" is not the name of an image: it has capitals, and engines know only names such as "hub.example:5000/team/x:v1"
         "#]],
     );
     refused(

@@ -104,5 +104,25 @@ pub fn image(given: &Given<String>) -> Result<String, Invalid> {
     if !text.bytes().all(plain) || text.starts_with('-') {
         return Err(given.refuse(format!("{} is not the name of an image", shown(&text))));
     }
+    if has_capitals(&text) {
+        let small = shown(&text.to_ascii_lowercase());
+        return Err(given.refuse(format!(
+            "{} is not the name of an image: it has capitals, and engines know only names such as {small}",
+            shown(&text)
+        )));
+    }
     Ok(text)
+}
+
+/// Whether the name of an image has some where no engine takes them. A registry, a tag and a digest may have capitals.
+fn has_capitals(image: &str) -> bool {
+    let is_capital = |it: char| it.is_ascii_uppercase();
+    let name = image.split('@').next().unwrap_or(image);
+    let path = match name.split_once('/') {
+        Some((host, path)) if host.contains(|it| it == '.' || it == ':' || is_capital(it)) => path,
+        _ => name,
+    };
+    // A colon before a slash belongs to a registry.
+    let end = path.rfind(':').filter(|at| !path[*at..].contains('/')).unwrap_or(path.len());
+    path[..end].contains(is_capital)
 }

@@ -117,7 +117,7 @@ fn a_job_submits_for_its_submitter_and_manages_no_nodes() {
     let output = cluster.command(&args).env("LOGNAME", "ada").output().unwrap();
     let run = Run::of(&args, &output).exits(0);
     assert!(!run.stdout.contains("atlas_job_"), "{run:#?}");
-    assert!(run.stdout.contains("may not ManageNodes"), "{run:#?}");
+    assert!(run.stdout.contains("may not manage nodes"), "{run:#?}");
     let jobs = cluster.json(&["jobs"]);
     let child = jobs.as_array().unwrap().iter().find(|it| it["name"] == "child").unwrap();
     assert_eq!(child["user"], "ada");

@@ -53,8 +53,10 @@ def find(name: str | None = None) -> Config:
     if name == DEFAULT:
         return _of_environment()
     listed = sorted({*known, DEFAULT})
-    what = "there is no configuration named '%s'%s; known: %s (see `atlas info --env`)"
-    raise AtlasError(what % (name, _nearest.meant(name, listed), ", ".join(listed)))
+    meant = _nearest.meant(name, listed)
+    known_are = "%s Known are" % meant if meant else "; known are"
+    what = "there is no configuration named '%s'%s %s (see `atlas info --env`)"
+    raise AtlasError(what % (name, known_are, ", ".join(listed)))
 
 
 def _known() -> dict[str, str]:

@@ -17,7 +17,9 @@ def sync() -> int:
     for folder in _unsent():
         name = os.path.basename(folder)
         if not _helper.lock(folder):
-            continue  # it goes on, or somebody brings it to the master already
+            if os.path.exists(os.path.join(folder, "end.json")):
+                sys.stderr.write("foundations: %s: another process sends it already\n" % name)
+            continue  # it goes on
         try:
             if not os.path.exists(os.path.join(folder, "end.json")):
                 if _goes_on(folder):

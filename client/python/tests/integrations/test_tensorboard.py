@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any
 
@@ -65,13 +66,12 @@ with SummaryWriter("train_logs/first") as writer:
 
 
 def test_what_the_library_writes_in_a_job_is_read_at_the_master(cluster: Cluster, submitting: Any, job: Job) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     (job.folder / "main.py").write_text(OF_2020)
     deployment = submitting.submit(scheduler_config="scheduler", command="main.py")
     deployment.wait_for_deployment_to_complete(timeout=300)
     assert deployment.get_job_status() == "completed", deployment.get_job_logs()
     assert cluster.get("/jobs/%s/run" % deployment.job_id)["tags"] == {"tf": "tf"}
     cluster.atlas("get", "job", "scheduler", deployment.job_id, cwd=job.root)
-    kept = EventAccumulator(str(job.root / deployment.job_id / "tensorboard" / "first")).Reload()
+    reader = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
+    kept = reader.EventAccumulator(str(job.root / deployment.job_id / "tensorboard" / "first")).Reload()
     assert [(it.step, it.value) for it in kept.Scalars("loss")] == [(0, 1.0), (1, 0.5), (2, 0.25)]

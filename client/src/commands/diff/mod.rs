@@ -37,7 +37,7 @@ pub struct Args {
 /// Of each thing that differs what it is in the first and in the second job; nothing = that one has none.
 type Differing = BTreeMap<String, [Option<String>; 2]>;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Difference {
     jobs: [String; 2],
     job: Differing,
@@ -103,8 +103,7 @@ impl Difference {
         for (section, differing) in sections {
             for (name, values) in differing {
                 differs = true;
-                let [one, other] =
-                    values.each_ref().map(|it| Cell::new(it.as_deref().unwrap_or_default()));
+                let [one, other] = values.each_ref().map(|it| Cell::value(it.as_deref()));
                 table.push(vec![Cell::new(format!("{section}{name}")), one, other]);
             }
         }
@@ -129,5 +128,9 @@ mod tests {
         let found = differing([map(&[("a", "1"), ("b", "2")]), map(&[("a", "1"), ("c", "")])]);
         let expected = [("b", [Some("2".to_owned()), None]), ("c", [None, Some(String::new())])];
         assert_eq!(found, expected.map(|(name, it)| (name.to_owned(), it)).into());
+
+        let difference = Difference { tags: found, ..Difference::default() };
+        let lines = difference.lines();
+        assert!(lines.contains("tags.b  2  -\n") && lines.contains("tags.c  -  \"\"\n"), "{lines}");
     }
 }

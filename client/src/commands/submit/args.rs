@@ -24,8 +24,9 @@ use crate::target::{Target, default_name};
   atlas submit --dry-run scheduler . main.py
   id=$(atlas submit --quiet --detach scheduler . main.py); atlas wait \"$id\"
 
-Exit codes: 0 the job completed (or was submitted, with --detach), the job's own code, 128+N signal N, 124 time limit,
-125 failed without a code, 126 Atlas could not do it, 2 wrong usage, before anything was sent. Ctrl-C: 130."
+Exit codes: 0 the job completed (or was submitted, with --detach), the job's own code,
+128+N signal N, 124 time limit, 125 failed without a code, 126 Atlas could not do it,
+2 wrong usage, before anything was sent. Ctrl-C: 130."
 )]
 pub struct Args {
     #[command(flatten)]

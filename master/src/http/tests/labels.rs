@@ -96,7 +96,7 @@ async fn what_is_no_name_or_tag_is_refused_and_changes_nothing() {
     assert_eq!(api.labels(&job).await, before);
     let nobody = [("content-type", "application/json")];
     let refused = api.ask("PATCH", &job, &nobody, b"{\"name\":\"x\"}".into()).await;
-    refused.refused(403, "denied", "no user name was sent");
+    refused.refused(403, "denied", "the header x-atlas-user");
     api.ada("PATCH", "/jobs/45540b52", json!({})).await.refused(404, "no_job", "45540b52");
 }
 

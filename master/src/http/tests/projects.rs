@@ -31,7 +31,7 @@ async fn a_project_is_described_and_says_so_to_whoever_listens() {
     let nobody = [("content-type", "application/json")];
     let body = change.to_string();
     let refused = api.ask("PATCH", "/projects/mnist", &nobody, body.into()).await;
-    refused.refused(403, "denied", "no user name was sent");
+    refused.refused(403, "denied", "the header x-atlas-user");
     for name in ["nothing", "no%20name"] {
         let path = format!("/projects/{name}");
         api.ada("PATCH", &path, change.clone()).await.refused(404, "no_project", "no project");
