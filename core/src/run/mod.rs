@@ -9,6 +9,8 @@ mod fold;
 mod labels;
 pub mod limits;
 mod line;
+pub mod lines;
+mod read;
 mod value;
 
 #[cfg(test)]

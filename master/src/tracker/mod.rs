@@ -14,7 +14,6 @@ mod block;
 mod compact;
 mod compactor;
 mod envelope;
-mod lines;
 mod points;
 mod segment;
 pub mod series;
@@ -26,7 +25,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atlas_core::run::{Entry, Event, Relabel, Segment, Spool, Unlabelled};
+use atlas_core::run::{Entry, Event, Relabel, Unlabelled, lines};
 use atlas_core::{Attempt, Epoch, JobId, Record, Run, Timestamp};
 use atlas_runtime::tasks::Tasks;
 use bytes::Bytes;
@@ -169,11 +168,10 @@ impl Inner {
             None => self.parts.store.run(job).await?.unwrap_or_default(),
         };
         let known = run.offset(attempt);
-        let new = usize::try_from(known.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
-        if piece.offset > known || new >= piece.data.len() {
+        let Some(new) = run.unread(attempt, piece.offset, piece.data.len()) else {
             *held = Some(run).filter(|_| !last);
             return Ok(Taken { length: known, wanted: Vec::new() });
-        }
+        };
         let new = Piece { offset: known, data: piece.data.slice(new..), ..piece };
         let (archive, epoch) = (self.parts.archive.clone(), self.parts.epoch);
         let now = reactor::now().wall;
@@ -229,9 +227,8 @@ fn fold(
     let Piece { job, attempt, data, last, files, .. } = piece;
     let mut run = Arc::unwrap_or_clone(run);
     let mut block = Block::default();
-    let skipping = run.attempts.get(attempt).is_some_and(|it| it.skipping);
     let mut wanted = Vec::new();
-    let read = lines::read(data, skipping, *last, |entry| {
+    let consumed = run.read(*attempt, data, *last, parse, |run, entry| {
         match standing(&entry, files.as_ref()) {
             Standing::Fine => {}
             Standing::Missing { key, why } => {
@@ -249,17 +246,13 @@ fn fold(
         ControlFlow::Continue(())
     });
     if !wanted.is_empty() {
-        wanted = wanted_from(&data[read.consumed..]);
+        wanted = wanted_from(&data[consumed..]);
     }
-    if read.consumed == 0 {
+    if consumed == 0 {
         return Ok((None, wanted));
     }
-    run.left.unreadable += read.unreadable;
-    let spool: &mut Spool = run.attempts.entry(*attempt).or_default();
-    spool.offset += read.consumed as u64;
-    spool.skipping = read.skipping;
     if let Some(block) = block.encode() {
-        let segment = segment_of(spool, epoch);
+        let segment = run.attempts.entry(*attempt).or_default().segment_of(epoch);
         let path = archive.segment(*job, *attempt, epoch);
         segment::append(&archive.jobs(), &path, segment.bytes, &block)?;
         segment.bytes += block.len() as u64;
@@ -300,7 +293,7 @@ fn path_of<'a>(entry: &'a Entry<'_>) -> Option<&'a str> {
 /// The first files that this names, each once, in the order of the lines.
 fn wanted_from(rest: &[u8]) -> Vec<String> {
     let mut wanted: Vec<String> = Vec::new();
-    lines::read(rest, false, true, |entry| {
+    lines::read(rest, false, true, parse, |entry| {
         if let Some(path) = path_of(&entry)
             && !wanted.iter().any(|it| it == path)
         {
@@ -311,10 +304,7 @@ fn wanted_from(rest: &[u8]) -> Vec<String> {
     wanted
 }
 
-/// The one that the leader of this epoch writes to.
-fn segment_of(spool: &mut Spool, epoch: Epoch) -> &mut Segment {
-    if spool.segments.last().is_none_or(|it| it.epoch != epoch) {
-        spool.segments.push(Segment { epoch, bytes: 0 });
-    }
-    spool.segments.last_mut().expect("there is one now")
+/// One event, as it stands in a spool.
+fn parse(line: &[u8]) -> Option<Entry<'_>> {
+    serde_json::from_slice(line).ok()
 }

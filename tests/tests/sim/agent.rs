@@ -1,6 +1,6 @@
 //! The agent of a node: the real [`Agent`] and [`LeaseClock`], driven as the real driver does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atlas_core::agent::{Action, Agent, Assignment, Input, LeaseClock, Report};
 use atlas_core::cluster::Held;
@@ -11,6 +11,7 @@ use atlas_core::{Cause, Epoch, Mono};
 use crate::machine::Entry;
 use crate::net::{Down, Up};
 use crate::schedule::{ConnId, Event, Key, Life, NodeId};
+use crate::spool::Shipping;
 use crate::world::World;
 
 const BEAT_EVERY: u64 = 3_000;
@@ -28,6 +29,7 @@ pub struct AgentProcess {
     pub stalled_until: u64,
     unpacking: BTreeSet<Key>,
     archiving: BTreeSet<Key>,
+    pub shipping: BTreeMap<Key, Shipping>,
 }
 
 impl World {
@@ -64,7 +66,11 @@ impl World {
             stalled_until: 0,
             unpacking: BTreeSet::new(),
             archiving: BTreeSet::new(),
+            shipping: BTreeMap::new(),
         });
+        for key in self.spools_found(node) {
+            self.begins_to_ship(node, key);
+        }
         self.schedule.at(self.now, Event::Connects { node, life });
     }
 
@@ -255,6 +261,9 @@ impl World {
                 let lives = self.machines[node].supervisors.contains_key(&key);
                 assert!(!lives, "{} is removed while it runs", self.name(key));
                 self.agent(node).archiving.remove(&key);
+                let life = self.agent(node).life;
+                self.ship(node, life, key); // its last words, whoever hears them
+                self.agent(node).shipping.remove(&key);
                 self.machines[node].disk.remove(&key);
             }
             Action::Report { job, attempt, report } => {
@@ -278,6 +287,7 @@ impl World {
             written_at: now,
             begun: false,
             started: None,
+            spool: 0,
             exit: None,
             deadline: None,
         });
@@ -300,6 +310,7 @@ impl World {
         let deadline = self.deadline(node);
         self.machines[node].disk.get_mut(&key).expect("it is held").deadline = deadline;
         self.supervise(node, key);
+        self.begins_to_ship(node, key);
     }
 
     fn not_started(&mut self, node: NodeId, key: Key, cause: Cause, strike: bool) {
@@ -334,12 +345,16 @@ impl World {
     }
 
     pub fn archive_written(&mut self, node: NodeId, life: Life, key: Key) {
-        if !self.agent_lives(node, life) || !self.agent(node).archiving.remove(&key) {
+        if !self.agent_lives(node, life) || !self.agent(node).archiving.contains(&key) {
             return;
         }
+        let Some(left_behind) = self.shipped(node, key) else {
+            return self.schedule.at(self.now + 500, Event::ArchiveWritten { node, life, key });
+        };
+        self.agent(node).archiving.remove(&key);
         let accepted = self.store.jobs.get(&key.0).map(|it| &it.1);
         self.judge.archive_written(key, accepted);
-        let report = Report::Archived { left_behind: None };
+        let report = Report::Archived { left_behind };
         self.feed(node, Input::Local { job: key.0, attempt: key.1, report });
     }
 }

@@ -53,6 +53,8 @@ pub struct Plan {
     pub time_limit: Option<Millis>,
     /// After SIGTERM; `None` = it ignores the signal.
     pub obeys_after: Option<u64>,
+    /// How often it tells something of itself, if it does.
+    pub tells_every: Option<u64>,
     pub image_missing: bool,
     pub requirements_fail: bool,
 }
@@ -98,6 +100,7 @@ fn plan(rng: &mut Rng, time_limit: Option<Millis>) -> Plan {
         exit,
         time_limit,
         obeys_after: rng.pick(&[Some(10), Some(2_000), None]),
+        tells_every: rng.pick(&[None, None, None, Some(3_000), Some(20_000)]),
         image_missing: rng.percent(4),
         requirements_fail: rng.percent(4),
     }

@@ -38,6 +38,8 @@ pub struct Entry {
     /// A supervisor was given it.
     pub begun: bool,
     pub started: Option<Timestamp>,
+    /// Bytes that the job has told of itself.
+    pub spool: u64,
     pub exit: Option<Exit>,
     pub deadline: Option<Mono>,
 }
@@ -180,6 +182,7 @@ impl World {
         machine.disk.get_mut(&key).expect("it is held").started = Some(wall);
         self.trace(|it| format!("{} {} runs", it.machines[node].spec.name, it.name(key)));
         self.notify(node, key);
+        self.schedule.at(now + 1, Event::Tells { node, boot, key });
         let because = Because::Done;
         self.schedule.at(now + plan.runs, Event::Exits { node, boot, key, because });
         if let Some(at) = limit_over {
@@ -224,9 +227,12 @@ impl World {
         }
         let plan = self.clients.plan(key.0);
         let Some(it) = self.machines[node].supervisors.get(&key) else { return };
-        let stopping = it.stopping;
-        if because == Because::Done && it.started.is_none() {
+        let (runs, stopping) = (it.started.is_some(), it.stopping);
+        if because == Because::Done && !runs {
             return;
+        }
+        if runs && plan.tells_every.is_some() && self.rng.percent(50) {
+            self.write_lines(node, key); // its last words
         }
         self.process_gone(node, key);
         let kind = match (stopping, because) {
@@ -262,7 +268,7 @@ impl World {
             at,
             started: entry.started,
             log_length: 10,
-            spool_length: 0,
+            spool_length: entry.spool,
             detail: String::new(),
         };
         if exit.kind == ExitKind::LeaseEnded {

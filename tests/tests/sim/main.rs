@@ -13,7 +13,9 @@ mod master;
 mod net;
 mod rng;
 mod schedule;
+mod spool;
 mod store;
+mod tracker;
 mod world;
 
 use std::cell::RefCell;
@@ -53,6 +55,11 @@ fn no_promise_is_broken_in_a_storm() {
             "job deleted",
             "node removed",
             "supervisor killed",
+            "series compacted",
+            "leader died between a segment and its commit",
+            "answer of the tracker lost",
+            "piece known already",
+            "spool taken of an attempt that was given up",
         ],
     );
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use atlas_core::cluster::{Effect, Held, Input, Rejection, Session, Step};
 use atlas_core::node::{NodeSpec, Troubles};
-use atlas_core::{Cluster, Epoch, Mono, NodeName, Now, Record, Revision, Timestamp};
+use atlas_core::{Cluster, Epoch, JobId, Mono, NodeName, Now, Record, Revision, Timestamp};
 
 use crate::net::{Down, Up};
 use crate::schedule::{Answer, ConnId, Event, Life};
 use crate::store::Batch;
+use crate::tracker::Track;
 use crate::world::World;
 
 const TICK_EVERY: u64 = 1_000;
@@ -26,7 +27,8 @@ pub struct Master {
 pub struct Lead {
     pub life: Life,
     pub cluster: Cluster,
-    epoch: Epoch,
+    pub epoch: Epoch,
+    pub tracks: BTreeMap<JobId, Track>,
     revision: Revision,
     gathering: Pending,
     flight: Option<Pending>,
@@ -44,6 +46,8 @@ struct Pending {
     records: Vec<Record>,
     effects: Vec<Effect>,
     answers: Vec<Reply>,
+    /// Their runs are as they were written.
+    tracked: Vec<JobId>,
 }
 
 /// What a client asked for and came of it.
@@ -77,6 +81,7 @@ impl World {
             life,
             cluster,
             epoch,
+            tracks: BTreeMap::new(),
             revision,
             gathering: Pending { effects, ..Pending::default() },
             flight: None,
@@ -87,6 +92,7 @@ impl World {
             stopping: false,
         });
         self.take_off();
+        self.compacts_what_is_left(life);
         self.schedule.at(self.now + TICK_EVERY, Event::Tick { life });
     }
 
@@ -154,6 +160,14 @@ impl World {
             lead.gathering.answers.push(Reply { request, result });
         }
         accepted
+    }
+
+    /// A run as it is to be from now on.
+    pub fn keeps(&mut self, job: JobId, record: Record) {
+        let lead = self.master.lead.as_mut().expect("the master lives");
+        lead.gathering.records.push(record);
+        lead.gathering.tracked.push(job);
+        self.take_off();
     }
 
     /// Starts the commit of what has gathered; what needs none is done at once.
@@ -230,6 +244,7 @@ impl World {
             return self.schedule.at(self.now + after, Event::CommitsAgain { life });
         }
         let pending = lead.flight.take().expect("a batch is out");
+        self.hears(life, &pending.records);
         self.perform(pending);
         self.take_off();
     }
@@ -247,6 +262,9 @@ impl World {
         }
         for reply in pending.answers {
             self.answered(reply);
+        }
+        for job in pending.tracked {
+            self.tracked(job);
         }
     }
 

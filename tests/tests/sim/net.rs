@@ -105,7 +105,7 @@ impl World {
         self.schedule.at(at, Event::AtNode { conn });
     }
 
-    fn delay(&mut self) -> u64 {
+    pub fn delay(&mut self) -> u64 {
         if self.now < self.slow_until {
             self.rng.between(0, 8_000)
         } else {

@@ -36,8 +36,16 @@ pub enum Event {
     Unpacked { node: NodeId, life: Life, key: Key },
     ArchiveWritten { node: NodeId, life: Life, key: Key },
     Notice { node: NodeId, life: Life, key: Key },
+    Ships { node: NodeId, life: Life, key: Key },
+    Told { call: u64, length: Option<u64> },
+    GivesUp { call: u64 },
+
+    Asked { call: u64 },
+    Written { life: Life, job: JobId },
+    Compacts { life: Life, job: JobId },
 
     Prepared { node: NodeId, boot: Life, key: Key },
+    Tells { node: NodeId, boot: Life, key: Key },
     Exits { node: NodeId, boot: Life, key: Key, because: Because },
     Deadline { node: NodeId, boot: Life, key: Key },
     TimeLimit { node: NodeId, boot: Life, key: Key },

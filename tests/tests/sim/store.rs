@@ -7,7 +7,7 @@ use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
 use atlas_core::{
-    Epoch, JobId, JobSpec, JobState, JobStatus, NodeName, Position, Record, Revision,
+    Epoch, JobId, JobSpec, JobState, JobStatus, NodeName, Position, Record, Revision, Run,
 };
 
 #[derive(Default)]
@@ -15,6 +15,7 @@ pub struct Store {
     pub epoch: Epoch,
     pub revision: Revision,
     pub jobs: BTreeMap<JobId, (Arc<JobSpec>, JobStatus)>,
+    pub runs: BTreeMap<JobId, Arc<Run>>,
     nodes: BTreeMap<NodeName, NodeRecord>,
     next_position: Position,
     granted: Option<Millis>,
@@ -54,7 +55,10 @@ impl Store {
             Record::JobChanged { id, status, .. } => {
                 self.jobs.get_mut(&id).expect("a job is queued before it changes").1 = status;
             }
-            Record::JobDeleted { id } => drop(self.jobs.remove(&id)),
+            Record::JobDeleted { id } => drop((self.jobs.remove(&id), self.runs.remove(&id))),
+            Record::RunChanged { id, run } if self.jobs.contains_key(&id) => {
+                self.runs.insert(id, run);
+            }
             Record::NodeChanged(node) => drop(self.nodes.insert(node.spec.name.clone(), node)),
             Record::NodeRemoved(name) => drop(self.nodes.remove(&name)),
             Record::RunChanged { .. } | Record::ProjectChanged { .. } => {}

@@ -15,7 +15,9 @@ use crate::master::Master;
 use crate::net::Net;
 use crate::rng::Rng;
 use crate::schedule::{Event, Key, Life, Schedule};
+use crate::spool::{Call, Ledger};
 use crate::store::{Batch, Store};
+use crate::tracker::Shared;
 
 /// After the last fault everything must come to its end within this time.
 const PATIENCE: u64 = 4 * 3_600_000;
@@ -30,6 +32,10 @@ pub struct World {
     pub store: Store,
     /// Commits on their way, with the master that sent them.
     pub writes: BTreeMap<u64, (Life, Batch)>,
+    /// What jobs wrote of themselves, pieces of it on their way to the master, and what became of it there.
+    pub ledger: Ledger,
+    pub calls: BTreeMap<u64, Call>,
+    pub shared: Shared,
     pub master: Master,
     pub machines: Vec<Machine>,
     pub clients: Clients,
@@ -58,6 +64,9 @@ impl World {
             net: Net::default(),
             store: Store::default(),
             writes: BTreeMap::new(),
+            ledger: Ledger::default(),
+            calls: BTreeMap::new(),
+            shared: Shared::default(),
             master: Master::default(),
             machines,
             clients,
@@ -127,6 +136,9 @@ impl World {
             | Event::CommitsAgain { .. }
             | Event::MasterExits { .. }
             | Event::Trashed { .. }
+            | Event::Asked { .. }
+            | Event::Written { .. }
+            | Event::Compacts { .. }
             | Event::AtMaster { .. }
             | Event::ClosedAtMaster { .. }
             | Event::Submits { .. }
@@ -140,7 +152,9 @@ impl World {
             | Event::Unpacked { node, .. }
             | Event::ArchiveWritten { node, .. }
             | Event::Recovers { node, .. }
+            | Event::Ships { node, .. }
             | Event::Notice { node, .. } => agent(node),
+            Event::Told { call, .. } | Event::GivesUp { call } => agent(self.calls[&call].node),
             Event::AtNode { conn }
             | Event::ClosedAtNode { conn }
             | Event::WelcomeIsDue { conn }
@@ -150,6 +164,7 @@ impl World {
             | Event::Boots { .. }
             | Event::AgentStarts { .. }
             | Event::Prepared { .. }
+            | Event::Tells { .. }
             | Event::Exits { .. }
             | Event::Deadline { .. }
             | Event::TimeLimit { .. }
@@ -179,6 +194,13 @@ impl World {
             Event::Unpacked { node, life, key } => self.unpacked(node, life, key),
             Event::ArchiveWritten { node, life, key } => self.archive_written(node, life, key),
             Event::Notice { node, life, key } => self.notice(node, life, key),
+            Event::Ships { node, life, key } => self.ships(node, life, key),
+            Event::Asked { call } => self.asked(call),
+            Event::Told { call, length } => self.told(call, length),
+            Event::GivesUp { call } => self.gives_up_on(call),
+            Event::Written { life, job } => self.written(life, job),
+            Event::Compacts { life, job } => self.compacts(life, job),
+            Event::Tells { node, boot, key } => self.tells(node, boot, key),
             Event::Prepared { node, boot, key } => self.prepared(node, boot, key),
             Event::Exits { node, boot, key, because } => {
                 self.process_exits(node, boot, key, because);
@@ -248,6 +270,7 @@ impl World {
 
     fn conclude(&mut self) {
         self.judge.conclude(&self.store);
+        self.check_runs();
         let now = self.master_now();
         let lead = self.master.lead.as_ref().expect("it is over when the master is there");
         assert_eq!(lead.cluster.live_jobs(), 0, "jobs are left:\n{}", self.state());

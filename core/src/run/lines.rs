@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use atlas_core::run::Entry;
-use atlas_core::run::limits::LINE;
+use super::Entry;
+use super::limits::LINE;
 
 /// What every event begins with. Quotes within JSON text are escaped, so that this is never part of one.
 const BEGINNING: &[u8] = br#"{"e":"#;
@@ -17,12 +17,14 @@ pub struct Read {
     pub unreadable: u64,
 }
 
-/// Gives every event of the piece to `take`, in order; one that it breaks at is not consumed, nor what follows. `skipping`: the piece begins within a line that is too long. `last`:
-/// nothing follows it, so that what has no end is a line as well.
+/// Gives every event of the piece to `take`, in order; one that it breaks at is not consumed, nor what follows. `skipping`: the piece
+/// begins within a line that is too long. `last`: nothing follows it, so that what has no end is a line as well. `parse` reads the
+/// JSON of one event.
 pub fn read<'a>(
     piece: &'a [u8],
     skipping: bool,
     last: bool,
+    parse: impl Fn(&'a [u8]) -> Option<Entry<'a>>,
     mut take: impl FnMut(Entry<'a>) -> ControlFlow<()>,
 ) -> Read {
     let mut read = Read { consumed: 0, skipping, unreadable: 0 };
@@ -35,7 +37,7 @@ pub fn read<'a>(
             read.unreadable += 1;
             read.skipping = true;
         } else if !read.skipping && is_whole {
-            let ControlFlow::Continue(lost) = event(line, &mut take) else { return read };
+            let ControlFlow::Continue(lost) = event(line, &parse, &mut take) else { return read };
             read.unreadable += lost;
         } else if !read.skipping {
             return read; // the rest of this line is on its way
@@ -49,18 +51,19 @@ pub fn read<'a>(
 /// Returns how many lines of it were lost.
 fn event<'a>(
     line: &'a [u8],
+    parse: &impl Fn(&'a [u8]) -> Option<Entry<'a>>,
     take: &mut impl FnMut(Entry<'a>) -> ControlFlow<()>,
 ) -> ControlFlow<(), u64> {
     if line.trim_ascii().is_empty() {
         return ControlFlow::Continue(0);
     }
-    if let Ok(entry) = serde_json::from_slice(line) {
+    if let Some(entry) = parse(line) {
         return take(entry).map_continue(|()| 0);
     }
     // The beginning of a line that nobody ended may stand before it.
     let begins = |at: &usize| *at > 0 && line[*at..].starts_with(BEGINNING);
     let torn = (0..line.len().saturating_sub(BEGINNING.len())).rev().find(begins);
-    match torn.and_then(|at| serde_json::from_slice(&line[at..]).ok()) {
+    match torn.and_then(|at| parse(&line[at..])) {
         Some(entry) => take(entry).map_continue(|()| 1),
         None => ControlFlow::Continue(1),
     }
@@ -68,9 +71,12 @@ fn event<'a>(
 
 #[cfg(test)]
 mod tests {
-    use atlas_core::run::Event;
-
+    use super::super::Event;
     use super::*;
+
+    fn parse(line: &[u8]) -> Option<Entry<'_>> {
+        serde_json::from_slice(line).ok()
+    }
 
     fn metric(key: &str) -> String {
         format!(r#"{{"e":"metric","key":"{key}","value":1}}"#)
@@ -79,7 +85,7 @@ mod tests {
     /// Keys of what was read, how far, and how many lines were lost.
     fn keys(piece: &str, skipping: bool, last: bool) -> (Vec<String>, Read) {
         let mut keys = Vec::new();
-        let read = read(piece.as_bytes(), skipping, last, |entry| {
+        let read = read(piece.as_bytes(), skipping, last, parse, |entry| {
             let Event::Metric { key, .. } = entry.event else { panic!("{entry:?}") };
             keys.push(key.into_owned());
             ControlFlow::Continue(())
@@ -135,7 +141,7 @@ mod tests {
     fn what_takes_them_can_break_before_an_event() {
         let piece = format!("{}\n{}{}\n", metric("a"), &metric("b")[..9], metric("c"));
         let mut count = 0;
-        let read = read(piece.as_bytes(), false, false, |_| {
+        let read = read(piece.as_bytes(), false, false, parse, |_| {
             count += 1;
             if count == 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -148,7 +154,7 @@ mod tests {
         let mut piece = metric("a").into_bytes();
         piece.extend(b"\n{\"e\":\"metric\",\"key\":\"\xff\",\"value\":1}\n");
         let mut count = 0;
-        let read = read(&piece, false, false, |_| {
+        let read = read(&piece, false, false, parse, |_| {
             count += 1;
             ControlFlow::Continue(())
         });
