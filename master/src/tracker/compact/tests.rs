@@ -225,3 +225,55 @@ fn nothing_is_made_where_the_job_is_gone() {
     assert!(!world.archive.job(job()).exists());
     drop(world.dir);
 }
+
+/// Of two attempts and two leaders, as the third finds it.
+fn told_to_two_leaders() -> World {
+    let mut world = World::new();
+    for (attempt, epoch) in [(1, 1), (2, 1), (2, 2)] {
+        let points = (0..50).map(|it| (it % KEYS.len(), 0, it as u64, Scalar::Int(attempt)));
+        world.tell(&(attempt.cast_unsigned(), epoch, points.collect()));
+    }
+    world
+}
+
+#[test]
+fn a_leader_that_dies_while_it_writes_costs_no_point_and_doubles_none() {
+    let whole = told_to_two_leaders();
+    whole.write(2, ROOM).unwrap();
+    let bytes = fs::read(whole.archive.series(job()).join("2-1.parquet")).unwrap();
+    let parts = [0, 1, bytes.len() / 2, bytes.len() - 1, bytes.len()].map(|it| ("2-1.part", it));
+    // It tries again itself, or another one does.
+    for epoch in [2, 3] {
+        for (name, length) in parts.into_iter().chain([("2-1.parquet", bytes.len())]) {
+            let mut world = told_to_two_leaders();
+            fs::write(world.archive.series(job()).join(name), &bytes[..length]).unwrap();
+            assert_eq!(world.series(), whole.series(), "before: {name}, {length}");
+            world.compact(epoch, ROOM);
+            assert_eq!(world.series(), whole.series(), "{epoch}: {name}, {length}");
+            assert_eq!(world.files(), [format!("{epoch}-1.parquet")]);
+        }
+    }
+}
+
+#[test]
+fn a_leader_that_dies_while_it_tidies_costs_no_point_and_doubles_none() {
+    let whole = told_to_two_leaders();
+    let late = (2, 3, vec![(1, 0, 99, Scalar::Int(7))]);
+    let segments = whole.files();
+    for removed in 0..=segments.len() {
+        let mut world = told_to_two_leaders();
+        let table = world.write(2, ROOM).unwrap();
+        world.run.move_into(table);
+        for name in &segments[..removed] {
+            fs::remove_file(world.archive.series(job()).join(name)).unwrap();
+        }
+        assert_eq!(world.series(), whole.series(), "{removed} are removed");
+        // What comes late makes one table of it, and nothing stays beside that.
+        let mut never = told_to_two_leaders();
+        never.tell(&late);
+        world.tell(&late);
+        world.compact(3, ROOM);
+        assert_eq!(world.series(), never.series(), "{removed} are removed");
+        assert_eq!(world.files(), ["3-2.parquet"]);
+    }
+}
