@@ -1,7 +1,7 @@
 //! One folder that is written into, and nothing outside of it: every step is taken from an open folder by name, and no link on
 //! the way is followed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +20,12 @@ const NEW: OFlags = OFlags::WRONLY
     .union(OFlags::EXCL)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
+
+/// Whether a file has a name as those that have not come whole. A job may have such files, too.
+pub fn may_be_part(name: &OsStr) -> bool {
+    let digits = name.as_bytes().strip_prefix(b".").and_then(|it| it.strip_suffix(b".part"));
+    digits.is_some_and(|it| it.len() == 32 && it.iter().all(u8::is_ascii_hexdigit))
+}
 
 /// An open folder.
 #[derive(Debug)]
@@ -76,9 +82,7 @@ impl Beneath {
         let (parent, name) = self.parent(path, true)?;
         let write = |it: Errno| self.failed(path, it);
         let mode = if executable { 0o777 } else { 0o666 };
-        let mut beside = std::ffi::OsString::from(".");
-        beside.push(uuid::Uuid::new_v4().simple().to_string());
-        beside.push(".part");
+        let beside = OsString::from(format!(".{}.part", uuid::Uuid::new_v4().simple()));
         let file =
             rustix::fs::openat(&parent, &*beside, NEW, Mode::from_raw_mode(mode)).map_err(write)?;
         let written = self

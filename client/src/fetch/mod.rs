@@ -6,7 +6,7 @@ mod untar;
 use std::io;
 use std::path::PathBuf;
 
-pub use beneath::Beneath;
+pub use beneath::{Beneath, may_be_part};
 pub use untar::{Fetched, untar};
 
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use atlas_core::JobSpec;
 use atlas_core::spec::{Git, GitDiff, Outputs, Worker};
+use atlas_core::{Demand, JobSpec};
 use atlas_proto::wire;
 
 use super::asked::Asked;
+use super::quantity::{LONGEST, MOST_BYTES};
 use super::{BUNDLE_FILES, Given, Invalid, asked, git, params, secrets, text, volume, words};
 
 /// Every field, named as in the JSON of the spec.
@@ -32,12 +33,30 @@ pub fn check(spec: &JobSpec) -> Result<(), Invalid> {
     if let Some(params) = &spec.params {
         same("spec.params", params, params::check)?;
     }
+    quantities(spec)?;
     worker(&spec.worker)?;
     outputs(&spec.outputs)?;
     if let Some(outside) = &spec.outside {
         text::name(&given("spec.outside.host", &outside.host))?;
     }
     spec.git.as_ref().map_or(Ok(()), repository)
+}
+
+/// Sums of them have to fit wherever they are made.
+fn quantities(spec: &JobSpec) -> Result<(), Invalid> {
+    let Demand { gpus: _, cpu_milli, memory } = spec.demand;
+    for (field, number, most) in [
+        ("spec.demand.cpu_milli", cpu_milli, MOST_BYTES),
+        ("spec.demand.memory", memory, MOST_BYTES),
+        ("spec.shm", spec.shm.unwrap_or_default(), MOST_BYTES),
+        ("spec.outputs.max_bytes", spec.outputs.max_bytes.unwrap_or_default(), MOST_BYTES),
+        ("spec.time_limit", spec.time_limit.map_or(0, |it| it.0), LONGEST.0),
+    ] {
+        if number > most {
+            return Err(Invalid::new(field, format!("is {number}; {most} is the most")));
+        }
+    }
+    Ok(())
 }
 
 fn worker(worker: &Worker) -> Result<(), Invalid> {

@@ -12,8 +12,10 @@ const LEAST_CPUS: f64 = 0.01;
 const GB: f64 = 1e9;
 /// An exabyte: beyond it a number is a mistake, and below it fits every type.
 const MOST: f64 = 1e9;
+/// The same in bytes.
+pub(super) const MOST_BYTES: u64 = 1_000_000_000_000_000_000;
 /// Of a time limit: ten years.
-const LONGEST: Millis = Millis::from_secs(3650 * 86_400);
+pub(super) const LONGEST: Millis = Millis::from_secs(3650 * 86_400);
 
 /// A whole number, 0 included.
 pub fn gpus(given: &Given<String>) -> Result<u32, Invalid> {

@@ -151,6 +151,14 @@ fn an_export_that_was_changed_is_refused_by_the_name_of_the_file() {
     let shown = folder.to_str().unwrap();
     from.atlas(&["export", "mnist", shown]).exits(0);
     from.atlas(&["import", shown]).exits(0).says("1 were there");
+    // As if it had been cut within a file.
+    let half =
+        folder.join("jobs").join(&failed).join("files/log/.0123456789abcdef0123456789abcdef.part");
+    fs::write(&half, "hal").unwrap();
+    fs::remove_file(folder.join("jobs").join(&failed).join("job.json")).unwrap();
+    from.atlas(&["import", shown]).exits(0).says("Brought 0 jobs");
+    from.atlas(&["export", "mnist", shown]).exits(0).says("Wrote 1 job of");
+    assert!(!half.exists());
     from.atlas(&["delete", "job", "--yes", "scheduler", &failed]).exits(0);
     let job = folder.join("jobs").join(&failed);
     let log = job.join("files/log/1.log");

@@ -1,5 +1,6 @@
 //! One job of an export.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -9,8 +10,9 @@ use atlas_proto::wire;
 use crate::commands::get_job::Fetch;
 use crate::connect::Master;
 use crate::error::Error;
+use crate::fetch::may_be_part;
 use crate::say::Say;
-use crate::transfer::{Error as Wrong, Layout, Manifest, write_json, write_text};
+use crate::transfer::{Error as Wrong, Layout, Manifest, everything, write_json, write_text};
 
 /// Writes what is not there yet; job.json last, with which the job is in the export. Returns whether anything was written.
 pub async fn fetch(master: &Master, layout: &Layout, id: JobId, say: Say) -> Result<bool, Error> {
@@ -27,6 +29,7 @@ pub async fn fetch(master: &Master, layout: &Layout, id: JobId, say: Say) -> Res
         let fetch = Fetch { master, id: &name, source, into: &files, say };
         fetch.all().await?;
     }
+    tidy(master, &name, &kept, &files).await?;
     if !points.is_empty() {
         let fetch = Fetch { master, id: &name, source: &points, into: &folder, say };
         fetch.all().await?;
@@ -37,6 +40,27 @@ pub async fn fetch(master: &Master, layout: &Layout, id: JobId, say: Say) -> Res
     write_json(&folder.join("files.json"), &manifest)?;
     write_text(&of_itself, &job_json)?;
     Ok(true)
+}
+
+/// Removes what an export that was cut has left half-written.
+async fn tidy(master: &Master, id: &str, kept: &[String], files: &Path) -> Result<(), Error> {
+    let mut parts = everything(files)?;
+    parts.retain(|it| it.path.file_name().is_some_and(may_be_part));
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let mut of_job = BTreeSet::new();
+    for source in kept {
+        let mut entries = master.list_files(id, source).await?;
+        while let Some(entry) = entries.message().await.map_err(|it| master.broken(&it))? {
+            of_job.insert(entry.path);
+        }
+    }
+    for part in parts.iter().filter(|it| !of_job.contains(&*it.path.to_string_lossy())) {
+        let path = files.join(&part.path);
+        fs::remove_file(&path).map_err(Wrong::write(&path))?;
+    }
+    Ok(())
 }
 
 /// Under a name that does not say which master wrote it.

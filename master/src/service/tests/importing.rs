@@ -143,7 +143,7 @@ async fn an_id_that_is_taken_and_a_bundle_that_is_not_there_are_refused() {
 async fn what_no_cluster_would_have_recorded_is_refused_by_name() {
     let (_from, _of, json) = exported().await;
     let long = "x".repeat(20_000);
-    let wrong: [(&str, &str, Value); 26] = [
+    let wrong: [(&str, &str, Value); 28] = [
         ("format", "/format", 2.into()),
         ("job.json", "/id", "../../etc".into()),
         ("job.json", "/cluster", "x\ny".into()),
@@ -169,6 +169,8 @@ async fn what_no_cluster_would_have_recorded_is_refused_by_name() {
         ),
         ("spec.worker.image", "/spec/worker", json!({ "image": "--privileged" })),
         ("spec.params", "/spec/params", "[1]".into()),
+        ("spec.demand.memory", "/spec/demand", json!({ "gpus": 0, "memory": u64::MAX })),
+        ("spec.time_limit", "/spec/time_limit", u64::MAX.into()),
         ("spec.git.commit", "/spec/git", json!({ "commit": "$(id)" })),
         ("run.table", "/run/table", json!({ "epoch": 1, "number": 1, "bytes": 1, "points": 20 })),
         (
