@@ -1,5 +1,7 @@
 //! What is known of a job while it moves. A state carries exactly the data it has; a move is a method on the state before.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Attempt, ClusterId, GpuId, NodeName, Position};
@@ -98,6 +100,8 @@ pub enum JobState {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<NodeName>,
         archive: Archive,
+        #[serde(default, skip_serializing_if = "Written::are_kept")]
+        written: Written,
     },
     /// Being removed; the files go first, then this record.
     Deleting {
@@ -148,6 +152,35 @@ pub enum Archive {
     Incomplete {
         reason: String,
     },
+}
+
+/// What a job wrote, once it has ended. Its log, its series and what it was submitted with are no part of it: they stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "written", rename_all = "kebab-case")]
+pub enum Written {
+    #[default]
+    Kept,
+    /// Decided: the files go next, then it says so.
+    Removing(Removal),
+    Removed(Removal),
+}
+
+/// Who removed what a job wrote, and when it was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    pub by: Remover,
+    pub at: Timestamp,
+    /// That were there then; `None` = nobody waited for them to be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remover {
+    User(String),
+    /// The rule of the job's project, as it was.
+    Retention(String),
 }
 
 /// The four words that users see.
@@ -202,6 +235,11 @@ impl JobStatus {
         past.chain(now).chain(done).any(|it| it == (attempt, node))
     }
 
+    /// Whether something is still to be done about it, so that a new leader must know of it.
+    pub fn is_live(&self) -> bool {
+        !matches!(self.state, JobState::Done { written: Written::Kept | Written::Removed(_), .. })
+    }
+
     pub fn status(&self) -> Status {
         match &self.state {
             JobState::Queued { .. }
@@ -232,6 +270,11 @@ impl JobStatus {
 }
 
 impl JobState {
+    /// The end of all that is done for a job, unless somebody asks to remove something of it.
+    pub fn done(end: End, node: Option<NodeName>, archive: Archive) -> Self {
+        Self::Done { end, node, archive, written: Written::Kept }
+    }
+
     /// Where the job is or was last on a node that still holds something of it.
     pub fn placement(&self) -> Option<&Placement> {
         match self {
@@ -264,6 +307,14 @@ impl JobState {
         }
     }
 
+    /// Who removed what it wrote, as soon as that is decided.
+    pub fn removal(&self) -> Option<&Removal> {
+        match self {
+            Self::Done { written: Written::Removing(it) | Written::Removed(it), .. } => Some(it),
+            _ => None,
+        }
+    }
+
     pub fn started(&self) -> Option<Timestamp> {
         match self {
             Self::Running { started, .. } | Self::Outside { started, .. } => Some(*started),
@@ -279,6 +330,21 @@ impl JobState {
         match self {
             Self::Queued { excluded, .. } | Self::Placed { excluded, .. } => excluded,
             _ => &[],
+        }
+    }
+}
+
+impl Written {
+    pub fn are_kept(&self) -> bool {
+        matches!(self, Self::Kept)
+    }
+}
+
+impl fmt::Display for Remover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => f.write_str(name),
+            Self::Retention(rule) => write!(f, "the retention of its project ({rule})"),
         }
     }
 }

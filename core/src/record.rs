@@ -55,6 +55,10 @@ pub enum JobEvent {
     Requeued,
     Exited,
     Archived,
+    /// What it wrote is being removed.
+    Removing,
+    /// And is gone.
+    Removed,
     Deleting,
 }
 

@@ -97,7 +97,7 @@ fn job(n: u64, random: &mut Random) -> (JobId, JobSpec, JobStatus, Run) {
         sealed: Sealed::default(),
         past: Vec::new(),
         imported: None,
-        state: JobState::Done { end, node, archive: Archive::Complete },
+        state: JobState::done(end, node, Archive::Complete),
     };
     (JobId::from_random(bytes), spec, status, run(random))
 }

@@ -25,6 +25,7 @@ pub mod store;
 pub mod submission;
 pub mod tracker;
 mod transfer;
+pub mod trash;
 pub mod turns;
 pub mod usage;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use atlas_core::cluster::{Effect, Input, Lease};
-use atlas_core::{Cluster, Epoch, JobId};
+use atlas_core::{Cluster, Epoch};
 use atlas_runtime::process::{
     InstanceLock, LockError, is_network_filesystem, port_holder, write_atomic,
 };
@@ -38,7 +38,7 @@ use crate::share::Share;
 use crate::store::{Lead, Store};
 use crate::tracker::{self, Compactor, Tracker};
 use crate::turns::Storage;
-use crate::{belongs, state, store};
+use crate::{belongs, state, store, trash};
 
 /// How often a node says that it is there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -125,7 +125,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         feed,
         runs,
         bundles: Arc::new(bundles(&config)?),
-        archive: archive.clone(),
+        archive,
         proxy: proxy(&token, &config)?,
         keys,
         share_mark: share.name().to_owned(),
@@ -136,14 +136,13 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
         storage,
         fillings: Fillings::default(),
         measured: Arc::default(),
+        removals: Default::default(),
         tracker,
         projects,
         tasks: tasks.clone(),
     });
-    let tracker = service.tracker.clone();
-    tasks.spawn("compactor", compactor.run(tracker.clone(), service.runs.clone()));
-    let trash = empty_into_trash(to_trash, archive, lead.mark.epoch, handle.clone(), tracker);
-    tasks.spawn("trash", trash);
+    tasks.spawn("compactor", compactor.run(service.tracker.clone(), service.runs.clone()));
+    tasks.spawn("trash", trash::run(to_trash, service.clone(), lead.mark.epoch));
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
@@ -319,29 +318,6 @@ fn serve(
     write_atomic(&path, endpoints.to_string().as_bytes(), 0o644, false).map_err(failed)?;
     tracing::info!("serving dashboard and REST on http://{http}, gRPC and REST on http://{grpc}");
     Ok(())
-}
-
-/// Moves the files of deleted jobs out of the way, one after the other.
-async fn empty_into_trash(
-    mut jobs: mpsc::UnboundedReceiver<JobId>,
-    archive: Archive,
-    epoch: Epoch,
-    reactor: Handle,
-    tracker: Tracker,
-) {
-    while let Some(job) = jobs.recv().await {
-        tracker.forget(job).await;
-        let archive = archive.clone();
-        let moved = tokio::task::spawn_blocking(move || archive.trash(job, epoch)).await;
-        match moved {
-            Ok(Ok(())) => drop(reactor.tell(Input::Trashed { job }).await),
-            // It stays marked as deleting, and is tried again after a restart or by the next request.
-            Ok(Err(error)) => {
-                tracing::error!(job.id = %job, "could not move the files of {job} to the trash: {error}");
-            }
-            Err(error) => tracing::error!("moving the files of {job} broke off: {error}"),
-        }
-    }
 }
 
 /// Removes what nobody needs any more.

@@ -54,7 +54,7 @@ impl Exported {
     /// `None` = it has not ended, or is being deleted.
     pub fn of(job: &StoredJob, run: &Run, here: &ClusterId) -> Option<Self> {
         let JobStatus { submitted, attempt, lost, image, imported, state, .. } = &job.status;
-        let JobState::Done { end, node, archive } = state.clone() else { return None };
+        let JobState::Done { end, node, archive, written: _ } = state.clone() else { return None };
         let Labels { name, tags } = Labels::of(&job.spec, Some(run));
         Some(Self {
             format: FORMAT,

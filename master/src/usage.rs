@@ -65,6 +65,11 @@ impl Measured {
         self.with(|known| known.jobs.get(&id).map(|it| it.value))
     }
 
+    /// Files of it were removed.
+    pub fn forget(&self, id: JobId) {
+        self.with(|known| known.jobs.remove(&id));
+    }
+
     pub fn bundle(&self, id: BundleId) -> Option<u64> {
         self.with(|known| known.bundles.get(&id).map(|it| it.value))
     }

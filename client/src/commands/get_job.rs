@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::fetch::{self, Beneath, Fetched, untar};
 use crate::say::Say;
 use crate::target::{Target, connect};
+use crate::views::JobView;
 
 /// Fetch a job's files into ./<id>/: what was submitted, what it left, its log and checkpoints; goes on where it was
 #[derive(Debug, clap::Args)]
@@ -58,12 +59,15 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
         return Err(Error::usage("`atlas get job` fetches one job at a time"));
     };
     let master = connect(Some(&config), say).await?;
-    let id = master.job(job).await?.id;
+    let JobView { id, removal, .. } = master.job(job).await?.into();
     let into = save_dir.join(&id);
     let fetch =
         Fetch { master: &master, id: &id, source: source_dir.trim_matches('/'), into: &into, say };
     keep_apart(&into)?;
     fetch.all().await?;
+    if let Some(removal) = removal.filter(|_| fetch.source.is_empty()) {
+        say.warn(format_args!("What job {id} wrote was {removal}: the rest of it was fetched."));
+    }
     say.info(format_args!("Successfully retrieved Job {id} into {}", into.display()));
     Ok(Exit::SUCCESS)
 }

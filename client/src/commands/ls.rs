@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::say::Say;
 use crate::target::Target;
-use crate::views::FileView;
+use crate::views::{FileView, JobView};
 
 /// List the files that are kept of a job; of a running one, those on its node
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,11 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
         files: BTreeMap::new(),
     };
     read(&master, &job, &path, |entry| listing.take(entry)).await?;
+    if path.is_empty()
+        && let Some(removal) = JobView::from(master.job(&job).await?).removal
+    {
+        say.info(format_args!("What this job wrote was {removal}."));
+    }
     let files: Vec<FileView> = listing.files.into_values().collect();
     output::list(output.output, &files).map_err(Error::Output)?;
     Ok(Exit::SUCCESS)

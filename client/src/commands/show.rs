@@ -104,6 +104,7 @@ fn lines(job: &JobView, run: &RunView) -> String {
     );
     line("log", job.log_bytes.map(output::bytes));
     line("left behind", job.left_behind.clone());
+    line("outputs", job.removal.as_ref().map(ToString::to_string));
     for (node, reason) in &job.excluded {
         line("not on", Some(format!("{node}: {reason}")));
     }

@@ -169,6 +169,12 @@ impl Master {
         Ok(self.unary(jobs.delete_job(reference(job))).await?.id)
     }
 
+    /// What the job wrote goes; the job as it is then.
+    pub async fn remove_outputs(&self, job: &str) -> Result<wire::Job, Error> {
+        let mut jobs = self.jobs.clone();
+        self.unary(jobs.remove_outputs(reference(job))).await
+    }
+
     /// How many queued jobs were ended.
     pub async fn clear_queue(&self) -> Result<u64, Error> {
         let mut jobs = self.jobs.clone();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{short, status};
-use crate::output::{Cell, Column, Row};
+use crate::output::{self, Cell, Column, Row};
 use crate::time::{ago, rfc3339, span};
 
 /// A job as JSON; absent values are `null`.
@@ -64,6 +64,8 @@ pub struct JobView {
     pub log_bytes: Option<u64>,
     /// Why its archive is not complete.
     pub left_behind: Option<String>,
+    /// What it wrote was removed.
+    pub removal: Option<Removal>,
     /// Nodes that could not start it, with the reason of each.
     pub excluded: BTreeMap<String, String>,
     /// Of a listing: what its run has of the columns that were asked for.
@@ -112,6 +114,19 @@ pub struct GitDiff {
     /// Files that it shows or names.
     pub files: u64,
     pub bytes: u64,
+}
+
+/// Who removed what a job wrote.
+#[derive(Debug, Serialize)]
+pub struct Removal {
+    pub user: Option<String>,
+    /// The rule of its project, as it was.
+    pub retention: Option<String>,
+    pub at: String,
+    /// `null` = they were not counted in time.
+    pub bytes: Option<u64>,
+    /// The files still go.
+    pub goes_on: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,6 +184,7 @@ impl From<wire::Job> for JobView {
             bundle: spec.bundle.map(Into::into),
             log_bytes: job.log_bytes,
             left_behind: text(job.left_behind),
+            removal: job.removal.map(Into::into),
             excluded: job.excluded,
             columns: job.columns.into_iter().filter_map(value).collect(),
             submitted_ms: job.submitted_ms,
@@ -201,6 +217,34 @@ impl From<wire::Git> for Git {
     fn from(git: wire::Git) -> Self {
         let wire::Git { commit, branch, dirty, diff } = git;
         Self { commit, branch: text(branch), dirty, diff: diff.map(Into::into) }
+    }
+}
+
+impl From<wire::Removal> for Removal {
+    fn from(removal: wire::Removal) -> Self {
+        let wire::Removal { by, at_ms, bytes, goes_on } = removal;
+        let (user, retention) = match by {
+            Some(wire::removal::By::User(name)) => (Some(name), None),
+            Some(wire::removal::By::Retention(rule)) => (None, Some(rule)),
+            None => (None, None),
+        };
+        Self { user, retention, at: rfc3339(at_ms), bytes, goes_on }
+    }
+}
+
+/// As a sentence goes on after what was removed.
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "removed on {} by ", self.at)?;
+        match (&self.user, &self.retention) {
+            (Some(user), _) => f.write_str(user)?,
+            (None, Some(rule)) => write!(f, "the retention of its project ({rule})")?,
+            (None, None) => f.write_str("somebody")?,
+        }
+        match self.bytes {
+            Some(bytes) => write!(f, ", {}", output::bytes(bytes)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -468,6 +512,7 @@ mod tests {
               },
               "log_bytes": 12,
               "left_behind": null,
+              "removal": null,
               "excluded": {}
             }"#]]
         .assert_eq(&json);

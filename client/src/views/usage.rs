@@ -45,6 +45,19 @@ impl From<wire::UsageReply> for UsageView {
 }
 
 impl OccupiedView {
+    /// What the jobs wrote: without their logs and series.
+    pub fn written(&self) -> u64 {
+        [
+            self.outputs_bytes,
+            self.artifacts_bytes,
+            self.checkpoints_bytes,
+            self.synced_bytes,
+            self.tensorboard_bytes,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
     /// Without the bundles, which other jobs may need.
     pub fn files(&self) -> u64 {
         self.total_bytes.saturating_sub(self.bundles_bytes)

@@ -196,14 +196,50 @@ async fn what_a_filter_finds_is_deleted_together_and_what_has_not_ended_is_kept(
     run.says("2 jobs successfully deleted.");
     assert_eq!(master.state().deleted, IDS[..2]);
     assert!(master.state().list_requests.iter().all(|it| it.filter == "user=ada"));
-    for wrong in [
-        &["scheduler", "1111", "--filter", "user=ada"][..],
-        &["scheduler", "1111", "--dry-run"],
-        &["scheduler", "--filter", " "],
-        &[],
-    ] {
+    for wrong in
+        [&["scheduler", "1111", "--filter", "user=ada"][..], &["scheduler", "--filter", " "], &[]]
+    {
         user.atlas(&[&["delete", "job"], wrong].concat()).await.exits(2);
     }
+}
+
+#[tokio::test]
+async fn what_jobs_wrote_is_deleted_alone() {
+    let mut state = three_jobs();
+    let (outputs_bytes, checkpoints_bytes, log_bytes) = (2_000_000, 500_000, 7_000_000);
+    state.usage.total = Some(wire::Usage {
+        jobs: 2,
+        outputs_bytes,
+        checkpoints_bytes,
+        log_bytes,
+        ..Default::default()
+    });
+    let master = Master::start(state).await;
+    let user = User::of(&master.url);
+    let delete = ["delete", "job", "--outputs-only", "scheduler"];
+    let dry = user.atlas(&[&delete[..], &["1111", "3333", "--dry-run"]].concat()).await.exits(0);
+    dry.says(&format!("This would be deleted: what job {} (", IDS[0]));
+    dry.says("wrote, 2.5 MB.");
+    dry.says(&format!("Job {} is", IDS[2]));
+    let filter = [&delete[..], &["--filter", "user=ada"]].concat();
+    let dry = user.atlas(&[&filter[..], &["--dry-run"]].concat()).await.exits(0);
+    dry.says("These would be deleted: what 2 jobs (1 failed) of ada in mnist wrote, 2.5 MB.");
+    assert!(master.state().emptied.is_empty());
+    let run = user.atlas(&[&delete[..], &["1111"]].concat()).await.exits(0);
+    run.says(&format!("What job {} wrote was successfully deleted.", IDS[0]));
+    let removal = wire::Removal {
+        by: Some(wire::removal::By::User("bob".into())),
+        bytes: Some(2_000),
+        ..Default::default()
+    };
+    master.state().jobs.get_mut(IDS[0]).unwrap().removal = Some(removal);
+    let run = user.atlas(&[&delete[..], &["1111"]].concat()).await.exits(0);
+    run.says("wrote was removed on 1970-01-01T00:00:00.000Z by bob, 2.0 kB.");
+    let run = user.atlas(&filter).await.exits(0);
+    run.says("What 1 jobs wrote was removed before.");
+    run.says("What 1 jobs wrote was successfully deleted.");
+    assert_eq!(master.state().emptied, IDS[..2]);
+    assert!(master.state().deleted.is_empty());
 }
 
 #[tokio::test]

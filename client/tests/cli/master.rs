@@ -61,6 +61,7 @@ pub struct State {
     pub tar_requests: Vec<String>,
     pub stopped: Vec<String>,
     pub deleted: Vec<String>,
+    pub emptied: Vec<String>,
     pub removed_nodes: Vec<String>,
     pub project: Option<wire::GetProjectReply>,
     pub project_changes: Vec<wire::ChangeProjectRequest>,
@@ -324,6 +325,13 @@ impl Jobs for Served {
         let id = state.find(&request.get_ref().job)?.id.clone();
         state.deleted.push(id.clone());
         Ok(Response::new(wire::DeleteJobReply { id }))
+    }
+
+    async fn remove_outputs(&self, request: Request<wire::JobRef>) -> Answer<wire::Job> {
+        let mut state = self.state();
+        let job = state.find(&request.get_ref().job)?.clone();
+        state.emptied.push(job.id.clone());
+        Ok(Response::new(job))
     }
 
     async fn clear_queue(

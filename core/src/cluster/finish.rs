@@ -14,7 +14,7 @@ impl Cluster {
         let job = self.jobs.get_mut(&id).expect("the queue holds live jobs");
         self.queue.remove(job.status.position, &job.class());
         let end = End { outcome, at: now.wall, started: None, log_length: 0, spool_length: 0 };
-        job.status.end(JobState::Done { end, node: None, archive: Archive::BundleOnly });
+        job.status.end(JobState::done(end, None, Archive::BundleOnly));
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Exited,
@@ -50,7 +50,7 @@ impl Cluster {
     pub(super) fn archived(&mut self, id: JobId, archive: Archive, step: &mut Step) {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
         let JobState::Archiving { placement, end } = job.status.state.clone() else { return };
-        job.status.state = JobState::Done { end, node: Some(placement.node.clone()), archive };
+        job.status.state = JobState::done(end, Some(placement.node.clone()), archive);
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Archived,
@@ -89,7 +89,7 @@ impl Cluster {
                 let end = End { outcome, at: now.wall, started, log_length: 0, spool_length: 0 };
                 let archive = Archive::incomplete(why);
                 let node = Some(placement.node.clone());
-                job.status.end(JobState::Done { end, node, archive });
+                job.status.end(JobState::done(end, node, archive));
                 JobEvent::Exited
             }
             None => {
@@ -158,7 +158,7 @@ impl Cluster {
         let job = self.jobs.get_mut(&id).expect("the caller looked it up");
         let end = End { outcome, at: now.wall, started: None, log_length: 0, spool_length: 0 };
         let node = Some(placement.node.clone());
-        job.status.end(JobState::Done { end, node, archive: Archive::BundleOnly });
+        job.status.end(JobState::done(end, node, Archive::BundleOnly));
         step.records.push(Record::JobChanged {
             id,
             event: JobEvent::Exited,

@@ -42,13 +42,13 @@ impl Cluster {
         step: &mut Step,
     ) -> Result<(), Rejection> {
         let is_here = self.jobs.contains_key(&id)
-            || self.deleting.contains_key(&id)
+            || self.removing.contains_key(&id)
             || self.recent.has_ended(id);
         if is_here {
             return Err(Rejection::IdTaken(id));
         }
         let Ended { submitted, attempt, lost, image, end, node, archive, from, by } = ended;
-        let state = JobState::Done { end, node, archive };
+        let state = JobState::done(end, node, archive);
         let imported = Some(Box::new(Imported { from, at: now.wall, by }));
         let new = self.next_status(now, state);
         let status = JobStatus { submitted, attempt, lost, image, imported, ..new };

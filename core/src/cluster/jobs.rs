@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Cluster, Effect, Job, Rejection, Step};
+use super::{Cluster, Effect, Job, Rejection, Step, Trash};
 use crate::id::JobId;
-use crate::job::{JobState, JobStatus, Phase};
+use crate::job::{JobState, JobStatus, Phase, Removal, Written};
 use crate::outcome::{Cause, Outcome};
 use crate::record::{JobEvent, Record};
 use crate::spec::{JobSpec, Sealed};
@@ -38,7 +38,7 @@ impl Cluster {
         match self.jobs.get(&id) {
             Some(job) if job.spec.same_job(spec) => Ok(true),
             Some(_) => Err(Rejection::SpecDiffers(id)),
-            None => Ok(self.recent.contains(id) || self.deleting.contains_key(&id)),
+            None => Ok(self.recent.contains(id) || self.removing.contains_key(&id)),
         }
     }
 
@@ -122,22 +122,64 @@ impl Cluster {
         }
         let end = match &status.state {
             JobState::Done { end, .. } => end.clone(),
-            // Asked for before; the files may still be there.
+            // Asked for before; the files may still be there, or all of it was done just now.
+            JobState::Deleting { .. } if !self.removing.contains_key(&id) => return Ok(()),
             JobState::Deleting { end } => end.clone(),
             _ => return refuse(status.phase()),
         };
         status.state = JobState::Deleting { end };
-        self.deleting.insert(id, status.clone());
+        self.removing.insert(id, status.clone());
         step.records.push(Record::JobChanged { id, event: JobEvent::Deleting, status });
-        step.effects.push(Effect::Trash { job: id });
+        step.effects.push(Effect::Trash { job: id, what: Trash::Everything });
         Ok(())
     }
 
-    pub(super) fn trashed(&mut self, id: JobId, step: &mut Step) {
-        if self.deleting.remove(&id).is_some() {
-            self.recent.push(id, Left::Deleted);
-            step.records.push(Record::JobDeleted { id });
+    pub(super) fn remove_outputs(
+        &mut self,
+        id: JobId,
+        mut status: JobStatus,
+        removal: Removal,
+        step: &mut Step,
+    ) -> Result<(), Rejection> {
+        if let Some(JobState::Deleting { .. }) = self.removing.get(&id).map(|it| &it.state) {
+            return Err(Rejection::UnknownJob(id));
         }
+        let phase = self.jobs.get(&id).map_or(status.phase(), |it| it.status.phase());
+        let JobState::Done { written, .. } = &mut status.state else {
+            return Err(Rejection::StillWrites { job: id, phase: phase.word() });
+        };
+        let effect = Effect::Trash { job: id, what: Trash::Outputs };
+        match written {
+            // It was done just now, or could not be done: then it is tried again.
+            Written::Removing(_) if self.removing.contains_key(&id) => step.effects.push(effect),
+            Written::Removing(_) | Written::Removed(_) => {}
+            Written::Kept => {
+                *written = Written::Removing(removal);
+                self.removing.insert(id, status.clone());
+                step.records.push(Record::JobChanged { id, event: JobEvent::Removing, status });
+                step.effects.push(effect);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was decided later counts: of a job that is being deleted by now, its outputs alone are not all.
+    pub(super) fn trashed(&mut self, id: JobId, what: Trash, step: &mut Step) {
+        let Some(mut status) = self.removing.get(&id).cloned() else { return };
+        match (what, &mut status.state) {
+            (Trash::Everything, JobState::Deleting { .. }) => {
+                self.recent.push(id, Left::Deleted);
+                step.records.push(Record::JobDeleted { id });
+            }
+            (Trash::Outputs, JobState::Done { written, .. }) => {
+                if let Written::Removing(removal) = written {
+                    *written = Written::Removed(removal.clone());
+                }
+                step.records.push(Record::JobChanged { id, event: JobEvent::Removed, status });
+            }
+            _ => return,
+        }
+        self.removing.remove(&id);
     }
 }
 

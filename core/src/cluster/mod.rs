@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::agent::{Assignment, Exit, Report};
 use crate::id::{Attempt, JobId, NodeName, Position};
-use crate::job::{Archive, JobStatus, Status};
+use crate::job::{Archive, JobStatus, Removal, Remover, Status};
 use crate::node::{NodeSpec, Troubles};
 use crate::record::Record;
 use crate::run::Run;
@@ -50,8 +50,8 @@ pub struct Cluster {
     nodes: BTreeMap<NodeName, Node>,
     /// Those of them that take jobs now.
     open: open::Open,
-    /// Finished jobs whose files are being removed.
-    deleting: BTreeMap<JobId, JobStatus>,
+    /// Finished jobs of which files are being removed.
+    removing: BTreeMap<JobId, JobStatus>,
     /// Runs outside the scheduler, and when each was heard last.
     outside: BTreeMap<JobId, Mono>,
     /// Jobs that left lately, so that a late repetition of a submission is known as one.
@@ -163,11 +163,20 @@ pub enum Input {
     /// A finished job, as the store has it.
     Delete {
         job: JobId,
-        status: JobStatus,
+        status: Box<JobStatus>,
     },
-    /// The files of a job that is being deleted are gone.
+    /// What a finished job wrote goes; all that is known of it stays. The status is as the store has it: nobody else asks to
+    /// remove something of this job meanwhile.
+    RemoveOutputs {
+        job: JobId,
+        status: Box<JobStatus>,
+        by: Remover,
+        bytes: Option<u64>,
+    },
+    /// These files of a job are gone.
     Trashed {
         job: JobId,
+        what: Trash,
     },
     Join {
         spec: Box<NodeSpec>,
@@ -254,7 +263,17 @@ pub enum Effect {
     },
     Trash {
         job: JobId,
+        what: Trash,
     },
+}
+
+/// Which files of a finished job are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trash {
+    /// The job is being deleted.
+    Everything,
+    /// What it wrote.
+    Outputs,
 }
 
 /// An input that was refused; nothing changed.
@@ -272,6 +291,8 @@ pub enum Rejection {
     AlreadyEnded { job: JobId, status: Status },
     #[error("job {job} is {phase} and cannot be deleted")]
     NotFinished { job: JobId, phase: &'static str },
+    #[error("job {job} is {phase}: what it wrote can be removed once it is done")]
+    StillWrites { job: JobId, phase: &'static str },
     #[error("another job has the id {0} here, or had it and is being deleted")]
     IdTaken(JobId),
     #[error("there is no node {0}")]
@@ -302,7 +323,7 @@ impl Cluster {
             queue: queue::Queue::default(),
             nodes: BTreeMap::new(),
             open: open::Open::default(),
-            deleting: BTreeMap::new(),
+            removing: BTreeMap::new(),
             outside: BTreeMap::new(),
             recent: jobs::Recent::default(),
             next_position: Position(1),
@@ -328,8 +349,11 @@ impl Cluster {
             }
             Input::Stop { job, by } => self.stop(now, job, by, &mut step)?,
             Input::ClearQueue { by, limit } => self.clear_queue(now, &by, limit, &mut step),
-            Input::Delete { job, status } => self.delete(job, status, &mut step)?,
-            Input::Trashed { job } => self.trashed(job, &mut step),
+            Input::Delete { job, status } => self.delete(job, *status, &mut step)?,
+            Input::RemoveOutputs { job, status, by, bytes } => {
+                self.remove_outputs(job, *status, Removal { by, at: now.wall, bytes }, &mut step)?;
+            }
+            Input::Trashed { job, what } => self.trashed(job, what, &mut step),
             Input::Join { spec, session, troubles, held } => {
                 self.join(now, *spec, session, troubles, held, &mut step)?;
             }

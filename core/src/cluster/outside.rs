@@ -93,7 +93,7 @@ impl Cluster {
 
     fn over(&mut self, id: JobId, end: End, archive: Archive, step: &mut Step) {
         let mut status = self.jobs[&id].status.clone();
-        status.end(JobState::Done { end, node: None, archive });
+        status.end(JobState::done(end, None, archive));
         step.records.push(Record::JobChanged { id, event: JobEvent::Exited, status });
         self.outside.remove(&id);
         self.forget(id);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::nodes::Node;
-use super::{Cluster, Effect, Job, Lease, PLANNED_STOP, Policy};
+use super::{Cluster, Effect, Job, Lease, PLANNED_STOP, Policy, Trash};
 use crate::id::{JobId, Position};
-use crate::job::{JobState, JobStatus};
+use crate::job::{JobState, JobStatus, Written};
 use crate::node::NodeRecord;
 use crate::spec::JobSpec;
 use crate::time::{Millis, Now};
@@ -14,7 +14,7 @@ use crate::time::{Millis, Now};
 /// Where leases do not end, nodes that were known are waited for so long after a restore.
 const SETTLING: Millis = Millis::from_secs(300);
 
-/// What a store gives back: live jobs, jobs that are being deleted, nodes.
+/// What a store gives back: live jobs, jobs of which something is being removed, nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub jobs: Vec<(JobId, Arc<JobSpec>, JobStatus)>,
@@ -30,7 +30,7 @@ pub struct Snapshot {
 pub struct Live {
     pub jobs: Vec<(JobId, Arc<JobSpec>, JobStatus)>,
     /// Their specs are in the store alone.
-    pub deleting: BTreeMap<JobId, JobStatus>,
+    pub removing: BTreeMap<JobId, JobStatus>,
     pub nodes: Vec<NodeRecord>,
     pub granted: Option<Millis>,
 }
@@ -45,7 +45,7 @@ impl Cluster {
         let job = |(id, job): (&JobId, &Job)| (*id, job.spec.clone(), job.status.clone());
         Live {
             jobs: self.jobs.iter().map(job).collect(),
-            deleting: self.deleting.clone(),
+            removing: self.removing.clone(),
             nodes: self.nodes.values().map(|it| it.record.clone()).collect(),
             granted: self.grant_stored.then_some(span),
         }
@@ -75,8 +75,13 @@ impl Cluster {
         for (id, spec, status) in jobs {
             match &status.state {
                 JobState::Deleting { .. } => {
-                    effects.push(Effect::Trash { job: id });
-                    cluster.deleting.insert(id, status);
+                    effects.push(Effect::Trash { job: id, what: Trash::Everything });
+                    cluster.removing.insert(id, status);
+                    continue;
+                }
+                JobState::Done { written: Written::Removing(_), .. } => {
+                    effects.push(Effect::Trash { job: id, what: Trash::Outputs });
+                    cluster.removing.insert(id, status);
                     continue;
                 }
                 JobState::Done { .. } => continue,

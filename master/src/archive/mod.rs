@@ -18,10 +18,16 @@ use atlas_runtime::process::remove_all;
 /// How long removed things can still be got back by hand.
 const KEPT_IN_TRASH: Duration = Duration::from_secs(24 * 3600);
 
-/// Folders of a job for what is kept of it, beside its points.
-pub const KEPT: [&str; 6] = ["log", "outputs", "artifacts", "checkpoints", "synced", "tensorboard"];
-/// And for those.
+/// The folders of a job for what it wrote. Its log, its series and what it was submitted with lie beside them.
+pub const WRITTEN: [&str; 5] = ["outputs", "artifacts", "checkpoints", "synced", "tensorboard"];
+
+/// And for its points.
 pub const SERIES: &str = "series";
+
+/// The folders of a job for all that is kept of it, beside its points.
+pub fn kept() -> impl Iterator<Item = &'static str> {
+    ["log"].into_iter().chain(WRITTEN)
+}
 
 /// The folders of jobs below the root of the shared storage.
 #[derive(Clone, Debug)]
@@ -73,14 +79,15 @@ impl Archive {
     pub fn trash(&self, id: JobId, epoch: Epoch) -> io::Result<()> {
         let trash = self.root.join("trash").join(epoch.to_string());
         fs::create_dir_all(&trash)?;
-        match fs::rename(self.job(id), trash.join(id.to_string())) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            // Moved before, by a master that died before it could say so; what came since is of nobody.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                remove_all(&self.job(id)).map_err(io::Error::other)
-            }
-            other => other,
-        }
+        set_aside(&self.job(id), &trash.join(id.to_string()))
+    }
+
+    /// Moves what the job wrote out of the way, and nothing else.
+    pub fn trash_written(&self, id: JobId, epoch: Epoch) -> io::Result<()> {
+        let trash = self.root.join("trash").join(epoch.to_string()).join(format!("{id}.outputs"));
+        fs::create_dir_all(&trash)?;
+        let job = self.job(id);
+        WRITTEN.iter().try_for_each(|it| set_aside(&job.join(it), &trash.join(it)))
     }
 
     /// Removes what has been in the trash for a day.
@@ -101,6 +108,17 @@ impl Archive {
             let _ = fs::remove_dir(&epoch);
         }
         Ok(())
+    }
+}
+
+fn set_aside(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Moved before, by a master that died before it could say so; what came since is of nobody.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            remove_all(from).map_err(io::Error::other)
+        }
+        other => other,
     }
 }
 
@@ -140,6 +158,30 @@ mod tests {
         assert!(kept.exists());
         archive.empty_trash(SystemTime::now() + KEPT_IN_TRASH + Duration::from_secs(5)).unwrap();
         assert!(!dir.path().join("trash/3").exists());
+    }
+
+    #[test]
+    fn what_a_job_wrote_goes_and_what_is_known_of_it_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path().to_owned());
+        archive.trash_written(id(), Epoch(1)).unwrap();
+        let write = |path: &str| {
+            let path = archive.job(id()).join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        };
+        let stays = ["log/1.log", "series/1-1.seg", "git.diff"];
+        stays.into_iter().for_each(write);
+        for _ in 0..2 {
+            WRITTEN.iter().for_each(|it| write(&format!("{it}/a/b")));
+            archive.trash_written(id(), Epoch(1)).unwrap();
+            assert!(WRITTEN.iter().all(|it| !archive.job(id()).join(it).exists()));
+        }
+        assert!(stays.iter().all(|it| archive.job(id()).join(it).exists()));
+        let kept = dir.path().join(format!("trash/1/{}.outputs/synced/a/b", id()));
+        assert!(kept.exists());
+        archive.empty_trash(SystemTime::now() + KEPT_IN_TRASH + Duration::from_secs(5)).unwrap();
+        assert!(!kept.exists());
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl Sizes {
         }
     }
 
+    /// Of the folders of [`WRITTEN`](super::WRITTEN).
+    pub fn written(&self) -> u64 {
+        let Self { outputs, artifacts, checkpoints, synced, tensorboard, .. } = *self;
+        [outputs, artifacts, checkpoints, synced, tensorboard]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+
     pub fn total(&self) -> u64 {
         self.each().into_iter().fold(0, u64::saturating_add)
     }
@@ -163,7 +171,10 @@ mod tests {
             tensorboard: 128,
             other: 256,
         };
-        assert_eq!((sizes, sizes.total()), (expected, 511));
+        assert_eq!((sizes, sizes.total(), sizes.written()), (expected, 511, 252));
+        let mut written = Sizes::default();
+        super::super::WRITTEN.iter().for_each(|it| *written.place(it.as_bytes()) = 1);
+        assert_eq!((written.written(), written.total()), (5, 5));
         assert_eq!(Sizes::of(&dir.path().join("none"), &|| false).unwrap(), Sizes::default());
         assert!(Sizes::of(&job, &|| true).is_err(), "the walk goes on while the master ends");
         symlink(&job, dir.path().join("job-link")).unwrap();

@@ -138,6 +138,12 @@ impl jobs_server::Jobs for Jobs {
         Ok(Response::new(wire::DeleteJobReply { id: id.to_string() }))
     }
 
+    async fn remove_outputs(&self, request: Request<wire::JobRef>) -> Answer<wire::Job> {
+        let who = identity(&request);
+        let job = self.0.remove_outputs(&who, &request.get_ref().job).await;
+        Ok(Response::new(view(&job.map_err(|it| status(&it))?)))
+    }
+
     async fn clear_queue(
         &self,
         request: Request<wire::ClearQueueRequest>,

@@ -20,7 +20,8 @@ pub fn status(error: &Error) -> Status {
         | Error::NotAnId { .. }
         | Error::Ambiguous { .. }
         | Error::NoSuchMetric { .. }
-        | Error::NoSuchPath { .. } => Code::NotFound,
+        | Error::NoSuchPath { .. }
+        | Error::Removed { .. } => Code::NotFound,
         Error::NoLogYet(_)
         | Error::NoBundle(_)
         | Error::BundleGone(_)
@@ -73,6 +74,7 @@ fn rejected(rejection: &Rejection) -> Code {
         Rejection::FitsNoNode { .. } => Code::InvalidArgument,
         Rejection::AlreadyEnded { .. }
         | Rejection::NotFinished { .. }
+        | Rejection::StillWrites { .. }
         | Rejection::NameTaken(_)
         | Rejection::NodeElsewhere { .. }
         | Rejection::NodeConnected(_)

@@ -29,6 +29,8 @@ pub enum Code {
     NoNote,
     NoNode,
     NoFile,
+    /// What the job wrote was removed; what is known of it is not.
+    OutputsRemoved,
     /// A folder or a link, where a file was asked for.
     NotAFile,
     /// `range` asks for nothing that is there.
@@ -202,6 +204,7 @@ fn code(error: &Error) -> Code {
         Error::NoNote { .. } => Code::NoNote,
         Error::Ambiguous { .. } => Code::AmbiguousJob,
         Error::NoSuchPath { .. } => Code::NoFile,
+        Error::Removed { .. } => Code::OutputsRemoved,
         Error::NotAFile { .. } => Code::NotAFile,
         Error::NoSuchMetric { .. } => Code::NoMetric,
         Error::NoLogYet(_) => Code::NoLogYet,
@@ -231,7 +234,7 @@ fn rejected(rejection: &Rejection) -> Code {
         Rejection::FitsNoNode { .. } => Code::FitsNoNode,
         Rejection::SpecDiffers(_) | Rejection::IdTaken(_) => Code::SpecDiffers,
         Rejection::AlreadyEnded { .. } => Code::AlreadyEnded,
-        Rejection::NotFinished { .. } => Code::NotFinished,
+        Rejection::NotFinished { .. } | Rejection::StillWrites { .. } => Code::NotFinished,
         Rejection::NameTaken(_)
         | Rejection::NodeElsewhere { .. }
         | Rejection::NodeConnected(_)
@@ -284,6 +287,7 @@ fn status(code: Code) -> StatusCode {
         | Code::NoMetric
         | Code::NoUpload
         | Code::NoSuchPage => StatusCode::NOT_FOUND,
+        Code::OutputsRemoved => StatusCode::GONE,
         Code::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         Code::BeyondTheEnd => StatusCode::RANGE_NOT_SATISFIABLE,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aide::axum::ApiRouter;
-use aide::axum::routing::{get_with, post_with};
+use aide::axum::routing::{delete_with, get_with, post_with};
 use atlas_core::run::{Relabel, Value};
 use axum::Json;
 use axum::extract::State;
@@ -135,6 +135,13 @@ pub fn routes() -> ApiRouter<App> {
             }),
         )
         .api_route(
+            "/jobs/{job}/outputs",
+            delete_with(remove_outputs, |it| {
+                let what = "Removes what a job that is done wrote; all that is known of it stays";
+                it.id("remove_outputs").summary(what).tag("jobs")
+            }),
+        )
+        .api_route(
             "/jobs/{job}/stop",
             post_with(stop, |it| {
                 let what = "Ends a job: at once if it waits, else after its grace";
@@ -204,6 +211,16 @@ async fn relabel(
     let job = app.service.relabel(&who, &job, Relabel { name, tags }).await?;
     let why = app.service.why(job.id).await?;
     Ok(Tagged(Details::of(&job, why)))
+}
+
+async fn remove_outputs(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(JobPath { job }): Path<JobPath>,
+    _: Query<()>,
+) -> Result<Json<Details>, Problem> {
+    let job = app.service.remove_outputs(&who, &job).await?;
+    Ok(Json(Details::of(&app.service.labelled(job).await?, None)))
 }
 
 async fn delete(

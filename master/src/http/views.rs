@@ -73,8 +73,24 @@ pub struct Details {
     log_bytes: Option<u64>,
     /// Why not everything of it was kept; empty = it was, or it has not ended.
     left_behind: String,
+    /// What it wrote (`outputs/`, `artifacts/`, `checkpoints/`, `synced/`, `tensorboard/`) was removed.
+    removal: Option<Removal>,
     /// Nodes that could not start it, with the reason of each.
     excluded: BTreeMap<String, String>,
+}
+
+/// Who removed what a job wrote.
+#[derive(Serialize, JsonSchema)]
+struct Removal {
+    /// Of the one who asked for it; empty = the retention of its project did.
+    user: String,
+    /// The rule of its project, as it was; empty = somebody asked for it.
+    retention: String,
+    at_ms: u64,
+    /// Of the files; null = they were not counted in time.
+    bytes: Option<u64>,
+    /// The files still go.
+    goes_on: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -109,6 +125,18 @@ struct GitDiff {
     /// Files that it shows or names.
     files: u64,
     bytes: u64,
+}
+
+impl From<wire::Removal> for Removal {
+    fn from(removal: wire::Removal) -> Self {
+        let wire::Removal { by, at_ms, bytes, goes_on } = removal;
+        let (user, retention) = match by {
+            Some(wire::removal::By::User(name)) => (name, String::new()),
+            Some(wire::removal::By::Retention(rule)) => (String::new(), rule),
+            None => Default::default(),
+        };
+        Self { user, retention, at_ms, bytes, goes_on }
+    }
 }
 
 impl From<wire::Git> for Git {
@@ -199,6 +227,7 @@ impl Details {
             git,
             log_bytes: view.log_bytes,
             left_behind: std::mem::take(&mut view.left_behind),
+            removal: view.removal.take().map(Into::into),
             excluded: std::mem::take(&mut view.excluded).into_iter().collect(),
             job: Job::of(view, spec),
         }

@@ -14,7 +14,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_core::cluster::{Effect, Input, Rejection, Step};
+use atlas_core::cluster::{Effect, Input, Rejection, Step, Trash};
 use atlas_core::{Cluster, Epoch, Mono, Now, Record, Revision, Timestamp};
 use atlas_runtime::clock;
 use atlas_runtime::tasks::Tasks;
@@ -49,8 +49,8 @@ pub struct Parts {
     pub welcome: WelcomeFacts,
     pub keys: Keys,
     pub feed: Feed,
-    /// Jobs whose files are to be moved to the trash.
-    pub trash: mpsc::UnboundedSender<atlas_core::JobId>,
+    /// Files of jobs that are to be moved to the trash.
+    pub trash: mpsc::UnboundedSender<(atlas_core::JobId, Trash)>,
     /// Outstanding since before the restart.
     pub effects: Vec<Effect>,
     pub tasks: Tasks,
@@ -64,7 +64,7 @@ pub struct Reactor {
     revision: Revision,
     links: links::Links,
     feed: Feed,
-    trash: mpsc::UnboundedSender<atlas_core::JobId>,
+    trash: mpsc::UnboundedSender<(atlas_core::JobId, Trash)>,
     gathering: Pending,
     requests: mpsc::Receiver<Request>,
     beats: mpsc::Receiver<Beat>,
@@ -202,7 +202,7 @@ impl Reactor {
         for effect in effects {
             match effect {
                 // Nobody is left to move it only when the master is going down; a restart brings the effect back.
-                Effect::Trash { job } => drop(self.trash.send(job)),
+                Effect::Trash { job, what } => drop(self.trash.send((job, what))),
                 other => self.links.send(other),
             }
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use atlas_core::cluster::Rejection;
 use atlas_core::project::Refused;
 use atlas_core::run::Unlabelled;
-use atlas_core::{Attempt, JobId, NodeName};
+use atlas_core::{Attempt, JobId, NodeName, Timestamp};
 
 use atlas_runtime::Chain;
 
@@ -33,6 +33,11 @@ pub enum Error {
     NoSuchMetric { job: JobId, key: String, rank: Option<u32> },
     #[error("there is nothing at {path:?} in job {job}")]
     NoSuchPath { job: JobId, path: String },
+    #[error(
+        "what job {job} wrote was removed on {} by {by}; its log, parameters, metrics and source are kept",
+        super::outputs::date(*at)
+    )]
+    Removed { job: JobId, by: String, at: Timestamp },
     #[error("{path:?} in job {job} is a {what}, and only files are read one by one")]
     NotAFile { job: JobId, path: String, what: &'static str },
     #[error("job {0} was submitted with another content; submit with a new id")]

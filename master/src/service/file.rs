@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::files::{Files, IN_FLIGHT, Pieces, SOURCE, WORK, Wanted};
+use super::files::{Files, IN_FLIGHT, Pieces, SOURCE, WORK};
 use super::files::{blocking, broken, clean_entry, each_of_bundle};
+use super::wanted::Wanted;
 use super::{Error, Service};
 use crate::archive::tree::{self, Entry};
 use crate::proxy::Host;

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use atlas_core::{BundleId, JobId};
+use atlas_core::BundleId;
 use atlas_proto::CHUNK;
 use atlas_proto::wire::{FileEntry, FileKind};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::wanted::Wanted;
 use super::{Error, Service};
 use crate::archive::tree::{self, Entry};
 use crate::proxy::Host;
@@ -23,16 +24,6 @@ pub(super) const WORK: &str = "work";
 
 /// What a reader gets, piece by piece.
 pub type Files<T> = mpsc::Receiver<Result<T, Error>>;
-
-/// What of a job is asked for, and where it is.
-pub(super) struct Wanted {
-    pub job: JobId,
-    pub bundle: BundleId,
-    /// The folder of the archive.
-    pub kept: PathBuf,
-    pub path: PathBuf,
-    pub host: Option<Host>,
-}
 
 impl Service {
     pub async fn list_files(
@@ -72,34 +63,6 @@ impl Service {
         Ok(pieces)
     }
 
-    pub(super) async fn wanted(&self, job: &str, path: &str) -> Result<Wanted, Error> {
-        let job = self.find(job).await?;
-        let host = self.host(job.id, &job.status).await?;
-        let path = clean(path)?;
-        let wanted = Wanted {
-            job: job.id,
-            bundle: job.spec.bundle.id,
-            kept: self.archive.job(job.id),
-            path,
-            host,
-        };
-        let known = match wanted.first() {
-            None | Some(SOURCE) => true,
-            Some(WORK) => wanted.host.is_some(),
-            Some(_) => {
-                let (kept, path) = (wanted.kept.clone(), wanted.path.clone());
-                let look = self.storage.looks.run(move || tree::look(&kept, &path));
-                let look = look.await.map_err(|it| Error::Unavailable(it.to_string()))?;
-                look.map_err(Error::io("look into the archive"))?.is_some()
-            }
-        };
-        if known {
-            Ok(wanted)
-        } else {
-            Err(Error::NoSuchPath { job: wanted.job, path: wanted.path.display().to_string() })
-        }
-    }
-
     async fn list_all(
         &self,
         wanted: Wanted,
@@ -136,7 +99,8 @@ impl Service {
         }
         let (Some(below), sender) = (wanted.below_kept(), to.clone()) else { return Ok(()) };
         blocking(&self.storage.listings, "list the archive", move || {
-            if_there(tree::walk(&wanted.kept, &below, &mut |path, entry| {
+            let parts = wanted.parts(below)?;
+            let mut visit = |path: &Path, entry: Entry| {
                 let path = path.display().to_string();
                 let (kind, bytes, modified_ms, target) = match entry {
                     Entry::Folder { modified_ms } => {
@@ -150,7 +114,8 @@ impl Service {
                     }
                 };
                 send(&sender, FileEntry { path, bytes, modified_ms, kind: kind.into(), target })
-            }))
+            };
+            parts.iter().try_for_each(|it| if_there(tree::walk(&wanted.kept, it, &mut visit)))
         })
         .await
     }
@@ -187,7 +152,9 @@ impl Service {
         blocking(&self.storage.reads, "read the archive", move || {
             let mut tar = tar::Builder::new(Pieces::new(sender));
             if let Some(below) = below {
-                if_there(tree::append(&mut tar, &wanted.kept, &below, Path::new("")))?;
+                for part in wanted.parts(below)? {
+                    if_there(tree::append(&mut tar, &wanted.kept, &part, Path::new("")))?;
+                }
             }
             tar.into_inner()?.flush()
         })
@@ -234,31 +201,6 @@ impl Service {
     }
 }
 
-impl Wanted {
-    fn first(&self) -> Option<&str> {
-        self.path.components().next().and_then(|it| it.as_os_str().to_str())
-    }
-
-    /// The part of the path below `top`, if what is asked for includes it.
-    pub(super) fn below(&self, top: &str) -> Option<PathBuf> {
-        match self.first() {
-            None => Some(PathBuf::new()),
-            Some(first) if first == top => {
-                Some(self.path.strip_prefix(top).expect("it begins with it").to_owned())
-            }
-            Some(_) => None,
-        }
-    }
-
-    /// The part that is in the archive; a job on a node has none of it yet but its checkpoints.
-    fn below_kept(&self) -> Option<PathBuf> {
-        match self.first() {
-            Some(SOURCE | WORK) => None,
-            _ => Some(self.path.clone()),
-        }
-    }
-}
-
 /// Calls `visit` for each entry of a stored bundle at or below a path.
 pub(super) fn each_of_bundle(
     bundles: &crate::bundles::Bundles,
@@ -280,19 +222,6 @@ pub(super) fn each_of_bundle(
 fn link_target<R: io::Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<String> {
     let target = entry.link_name()?.ok_or_else(|| io::Error::other("a link without a target"))?;
     Ok(target.display().to_string())
-}
-
-/// A path that a client sent: relative, without `..`.
-fn clean(path: &str) -> Result<PathBuf, Error> {
-    let mut clean = PathBuf::new();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::CurDir => {}
-            _ => return Err(Error::invalid("path", format!("{path:?} leaves the job's archive"))),
-        }
-    }
-    Ok(clean)
 }
 
 /// A path that a tar holds: the same rule, whoever made the tar.

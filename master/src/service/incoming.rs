@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::filling::Alone;
 use super::{Error, Service};
+use crate::store::StoredJob;
 
 /// The folder of a job for what it saved.
 pub(super) const ARTIFACTS: &str = "artifacts";
@@ -42,7 +43,7 @@ impl Service {
     ) -> Result<Received, Error> {
         let (job, _) = self.heard(who, run).await?;
         below("path", &file.path)?;
-        self.receive(self.archive.job(job).join(ARTIFACTS), file, offset, data).await
+        self.receive(job, ARTIFACTS, file, offset, data).await
     }
 
     /// Makes a folder that a run outside the scheduler saved, for it may be empty.
@@ -56,7 +57,7 @@ impl Service {
         below("path", &path)?;
         let to = self.archive.job(job).join(ARTIFACTS);
         let most = self.max_output;
-        self.alone(&to.clone(), "make the folder", move || {
+        self.alone(&to.clone(), self.goes_on(job), "make the folder", move || {
             has_room(&to, most, 0)?;
             Ok(incoming::make_folder(&to, &path)?)
         })
@@ -76,7 +77,7 @@ impl Service {
         below("path", &path)?;
         let to = self.archive.job(job).join(TENSORBOARD);
         let most = self.max_output;
-        self.alone(&to.clone(), "append to the file", move || {
+        self.alone(&to.clone(), self.goes_on(job), "append to the file", move || {
             has_room(&to, most, data.len() as u64)?;
             Ok(incoming::append(&to, &path, offset, &data, anew)?)
         })
@@ -86,14 +87,16 @@ impl Service {
     /// Takes in a piece of a file into a folder of a job.
     pub(super) async fn receive(
         &self,
-        to: PathBuf,
+        job: JobId,
+        folder: &str,
         file: Announced,
         offset: u64,
         data: Bytes,
     ) -> Result<Received, Error> {
+        let to = self.archive.job(job).join(folder);
         let (top, most, bytes) = (self.archive.jobs(), self.max_output, file.bytes);
         let come = self
-            .alone(&to.clone(), "keep the file", move || {
+            .alone(&to.clone(), self.goes_on(job), "keep the file", move || {
                 has_room(&to, most, if offset == 0 { bytes } else { data.len() as u64 })?;
                 Ok(incoming::take(&to, &top, &file, offset, &data)?)
             })
@@ -118,27 +121,31 @@ impl Service {
             // It has the rights of its submitter, who has no reason to write into another job from here.
             return Err(Error::Denied(Denied { who: format!("job {own}"), verb: Verb::Change }));
         }
-        let state = &job.status.state;
-        if state.holds_resources() || matches!(state, JobState::Outside { .. }) {
-            Ok(job.id)
-        } else {
-            Err(Error::NotRunning(job.id))
-        }
+        if goes_on(&job) { Ok(job.id) } else { Err(Error::NotRunning(job.id)) }
     }
 
-    /// A piece of work in a folder of a job that nobody else writes to meanwhile.
+    /// Of a job that has ended meanwhile nothing more is kept: what it wrote may be gone already.
+    pub(super) async fn goes_on(&self, job: JobId) -> Result<(), Error> {
+        let stored = self.store.job(job).await?;
+        if stored.is_some_and(|it| goes_on(&it)) { Ok(()) } else { Err(Error::NotRunning(job)) }
+    }
+
+    /// A piece of work in a folder of a job that nobody else writes to meanwhile, if it still may be done when its turn has come.
     pub(super) async fn alone<T: Send + 'static>(
         &self,
         folder: &Path,
+        still: impl Future<Output = Result<(), Error>>,
         what: &str,
         work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, Error> {
         let alone = self.alone_in(folder).await;
+        let turn = self.storage.shipments.turn().await;
+        still.await?;
         let work = move || {
             let _alone = alone; // also when nobody waits for the work any more
             work()
         };
-        let done = self.storage.shipments.run(work).await;
+        let done = turn.run(work).await;
         match done.map_err(|it| Error::Unavailable(it.to_string()))? {
             Ok(done) => Ok(done),
             Err(Failed::Invalid(field, why)) => Err(Error::invalid(field, why)),
@@ -156,7 +163,8 @@ impl Service {
         }
     }
 
-    pub(super) async fn alone_in(&self, folder: &Path) -> Alone {
+    /// Whoever works there ends first.
+    pub(crate) async fn alone_in(&self, folder: &Path) -> Alone {
         loop {
             // Somebody else may begin between the two.
             if let Some(alone) = self.fillings.begin(folder).await.alone().await {
@@ -164,6 +172,11 @@ impl Service {
             }
         }
     }
+}
+
+fn goes_on(job: &StoredJob) -> bool {
+    let state = &job.status.state;
+    state.holds_resources() || matches!(state, JobState::Outside { .. })
 }
 
 /// Why a piece of work was not done.

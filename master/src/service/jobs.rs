@@ -72,9 +72,13 @@ impl Service {
     /// Removes everything that is the job's, and nothing else.
     pub async fn delete(&self, who: &Identity, text: &str) -> Result<JobId, Error> {
         allow(who, Verb::Change)?;
-        let StoredJob { id, status, .. } = self.find(text).await?;
+        let id = self.find(text).await?.id;
         let mut news = self.feed.follow(id);
-        self.reactor.ask_for(Input::Delete { job: id, status }).await?;
+        {
+            let _turn = self.removals.lock().await;
+            let StoredJob { status, .. } = self.find(&id.to_string()).await?;
+            self.reactor.ask_for(Input::Delete { job: id, status: Box::new(status) }).await?;
+        }
         let removed = async {
             while self.store.job(id).await?.is_some() {
                 if news.changed().await.is_err() {

@@ -15,6 +15,7 @@ mod labels;
 mod listing;
 mod logs;
 mod nodes;
+mod outputs;
 mod outside;
 mod projects;
 mod queue;
@@ -28,6 +29,7 @@ mod tokens;
 mod tracking;
 mod transfer;
 mod usage;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -93,6 +95,8 @@ pub struct Service {
     pub fillings: Fillings,
     /// What jobs occupy, as far as somebody asked.
     pub measured: Arc<Measured>,
+    /// Whoever holds it has something of a finished job removed: what the store says of the job holds until that is decided.
+    pub removals: tokio::sync::Mutex<()>,
     pub tracker: Tracker,
     pub projects: Projects,
     pub tasks: Tasks,

@@ -137,6 +137,10 @@ impl Service {
             );
             return Err(Error::invalid("--resume", why));
         }
+        if let Some(removal) = job.status.state.removal() {
+            let why = format!("{}: rerun it without", Error::removed(id, removal));
+            return Err(Error::invalid("--resume", why));
+        }
         if self.kept_checkpoints(id).await?.1.is_empty() {
             return Err(Error::invalid("--resume", format!("job {id} kept no checkpoints")));
         }

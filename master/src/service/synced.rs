@@ -48,9 +48,13 @@ impl Service {
     pub async fn synced(&self, job: &str, key: &str) -> Result<Version, Error> {
         let job = self.find(job).await?;
         let key = plain(key)?;
+        if let Some(removal) = job.status.state.removal() {
+            return Err(Error::removed(job.id, removal));
+        }
         let all = self.archive.job(job.id).join(SYNCED);
         let read = move || Ok(current(&all, &key)?.unwrap_or_default());
-        self.alone(&self.archive.job(job.id).join(SYNCED), "read the folder", read).await
+        let there = async { Ok(()) };
+        self.alone(&self.archive.job(job.id).join(SYNCED), there, "read the folder", read).await
     }
 
     /// Makes these files the content of a folder. Of those that are returned the content is not there; then nothing has changed.
@@ -66,8 +70,11 @@ impl Service {
         check(&files, self.max_output)?;
         let (all, top) = (self.archive.job(job).join(SYNCED), self.archive.jobs());
         let next = Version { at_ms: Some(reactor::now().wall.0), files };
-        self.alone(&all.clone(), "replace the folder", move || commit(&all, &top, &key, &next))
-            .await
+        let replace = {
+            let all = all.clone();
+            move || commit(&all, &top, &key, &next)
+        };
+        self.alone(&all, self.goes_on(job), "replace the folder", replace).await
     }
 
     /// Takes in a piece of content for a folder of the job.
@@ -82,7 +89,7 @@ impl Service {
         let job = self.running(who, job).await?;
         let path = Path::new(version::COMING).join(sha256);
         let file = Announced { path, bytes, sha256: digest(sha256)? };
-        self.receive(self.archive.job(job).join(SYNCED), file, offset, data).await
+        self.receive(job, SYNCED, file, offset, data).await
     }
 }
 

@@ -115,7 +115,7 @@ impl World {
             lease_ms: 0,
             heartbeat_ms: 3000,
         };
-        let (trash, _) = mpsc::unbounded_channel();
+        let (trash, to_trash) = mpsc::unbounded_channel();
         let keys = Keys { tokens: JobTokens::new("key"), seals: Seals::new("key") };
         let (store_of_reactor, feed_of_reactor) = (store.clone(), feed.clone());
         let (reactor, handle) = Reactor::new(Parts {
@@ -158,11 +158,13 @@ impl World {
             storage,
             fillings: Fillings::default(),
             measured: Arc::default(),
+            removals: Default::default(),
             tracker,
             projects,
             tasks: tasks.clone(),
         });
         tasks.spawn("compactor", compactor.run(service.tracker.clone(), service.runs.clone()));
+        tasks.spawn("trash", crate::trash::run(to_trash, service.clone(), lead.mark.epoch));
         Self { service, tasks, dir }
     }
 

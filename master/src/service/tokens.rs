@@ -66,7 +66,7 @@ mod tests {
         let over = [
             JobState::Queued { excluded: Vec::new() },
             JobState::Archiving { placement: placement(), end: end() },
-            JobState::Done { end: end(), node: None, archive: Archive::Complete },
+            JobState::done(end(), None, Archive::Complete),
             JobState::Deleting { end: end() },
         ];
         for state in over {

@@ -14,7 +14,7 @@ use super::changes::NAME as GIT_DIFF;
 use super::shipping::run;
 use super::submit::{invalid, is_as_declared};
 use super::{Error, Service};
-use crate::archive::{KEPT, SERIES};
+use crate::archive::{SERIES, WRITTEN, kept};
 use crate::submission::diff;
 use crate::transfer::Exported;
 use crate::{projects, reactor, tracker};
@@ -65,9 +65,11 @@ impl Service {
         let name = file.as_ref().and_then(|it| it.file_name()).and_then(|it| it.to_str());
         let points = name.map(|it| format!("{SERIES}/{it}"));
         let there = self.archive.job(id);
+        let removed = job.status.state.removal().is_some();
         let look = move || {
-            let names = KEPT.iter().chain(&[GIT_DIFF]);
-            Ok(names.filter(|it| there.join(it).exists()).map(|it| (*it).to_owned()).collect())
+            let names = kept().chain([GIT_DIFF]);
+            let goes = |it: &&str| there.join(it).exists() && !(removed && WRITTEN.contains(it));
+            Ok(names.filter(goes).map(ToOwned::to_owned).collect())
         };
         let kept = self::run(&self.storage.looks, "look at the files of the job", look).await?;
         Ok(Outgoing { json, points, kept })
@@ -84,7 +86,7 @@ impl Service {
         let job = job
             .parse()
             .map_err(|why: atlas_core::id::Invalid| Error::invalid("job", why.to_string()))?;
-        let known = KEPT.iter().chain(&[SERIES]).find(|it| **it == folder);
+        let known = kept().chain([SERIES]).find(|it| *it == folder);
         let folder = known.ok_or_else(|| Error::invalid("folder", "is none that a job has"))?;
         Ok((job, folder))
     }

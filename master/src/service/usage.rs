@@ -126,15 +126,13 @@ impl Service {
                     members.names.push(name.clone());
                     members.names.len() - 1
                 });
-                let (bundle, is_settled) = (job.spec.bundle.id, is_settled(&job.status, wall));
-                let subject = Subject { job: job.id, bundle, is_settled };
-                members.all.push(Member { group, subject });
+                members.all.push(Member { group, subject: Subject::of(&job, wall) });
             }
         }
         Ok(members)
     }
 
-    async fn measure_lacking(&self, subjects: &[Subject]) -> Result<(), Error> {
+    pub(super) async fn measure_lacking(&self, subjects: &[Subject]) -> Result<(), Error> {
         let lacking = self.measured.lacking(subjects, Instant::now());
         if lacking.is_empty() {
             return Ok(());
@@ -149,6 +147,13 @@ impl Service {
             // It goes on, or somebody else's does.
             Err(_) => Ok(()),
         }
+    }
+}
+
+impl Subject {
+    pub(super) fn of(job: &StoredJob, now: Timestamp) -> Self {
+        let (bundle, is_settled) = (job.spec.bundle.id, is_settled(&job.status, now));
+        Self { job: job.id, bundle, is_settled }
     }
 }
 

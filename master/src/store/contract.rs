@@ -7,7 +7,7 @@ mod values;
 use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::job::{End, JobState};
+use atlas_core::job::{End, JobState, Written};
 use atlas_core::spec::Worker;
 use atlas_core::time::Millis;
 use atlas_core::{
@@ -18,8 +18,8 @@ use futures::future::BoxFuture;
 use super::{Batch, CommitError, Mark, Page, Store, StoredJob};
 pub use projects::written;
 pub use runs::told;
-use values::changed_to;
 pub use values::{changed, done, id, job_queued, node, queued, running, spec, states, status};
+use values::{changed_to, removals};
 
 /// Where one store lies. Every `open` is a connection of its own, as another master, or the same one after a death, makes it.
 pub type Place = Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>;
@@ -159,7 +159,7 @@ async fn a_contradiction_is_refused(place: Place) {
 
 async fn a_restore_gives_what_is_live(place: Place) {
     let mut leader = Leader::of(place()).await;
-    let states = states();
+    let states = [states(), removals()].concat();
     let names: Vec<u64> = (1..).take(states.len()).collect();
     leader.commit(names.iter().map(|it| queued(*it))).await;
     leader.commit(names.iter().zip(&states).map(|(it, state)| changed(*it, state.clone()))).await;
@@ -169,14 +169,18 @@ async fn a_restore_gives_what_is_live(place: Place) {
     leader.commit([Record::LeaseGranted(Millis(3_600_000))]).await;
 
     let restored = leader.store.restore().await.unwrap();
-    let live = names.iter().zip(states).filter(|it| !matches!(it.1, JobState::Done { .. }));
+    let is_live = |state: &JobState| {
+        let removing = matches!(state, JobState::Done { written: Written::Removing(_), .. });
+        removing || !matches!(state, JobState::Done { .. })
+    };
+    let live = names.iter().zip(states.clone()).filter(|it| is_live(&it.1));
     let live: Vec<_> =
         live.map(|(it, state)| (id(*it), Arc::new(spec()), status(*it, state))).collect();
     assert_eq!(restored.jobs, live);
     assert_eq!(restored.nodes, nodes);
     assert_eq!(restored.granted, Some(Millis(3_600_000)));
     assert_eq!(restored.next_position, Position(names.len() as u64 + 1));
-    for (number, state) in names.iter().zip(self::states()) {
+    for (number, state) in names.iter().zip(states) {
         let job = leader.store.job(id(*number)).await.unwrap().unwrap();
         let expected =
             StoredJob { id: id(*number), spec: spec().into(), status: status(*number, state) };

@@ -28,7 +28,7 @@ pub fn mend(now: Timestamp, old: &Snapshot, live: Live, recent: &[Record]) -> Me
     let ends = last_of_each(recent);
     let mut before: BTreeMap<JobId, &JobStatus> =
         old.jobs.iter().map(|(id, _, status)| (*id, status)).collect();
-    let Live { jobs, deleting, nodes, granted } = live;
+    let Live { jobs, removing, nodes, granted } = live;
     let mut seen = BTreeSet::new();
     for (id, spec, status) in jobs {
         seen.insert(id);
@@ -38,7 +38,7 @@ pub fn mend(now: Timestamp, old: &Snapshot, live: Live, recent: &[Record]) -> Me
             None => mend.records.push(Record::JobQueued { id, spec, status }),
         }
     }
-    for (id, status) in deleting {
+    for (id, status) in removing {
         seen.insert(id);
         let was_there = before.remove(&id).is_some() || status.position < old.next_position;
         mend.put(id, status, was_there, ends.get(&id));
@@ -160,7 +160,7 @@ fn lost(now: Timestamp, status: &JobStatus) -> JobStatus {
         spool_length: 0,
     };
     let node = status.state.placement().map(|it| it.node.clone());
-    status.end(JobState::Done { end, node, archive: Archive::Incomplete { reason: why.into() } });
+    status.end(JobState::done(end, node, Archive::Incomplete { reason: why.into() }));
     status
 }
 
@@ -269,7 +269,7 @@ mod tests {
             states().into_iter().find(|it| matches!(it, JobState::Deleting { .. })).unwrap();
         let old = Snapshot { next_position: Position(2), ..Snapshot::default() };
         let deleting = [1, 2].map(|it| (id(it), job(it, &deleting).2)).into();
-        let found = check(&old, Live { deleting, ..Live::default() }, &[]);
+        let found = check(&old, Live { removing: deleting, ..Live::default() }, &[]);
         assert_eq!(found, (vec!["1: done".to_owned()], vec![], vec![id(2)]));
     }
 }

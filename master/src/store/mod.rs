@@ -13,7 +13,6 @@ mod value;
 use std::sync::Arc;
 
 use atlas_core::cluster::Snapshot;
-use atlas_core::job::JobState;
 use atlas_core::project::About;
 use atlas_core::{
     BundleId, ClusterId, Epoch, JobId, JobSpec, JobStatus, Position, ProjectName, Record, Revision,
@@ -127,11 +126,6 @@ impl Batch {
         });
         queued.max().unwrap_or_default()
     }
-}
-
-/// Whether a new leader must know of a job.
-fn is_live(status: &JobStatus) -> bool {
-    !matches!(status.state, JobState::Done { .. })
 }
 
 /// A job as it was last committed.

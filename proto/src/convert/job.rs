@@ -1,6 +1,6 @@
 //! A job as users see it.
 
-use atlas_core::job::{Archive, Imported, JobState};
+use atlas_core::job::{Archive, Imported, JobState, Removal, Remover, Written};
 use atlas_core::spec::is_secret_name;
 use atlas_core::{JobId, JobSpec, JobStatus, Outcome};
 
@@ -41,6 +41,7 @@ pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
         left_behind,
         image_digest: status.image.clone(),
         columns: Default::default(),
+        removal: removal(&status.state),
         imported: status.imported.as_deref().map(|Imported { from, at, by }| wire::Imported {
             from: from.to_string(),
             at_ms: at.0,
@@ -53,6 +54,16 @@ pub fn job_view(id: JobId, spec: &JobSpec, status: &JobStatus) -> wire::Job {
             .map(|it| (it.node.to_string(), it.reason.clone()))
             .collect(),
     }
+}
+
+fn removal(state: &JobState) -> Option<wire::Removal> {
+    let goes_on = matches!(state, JobState::Done { written: Written::Removing(_), .. });
+    let Removal { by, at, bytes } = state.removal()?.clone();
+    let by = match by {
+        Remover::User(name) => wire::removal::By::User(name),
+        Remover::Retention(rule) => wire::removal::By::Retention(rule),
+    };
+    Some(wire::Removal { by: Some(by), at_ms: at.0, bytes, goes_on })
 }
 
 fn masked(spec: &JobSpec) -> wire::JobSpec {

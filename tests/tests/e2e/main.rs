@@ -16,6 +16,7 @@ mod finding;
 mod found;
 mod gpus;
 mod hostile_node;
+mod keeping_house;
 mod limits;
 mod logs;
 mod lost_replies;

@@ -199,6 +199,7 @@ impl World {
         self.schedule.at(self.now + SENDS_AGAIN_AFTER, Event::Deletes { job });
         if self.answers() && matches!(status.state, JobState::Done { .. }) {
             self.judge.delete_asked(id);
+            let status = Box::new(status);
             self.input(Input::Delete { job: id, status }, Some(Request::Delete { job }));
         }
     }

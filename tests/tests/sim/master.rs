@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use atlas_core::cluster::{Effect, Held, Input, Rejection, Session, Step};
+use atlas_core::cluster::{Effect, Held, Input, Rejection, Session, Step, Trash};
 use atlas_core::node::{NodeSpec, Troubles};
 use atlas_core::{Cluster, Epoch, JobId, Mono, NodeName, Now, Record, Revision, Timestamp};
 
@@ -271,10 +271,10 @@ impl World {
     fn effect(&mut self, effect: Effect) {
         let lead = self.master.lead.as_mut().expect("it performs");
         let (node, message) = match effect {
-            Effect::Trash { job } => {
+            Effect::Trash { job, what } => {
                 let life = lead.life;
                 let takes = self.rng.between(10, 5_000);
-                return self.schedule.at(self.now + takes, Event::Trashed { life, job });
+                return self.schedule.at(self.now + takes, Event::Trashed { life, job, what });
             }
             Effect::Assignments { node, session, list } => {
                 match lead.opening.remove(&node) {
@@ -385,9 +385,9 @@ impl World {
         self.master_dies(back_after);
     }
 
-    pub fn trashed(&mut self, life: Life, job: atlas_core::JobId) {
+    pub fn trashed(&mut self, life: Life, job: atlas_core::JobId, what: Trash) {
         if self.lead(life).is_some() {
-            self.input(Input::Trashed { job }, None);
+            self.input(Input::Trashed { job, what }, None);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use atlas_core::cluster::Trash;
 use atlas_core::node::Condition;
 use atlas_core::{Attempt, JobId};
 
@@ -22,7 +23,7 @@ pub enum Event {
     StoreAnswers { life: Life, answer: Answer },
     CommitsAgain { life: Life },
     MasterExits { life: Life },
-    Trashed { life: Life, job: JobId },
+    Trashed { life: Life, job: JobId, what: Trash },
     AtMaster { conn: ConnId },
     ClosedAtMaster { conn: ConnId },
 

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use atlas_core::cluster::Snapshot;
 use atlas_core::node::NodeRecord;
 use atlas_core::time::Millis;
-use atlas_core::{
-    Epoch, JobId, JobSpec, JobState, JobStatus, NodeName, Position, Record, Revision, Run,
-};
+use atlas_core::{Epoch, JobId, JobSpec, JobStatus, NodeName, Position, Record, Revision, Run};
 
 #[derive(Default)]
 pub struct Store {
@@ -67,8 +65,7 @@ impl Store {
     }
 
     pub fn restore(&self) -> Snapshot {
-        let live =
-            self.jobs.iter().filter(|(_, (_, it))| !matches!(it.state, JobState::Done { .. }));
+        let live = self.jobs.iter().filter(|(_, (_, it))| it.is_live());
         Snapshot {
             jobs: live.map(|(id, (spec, status))| (*id, spec.clone(), status.clone())).collect(),
             nodes: self.nodes.values().cloned().collect(),

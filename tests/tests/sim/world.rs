@@ -181,7 +181,7 @@ impl World {
             Event::StoreAnswers { life, answer } => self.store_answers(life, answer),
             Event::CommitsAgain { life } => self.commits_again(life),
             Event::MasterExits { life } => self.master_exits(life),
-            Event::Trashed { life, job } => self.trashed(life, job),
+            Event::Trashed { life, job, what } => self.trashed(life, job, what),
             Event::AtMaster { conn } => self.at_master(conn),
             Event::ClosedAtMaster { conn } => self.closed_at_master(conn),
             Event::Boots { node } => self.boots(node),

@@ -262,3 +262,95 @@ fn secrets_stay_sealed_as_long_as_the_job_may_have_to_start_and_go_with_its_end(
     assert_eq!(scenario.secrets("1"), [""; 0]);
     assert_eq!(scenario.secrets("3"), [""; 0]);
 }
+
+#[test]
+fn what_a_job_wrote_goes_once_and_the_job_stays() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 code-0
+        empty 1
+        report a 1#1 archived
+        empty 1
+        empty 1 user=bob
+        restart
+        emptied 1
+        emptied 1
+        empty 1 user=bob
+    ";
+    check(
+        script,
+        expect![[r#"
+            > join a
+              node a
+              a <- session 1: []
+            > submit 1
+              1 queued at 1
+              1 placed on a#1
+              a <- run 1#1
+            > report a 1#1 code-0
+              1 ended: completed
+              a <- archive 1#1
+            > empty 1
+            refused: job 1 is archiving: what it wrote can be removed once it is done
+            > report a 1#1 archived
+              1 done: archive complete
+              a <- release 1#1
+            > empty 1
+              1 ada removes its outputs
+              trash outputs of 1
+            > empty 1 user=bob
+              trash outputs of 1
+            > restart
+              trash outputs of 1
+            > emptied 1
+              1 ada removed its outputs
+            > emptied 1
+            > empty 1 user=bob
+        "#]],
+    );
+}
+
+#[test]
+fn a_job_that_is_deleted_while_its_outputs_go_goes_whole() {
+    let script = "
+        join a
+        submit 1
+        report a 1#1 code-0
+        report a 1#1 archived
+        empty 1
+        delete 1
+        empty 1
+        emptied 1
+        trashed 1
+    ";
+    check(
+        script,
+        expect![[r#"
+            > join a
+              node a
+              a <- session 1: []
+            > submit 1
+              1 queued at 1
+              1 placed on a#1
+              a <- run 1#1
+            > report a 1#1 code-0
+              1 ended: completed
+              a <- archive 1#1
+            > report a 1#1 archived
+              1 done: archive complete
+              a <- release 1#1
+            > empty 1
+              1 ada removes its outputs
+              trash outputs of 1
+            > delete 1
+              1 deleting
+              trash 1
+            > empty 1
+            refused: there is no job 1
+            > emptied 1
+            > trashed 1
+              1 deleted
+        "#]],
+    );
+}

@@ -63,8 +63,9 @@ fn a_job_that_comes_is_done_and_nothing_waits_for_it() {
     assert_eq!(cluster.handle(now(), late), Ok(Step::default()));
     // One that was deleted may come again.
     let id = JobId::from_random([2; 16]);
-    let _ = cluster.handle(now(), Input::Delete { job: id, status: status.clone() }).unwrap();
+    let _ =
+        cluster.handle(now(), Input::Delete { job: id, status: Box::new(status.clone()) }).unwrap();
     assert_eq!(import(&mut cluster, 2), Err(Rejection::IdTaken(id)));
-    let _ = cluster.handle(now(), Input::Trashed { job: id }).unwrap();
+    let _ = cluster.handle(now(), Input::Trashed { job: id, what: Trash::Everything }).unwrap();
     assert!(import(&mut cluster, 2).is_ok());
 }

@@ -51,7 +51,8 @@ fn line() -> impl Strategy<Value = String> {
         1 => node.clone().prop_map(|node| format!("troubles {node}")),
         1 => node.prop_map(|node| format!("remove {node}")),
         1 => job.clone().prop_map(|job| format!("delete {job}")),
-        1 => job.prop_map(|job| format!("trashed {job}")),
+        3 => (job, prop::sample::select(vec!["trashed", "empty", "emptied"]))
+            .prop_map(|(job, verb)| format!("{verb} {job}")),
         4 => (1..=20u8).prop_map(|secs| format!("wait {secs}")),
         1 => (1..=60u8).prop_map(|secs| format!("stall {secs}")),
         1 => Just("planned-stop".to_owned()),

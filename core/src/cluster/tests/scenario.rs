@@ -7,7 +7,7 @@
 //! begin RUN      heard RUN      end RUN REPORT       outside the scheduler
 //! report NODE JOB#ATTEMPT REPORT [session=N]      leave NODE      beat NODE [session=N]      remove NODE
 //! troubles NODE [CONDITION]…     all that the node finds wrong with itself now
-//! delete JOB      trashed JOB      planned-stop      restart
+//! delete JOB      trashed JOB      empty JOB [user=X]      emptied JOB      planned-stop      restart
 //! wait SECONDS [beats=NODE,…]    ticks once a second, the named nodes' heartbeats before each
 //! stall SECONDS                  the master stands still, then ticks
 //! jobs                           shows every live job, and why it waits
@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::words;
-use crate::cluster::{Cluster, Held, Input, Policy, Session, Snapshot};
+use crate::cluster::{Cluster, Held, Input, Policy, Session, Snapshot, Trash};
 use crate::id::{JobId, NodeName, Position};
-use crate::job::JobStatus;
+use crate::job::{JobStatus, Remover};
 use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec, Troubles};
 use crate::record::Record;
 use crate::resources::{Capacity, Demand, Gpu};
@@ -93,7 +93,7 @@ impl Scenario {
             "report" | "leave" | "beat" | "troubles" => {
                 self.sessions.contains_key(&node(words.first()))
             }
-            "delete" => self.store.jobs.contains_key(&words::job(words.first())),
+            "delete" | "empty" => self.store.jobs.contains_key(&words::job(words.first())),
             _ => true,
         };
         let from = self.output.len();
@@ -156,9 +156,16 @@ impl Scenario {
             "clear" => Input::ClearQueue { by, limit: words.number("limit", 1000) as usize },
             "delete" => {
                 let job = words::job(first);
-                Input::Delete { job, status: self.store.jobs[&job].1.clone() }
+                Input::Delete { job, status: Box::new(self.store.jobs[&job].1.clone()) }
             }
-            "trashed" => Input::Trashed { job: words::job(first) },
+            "trashed" => Input::Trashed { job: words::job(first), what: Trash::Everything },
+            "empty" => {
+                let job = words::job(first);
+                let status = self.store.jobs[&job].1.clone();
+                let (status, by) = (Box::new(status), Remover::User(by));
+                Input::RemoveOutputs { job, status, by, bytes: None }
+            }
+            "emptied" => Input::Trashed { job: words::job(first), what: Trash::Outputs },
             "join" => self.join(words),
             "leave" => Input::Leave { node: node(first), session: self.session(words) },
             "beat" => Input::Heartbeat { node: node(first), session: self.session(words) },
@@ -307,8 +314,7 @@ impl Store {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let is_live = |status: &JobStatus| !matches!(status.state, crate::JobState::Done { .. });
-        let live = self.jobs.iter().filter(|(_, (_, status))| is_live(status));
+        let live = self.jobs.iter().filter(|(_, (_, status))| status.is_live());
         Snapshot {
             jobs: live.map(|(id, (spec, status))| (*id, spec.clone(), status.clone())).collect(),
             nodes: self.nodes.values().cloned().collect(),

@@ -1,9 +1,9 @@
 //! Jobs as small numbers, records, effects and reports as short lines.
 
 use crate::agent::{Assignment, Duty, Exit, ExitKind, Report};
-use crate::cluster::{Effect, Held};
+use crate::cluster::{Effect, Held, Trash};
 use crate::id::{Attempt, JobId};
-use crate::job::{Archive, JobState, JobStatus};
+use crate::job::{Archive, JobState, JobStatus, Written};
 use crate::outcome::{Cause, Outcome};
 use crate::record::{JobEvent, Record};
 use crate::time::Timestamp;
@@ -130,6 +130,12 @@ fn change(event: JobEvent, status: &JobStatus) -> String {
             JobEvent::Stopping,
             JobState::Stopping { by, .. } | JobState::Outside { stop: Some(by), .. },
         ) => format!("stopping by {by}"),
+        (JobEvent::Removing, JobState::Done { written: Written::Removing(it), .. }) => {
+            format!("{} removes its outputs", it.by)
+        }
+        (JobEvent::Removed, JobState::Done { written: Written::Removed(it), .. }) => {
+            format!("{} removed its outputs", it.by)
+        }
         (JobEvent::Deleting, JobState::Deleting { .. }) => "deleting".into(),
         (event, state) => panic!("{event:?} does not go with {state:?}"),
     }
@@ -164,7 +170,10 @@ pub(super) fn effect(effect: &Effect) -> String {
             format!("  {node} <- release {}", of(job, attempt))
         }
         Effect::Grant { node, span } => format!("  {node} <- lease of {span}"),
-        Effect::Trash { job } => format!("  trash {}", number(*job)),
+        Effect::Trash { job, what: Trash::Everything } => format!("  trash {}", number(*job)),
+        Effect::Trash { job, what: Trash::Outputs } => {
+            format!("  trash outputs of {}", number(*job))
+        }
     }
 }
 

@@ -131,3 +131,65 @@ async fn what_is_no_file_is_not_read_and_no_link_is_followed() {
     kept.get("files/outputs/%2e%2e/%2e%2e/x").await.refused(400, "invalid", "leaves");
     kept.get("files/work%2Fx").await.refused(404, "no_file", "x");
 }
+
+#[tokio::test]
+async fn what_a_job_wrote_is_removed_and_whoever_asks_for_it_hears_so() {
+    let kept = kept().await;
+    let archive = &kept.api.world.service.archive;
+    let folder = archive.job(kept.job.parse().unwrap());
+    for path in ["checkpoints/1", "synced/data/x", "log/1.log"] {
+        fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
+        fs::write(folder.join(path), "0123").unwrap();
+    }
+    let path = format!("/jobs/{}", kept.job);
+    let measured = kept.api.get("/usage?by=job").await.json();
+    assert_eq!(measured["groups"][0]["outputs_bytes"], 35);
+    let removed = kept.api.ada("DELETE", &format!("{path}/outputs"), Value::Null).await.json();
+    let removal = removed["removal"].clone();
+    assert_eq!((&removal["user"], &removal["bytes"]), (&"ada".into(), &43.into()), "{removal}");
+    assert_eq!(removal["goes_on"], false);
+    for gone in ["outputs", "checkpoints", "synced"] {
+        assert!(!folder.join(gone).exists());
+    }
+    let measured = kept.api.get("/usage?by=job").await.json();
+    assert_eq!(measured["groups"][0]["outputs_bytes"], 0);
+    assert_eq!(measured["groups"][0]["log_bytes"], 4);
+
+    // What comes late all the same, over a share, is nobody's.
+    fs::create_dir_all(folder.join("outputs")).unwrap();
+    fs::write(folder.join("outputs/page.html"), "late").unwrap();
+    let files = kept.get("files").await.json();
+    let paths: Vec<_> = files["files"].as_array().unwrap().iter().map(|it| &it["path"]).collect();
+    assert_eq!(paths, ["source/main.py", "log", "log/1.log"]);
+    for asked in [
+        "files?path=outputs",
+        "files/outputs/page.html",
+        "files?path=checkpoints",
+        "archive?path=synced",
+    ] {
+        kept.get(asked).await.refused(410, "outputs_removed", "by ada; its log");
+    }
+    let synced = kept.api.get(&format!("{path}/synced/data")).await;
+    synced.refused(410, "outputs_removed", "by ada");
+    let resumed = json!({ "id": JobId::from_random([8; 16]).to_string(), "resume": true });
+    let rerun = kept.api.ada("POST", &format!("{path}/rerun"), resumed).await;
+    rerun.refused(400, "invalid", "was removed on");
+    // Again is as good as once, and tells of the first.
+    let again = kept.api.ada("DELETE", &format!("{path}/outputs"), Value::Null).await.json();
+    assert_eq!(again["removal"], removal);
+    kept.api.ada("DELETE", &path, Value::Null).await.json();
+    kept.api
+        .ada("DELETE", &format!("{path}/outputs"), Value::Null)
+        .await
+        .refused(404, "no_job", "");
+}
+
+#[tokio::test]
+async fn what_a_job_that_has_not_ended_writes_stays() {
+    let api = Api::new().await;
+    let bundle = api.upload().await;
+    let taken = api.ada("POST", "/jobs", submission(7, &bundle)).await.json();
+    let path = format!("/jobs/{}/outputs", taken["job"]["id"].as_str().unwrap());
+    api.ada("DELETE", &path, Value::Null).await.refused(409, "not_finished", "once it is done");
+    api.ask("DELETE", &path, &[], Vec::new()).await.refused(403, "denied", "no user name");
+}

@@ -48,7 +48,7 @@ fn done(outcome: Outcome, minutes: u64) -> JobState {
     let started = Timestamp(NOW.0 - HOUR);
     let at = Timestamp(started.0 + minutes * 60_000);
     let end = End { outcome, at, started: Some(started), log_length: 0, spool_length: 0 };
-    JobState::Done { end, node: Some("gpu-7".parse().unwrap()), archive: Archive::Complete }
+    JobState::done(end, Some("gpu-7".parse().unwrap()), Archive::Complete)
 }
 
 fn run(lines: &[&str]) -> Run {

@@ -19,7 +19,7 @@ pub async fn end(world: &World, of: &Holder) {
         spool_length: lines(0..100).len() as u64,
     };
     let node = Some(of.node.clone());
-    status.state = JobState::Done { end, node, archive: Kept::Complete };
+    status.state = JobState::done(end, node, Kept::Complete);
     let record = Record::JobChanged { id: of.job, event: JobEvent::Archived, status };
     world.service.reactor.keep(vec![record]).await.unwrap();
 }

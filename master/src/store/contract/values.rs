@@ -1,6 +1,6 @@
 //! Jobs, nodes and records to try a store with.
 
-use atlas_core::job::{Archive, End, JobState};
+use atlas_core::job::{Archive, End, JobState, Removal, Remover, Written};
 use atlas_core::node::{ExecutorKind, NodeRecord, NodeSpec};
 use atlas_core::record::JobEvent;
 use atlas_core::resources::Capacity;
@@ -85,7 +85,7 @@ pub fn failed() -> JobState {
 
 pub fn done(outcome: Outcome) -> JobState {
     let node = Some("a".parse().unwrap());
-    JobState::Done { end: end(outcome), node, archive: Archive::Complete }
+    JobState::done(end(outcome), node, Archive::Complete)
 }
 
 fn end(outcome: Outcome) -> End {
@@ -117,10 +117,23 @@ pub fn states() -> Vec<JobState> {
         JobState::Archiving { placement: placement("a"), end: end(Outcome::Completed) },
         done(Outcome::Completed),
         failed(),
-        JobState::Done { end: end(Outcome::Completed), node: None, archive: Archive::BundleOnly },
-        JobState::Done { end: end(Outcome::Completed), node: None, archive: incomplete },
+        JobState::done(end(Outcome::Completed), None, Archive::BundleOnly),
+        JobState::done(end(Outcome::Completed), None, incomplete),
         JobState::Deleting { end: end(Outcome::failed(Cause::StoppedBy("ada".into()), "")) },
     ]
+}
+
+/// Of jobs whose outputs go, or are gone; later than the golden files.
+pub fn removals() -> Vec<JobState> {
+    let states = |by: Remover, bytes| {
+        let removal = Removal { by, at: Timestamp(1_700_000_002_000), bytes };
+        [Written::Removing(removal.clone()), Written::Removed(removal)].map(|written| {
+            let (end, node) = (end(Outcome::Completed), None);
+            JobState::Done { end, node, archive: Archive::Complete, written }
+        })
+    };
+    let by_rule = states(Remover::Retention("outputs 30d".into()), None);
+    states(Remover::User("ada".into()), Some(7)).into_iter().chain(by_rule).collect()
 }
 
 pub fn node(name: &str, cordoned: Option<String>) -> NodeRecord {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::fault::Fault;
 use super::read::{count, mark, standing};
 use crate::store::value::encode;
-use crate::store::{Batch, Lead, Mark, is_live};
+use crate::store::{Batch, Lead, Mark};
 
 /// Why a commit did not happen.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
                     position,
                     id.to_string(),
                     status.status().word(),
-                    is_live(status),
+                    status.is_live(),
                     spec.bundle.id.to_string(),
                     encode(status),
                 ])?;
@@ -101,7 +101,7 @@ fn write(to: &Transaction<'_>, record: &Record) -> Result<(), Failure> {
                 .execute(params![
                     id.to_string(),
                     status.status().word(),
-                    is_live(status),
+                    status.is_live(),
                     encode(status)
                 ])?;
             if changed == 0 {

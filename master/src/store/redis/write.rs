@@ -8,7 +8,7 @@ use super::keys;
 use super::link::{Link, is_refusal};
 use super::read::parse_cluster;
 use crate::store::value::encode;
-use crate::store::{Batch, CommitError, Error, Lead, Mark, is_live};
+use crate::store::{Batch, CommitError, Error, Lead, Mark};
 
 /// A script with the names of the keys before it. The first line asks Redis to look at memory and role before it begins.
 pub fn script(body: &str) -> Script {
@@ -162,7 +162,7 @@ fn strange(words: &[&str]) -> RedisError {
 fn words(record: &Record) -> Vec<String> {
     let flag = |it: bool| u8::from(it).to_string();
     let waits = |it: &JobStatus| flag(it.status() == Status::Queued);
-    let live = |status| flag(is_live(status));
+    let live = |it: &JobStatus| flag(it.is_live());
     match record {
         Record::JobQueued { id, spec, status } => vec![
             "queued".into(),
