@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::retention::Retention;
 use crate::time::Timestamp;
 
 /// Bytes of a description.
@@ -27,6 +28,8 @@ pub struct About {
     pub notes: Vec<Note>,
     /// Of all notes that there ever were: no number is used twice.
     pub last_note: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// Something that somebody had to say, in Markdown.
@@ -52,6 +55,8 @@ pub enum Change {
         description: String,
         notes: Vec<Note>,
     },
+    /// `None` keeps everything.
+    Retain(Option<Retention>),
 }
 
 /// A change that is not made.
@@ -101,6 +106,7 @@ impl About {
                 self.notes.remove(at.ok_or(Refused::NoNote(number))?);
             }
             Change::Restore { description, notes } => self.restore(now, description, notes)?,
+            Change::Retain(rule) => self.retention = rule,
         }
         Ok(())
     }
@@ -122,7 +128,9 @@ impl About {
             restored.last_note = number - 1;
             restored.change(at, Change::AddNote { author, text })?;
         }
-        if !self.is_nothing()
+        restored.retention = self.retention;
+        let nobody_wrote = Self { retention: None, ..self.clone() }.is_nothing();
+        if !nobody_wrote
             && (&self.description, &self.notes) != (&restored.description, &restored.notes)
         {
             return Err(Refused::Written);
@@ -226,5 +234,16 @@ mod tests {
         assert_eq!((full, many.notes.len()), (Some(Refused::TooMany), NOTES));
         many.change(Timestamp(4), Change::RemoveNote(1)).unwrap();
         many.change(Timestamp(4), note("x")).unwrap();
+    }
+
+    #[test]
+    fn a_rule_is_set_and_taken_back_and_nobody_had_one_before() {
+        let mut about = About::default();
+        let rule = Retention { outputs: crate::time::Millis(90_000) };
+        about.change(Timestamp(1), Change::Retain(Some(rule))).unwrap();
+        assert_eq!(about.retention, Some(rule));
+        assert!(!about.is_nothing());
+        about.change(Timestamp(2), Change::Retain(None)).unwrap();
+        assert!(about.is_nothing());
     }
 }

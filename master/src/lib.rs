@@ -16,6 +16,7 @@ pub mod pieces;
 pub mod projects;
 pub mod proxy;
 pub mod reactor;
+pub mod retention;
 pub mod runs;
 pub mod service;
 mod share;

@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::projects::Projects;
 use crate::proxy::Proxy;
 use crate::reactor::{Feed, Handle, Parts, Reactor, WelcomeFacts, now};
+use crate::retention::Rules;
 use crate::runs::Runs;
 use crate::service::{Fillings, Service};
 use crate::share::Share;
@@ -89,7 +90,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     let (lead, age) = take_the_lead(&config, store.as_ref()).await?;
     let (cluster, effects) = restore(&config, store.as_ref(), &lead).await?;
     let archive = archive(&config)?;
-    let (runs, compactor, feed) = listening(&store, lead.mark.epoch, &tasks);
+    let Listening { runs, compactor, rules, feed } = listening(&store, lead.mark.epoch, &tasks);
     let (trash, to_trash) = mpsc::unbounded_channel();
     let parts = Parts {
         cluster,
@@ -143,6 +144,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
     });
     tasks.spawn("compactor", compactor.run(service.tracker.clone(), service.runs.clone()));
     tasks.spawn("trash", trash::run(to_trash, service.clone(), lead.mark.epoch));
+    tasks.spawn("retention", rules.keep(service.clone()));
     tasks.spawn("sweep", sweep(service.clone()));
     tasks.spawn("share", share.keep(tasks.clone()));
     tasks.spawn("planned-stop", planned_stop(tasks.clone(), handle));
@@ -150,11 +152,19 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<(), Error> {
 }
 
 /// Who hears of everything that is kept.
-fn listening(store: &Arc<dyn Store>, epoch: Epoch, tasks: &Tasks) -> (Runs, Compactor, Feed) {
+struct Listening {
+    runs: Runs,
+    compactor: Compactor,
+    rules: Rules,
+    feed: Feed,
+}
+
+fn listening(store: &Arc<dyn Store>, epoch: Epoch, tasks: &Tasks) -> Listening {
     let compactor = Compactor::default();
     let runs = Runs::start(store.clone(), compactor.listener(), tasks);
-    let feed = Feed::new(epoch, vec![runs.listener(), compactor.listener()]);
-    (runs, compactor, feed)
+    let rules = Rules::default();
+    let listeners = vec![runs.listener(), compactor.listener(), rules.listener()];
+    Listening { runs, compactor, rules, feed: Feed::new(epoch, listeners) }
 }
 
 async fn restore(

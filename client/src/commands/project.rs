@@ -1,4 +1,4 @@
-//! `atlas project [list | show | describe | note]`
+//! `atlas project [list | show | describe | note | retention]`
 
 use std::io::{IsTerminal, Read};
 
@@ -9,13 +9,13 @@ use crate::exit::Exit;
 use crate::output::{self, Format, Output};
 use crate::say::Say;
 use crate::target::Target;
-use crate::views::{ProjectDetails, ProjectView};
+use crate::views::{ProjectDetails, ProjectView, UsageView};
 
 /// List projects, show one, or say something of it
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  atlas project\n  atlas project show mnist\n  atlas project describe mnist < README.md\n  atlas project note mnist 'lr above 0.1 diverges'"
+    after_help = "Examples:\n  atlas project\n  atlas project show mnist\n  atlas project describe mnist < README.md\n  atlas project note mnist 'lr above 0.1 diverges'\n  atlas project retention mnist 'outputs 30d'"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -34,6 +34,13 @@ enum What {
     Describe(DescribeArgs),
     /// Note something about a project, or remove a note
     Note(NoteArgs),
+    /// Remove what jobs of a project wrote so long after their end, or stop that
+    #[command(
+        after_help = "Examples:\n  atlas project retention mnist 'outputs 30d'\n  atlas project retention mnist off\n\n\
+            Outputs, artifacts, checkpoints, synced folders and TensorBoard files go; the jobs stay with log, parameters, metrics\n\
+            and source. The tag keep keeps all of a job: `atlas tag JOB keep`."
+    )]
+    Retention(RetentionArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,6 +85,19 @@ struct NoteArgs {
     remove: Option<u64>,
 }
 
+#[derive(Debug, clap::Args)]
+struct RetentionArgs {
+    #[command(flatten)]
+    target: Target,
+    project: String,
+    /// `outputs 30d` (also s, m, h), or `off`
+    #[arg(required = true, num_args = 1..)]
+    rule: Vec<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
 pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     match args.what {
         None => list(args.list, say).await,
@@ -85,6 +105,7 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
         Some(What::Show(args)) => show(args, say).await,
         Some(What::Describe(args)) => describe(args, say).await,
         Some(What::Note(args)) => note(args, say).await,
+        Some(What::Retention(args)) => retention(args, say).await,
     }
 }
 
@@ -144,11 +165,42 @@ async fn note(args: NoteArgs, say: Say) -> Result<Exit, Error> {
         description: None,
         add_note,
         remove_note,
+        retention: None,
     };
     let changed = target.connect(say).await?.change_project(request).await?;
     match (remove_note, changed.notes.last()) {
         (None, Some(last)) => say.info(format_args!("Noted as {} of project {project}.", last.id)),
         _ => say.info(format_args!("Project {project} has {} notes.", changed.notes.len())),
     }
+    Ok(Exit::SUCCESS)
+}
+
+/// Asks where something goes at once.
+async fn retention(args: RetentionArgs, say: Say) -> Result<Exit, Error> {
+    let RetentionArgs { target, project, rule, yes } = args;
+    let rule = rule.join(" ");
+    let master = target.connect(say).await?;
+    if let Some(wire::Outliving { jobs: jobs @ 1.., filter }) =
+        master.outliving(&project, &rule).await?
+    {
+        let wanted = wire::UsageRequest { filter, ended: true, limit: 1, ..Default::default() };
+        let occupied = UsageView::from(master.usage(wanted).await?).total;
+        let at_least = if occupied.unmeasured > 0 { "at least " } else { "" };
+        let bytes = output::bytes(occupied.written());
+        let what = format!("what {jobs} jobs of project {project} wrote, {at_least}{bytes}");
+        let question = format!("Delete {what}, from {} now, and later ones in time?", master.url());
+        if !say.agreed(yes, question).map_err(Error::io("read the answer"))? {
+            say.info(format_args!("The retention of project {project} stays as it was."));
+            return Ok(Exit::SUCCESS);
+        }
+        say.info(format_args!("This is deleted now: {what}."));
+    }
+    let request = wire::ChangeProjectRequest {
+        project: project.clone(),
+        retention: Some(rule),
+        ..Default::default()
+    };
+    let changed = master.change_project(request).await?;
+    say.info(format_args!("The retention of project {project} is {}.", changed.retention));
     Ok(Exit::SUCCESS)
 }

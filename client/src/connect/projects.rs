@@ -12,8 +12,19 @@ impl Master {
 
     pub async fn project(&self, name: &str) -> Result<wire::GetProjectReply, Error> {
         let mut projects = self.projects.clone();
-        let request = wire::ProjectRef { project: name.into() };
+        let request = wire::ProjectRef { project: name.into(), retention: None };
         self.unary(projects.get_project(request)).await
+    }
+
+    /// What a rule would remove of it now; `None` = nothing ever.
+    pub async fn outliving(
+        &self,
+        name: &str,
+        rule: &str,
+    ) -> Result<Option<wire::Outliving>, Error> {
+        let mut projects = self.projects.clone();
+        let request = wire::ProjectRef { project: name.into(), retention: Some(rule.into()) };
+        Ok(self.unary(projects.get_project(request)).await?.outliving)
     }
 
     /// The project as it is then.

@@ -10,8 +10,9 @@ use atlas_runtime::clock::Wall;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::removal::Removal;
 use super::{short, status};
-use crate::output::{self, Cell, Column, Row};
+use crate::output::{Cell, Column, Row};
 use crate::time::{ago, rfc3339, span};
 
 /// A job as JSON; absent values are `null`.
@@ -116,19 +117,6 @@ pub struct GitDiff {
     pub bytes: u64,
 }
 
-/// Who removed what a job wrote.
-#[derive(Debug, Serialize)]
-pub struct Removal {
-    pub user: Option<String>,
-    /// The rule of its project, as it was.
-    pub retention: Option<String>,
-    pub at: String,
-    /// `null` = they were not counted in time.
-    pub bytes: Option<u64>,
-    /// The files still go.
-    pub goes_on: bool,
-}
-
 #[derive(Debug, Serialize)]
 pub struct Bundle {
     pub id: String,
@@ -217,34 +205,6 @@ impl From<wire::Git> for Git {
     fn from(git: wire::Git) -> Self {
         let wire::Git { commit, branch, dirty, diff } = git;
         Self { commit, branch: text(branch), dirty, diff: diff.map(Into::into) }
-    }
-}
-
-impl From<wire::Removal> for Removal {
-    fn from(removal: wire::Removal) -> Self {
-        let wire::Removal { by, at_ms, bytes, goes_on } = removal;
-        let (user, retention) = match by {
-            Some(wire::removal::By::User(name)) => (Some(name), None),
-            Some(wire::removal::By::Retention(rule)) => (None, Some(rule)),
-            None => (None, None),
-        };
-        Self { user, retention, at: rfc3339(at_ms), bytes, goes_on }
-    }
-}
-
-/// As a sentence goes on after what was removed.
-impl fmt::Display for Removal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "removed on {} by ", self.at)?;
-        match (&self.user, &self.retention) {
-            (Some(user), _) => f.write_str(user)?,
-            (None, Some(rule)) => write!(f, "the retention of its project ({rule})")?,
-            (None, None) => f.write_str("somebody")?,
-        }
-        match self.bytes {
-            Some(bytes) => write!(f, ", {}", output::bytes(bytes)),
-            None => Ok(()),
-        }
     }
 }
 

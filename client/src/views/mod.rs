@@ -5,6 +5,7 @@ mod job;
 mod node;
 mod project;
 mod queued;
+mod removal;
 mod run;
 mod usage;
 

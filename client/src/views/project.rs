@@ -30,6 +30,10 @@ pub struct ProjectDetails {
     pub project: ProjectView,
     /// In Markdown.
     pub description: String,
+    /// `outputs 30d`, or `off`.
+    pub retention: String,
+    /// Jobs of which it removes what they wrote, now.
+    pub outliving: u64,
     /// The oldest first.
     pub notes: Vec<NoteView>,
     pub metrics: BTreeMap<String, AcrossView>,
@@ -74,7 +78,8 @@ impl From<wire::Project> for ProjectView {
 
 impl From<wire::GetProjectReply> for ProjectDetails {
     fn from(reply: wire::GetProjectReply) -> Self {
-        let wire::GetProjectReply { project, description, notes, metrics } = reply;
+        let wire::GetProjectReply { project, description, notes, metrics, retention, outliving } =
+            reply;
         let note = |it: wire::Note| {
             let wire::Note { id, author, at_ms, text } = it;
             NoteView { id, author, at: rfc3339(at_ms), text }
@@ -88,6 +93,8 @@ impl From<wire::GetProjectReply> for ProjectDetails {
         Self {
             project: project.unwrap_or_default().into(),
             description,
+            retention,
+            outliving: outliving.map_or(0, |it| it.jobs),
             notes: notes.into_iter().map(note).collect(),
             metrics: metrics.into_iter().map(metric).collect(),
         }
@@ -135,6 +142,14 @@ impl ProjectDetails {
         );
         for text in self.description.lines() {
             line("description", if text.is_empty() { " " } else { text });
+        }
+        let outliving = match self.outliving {
+            0 => String::new(),
+            many => format!(" ({many} jobs now)"),
+        };
+        // A master of before has no such word.
+        if !matches!(&*self.retention, "off" | "") {
+            line("retention", &format!("{}{outliving}", self.retention));
         }
         for NoteView { id, author, at, text } in &self.notes {
             line(&format!("note {id}"), &format!("{text} ({author}, {at})"));

@@ -35,6 +35,8 @@ fn mnist() -> wire::GetProjectReply {
             min_json: Some("0.25".into()),
             max_json: None,
         }],
+        retention: "off".into(),
+        outliving: None,
     }
 }
 
@@ -116,4 +118,28 @@ async fn tags_and_names_are_changed_afterwards() {
     user.atlas(&["tag", "1111"]).await.exits(2);
     user.atlas(&["tag", "1111", "a", "--remove", "a"]).await.exits(2).says("not both");
     user.atlas(&["tag", "9999", "a"]).await.exits(1).says("no job 9999");
+}
+
+#[tokio::test]
+async fn a_rule_says_what_goes_at_once_before_it_is_set() {
+    let master = Master::start(State { project: Some(mnist()), ..State::default() }).await;
+    let user = User::of(&master.url);
+    let set = ["project", "retention", "mnist"];
+    let run = user.atlas(&[&set[..], &["outputs 30d"]].concat()).await.exits(0);
+    run.says("The retention of project mnist is outputs 30d.");
+    assert!(master.state().usage_requests.is_empty(), "nothing goes, nothing is asked");
+    master.state().usage.total = Some(wire::Usage { outputs_bytes: 5_000, ..Default::default() });
+    let filter = "outputs=kept and project=mnist";
+    let outliving = wire::Outliving { jobs: 3, filter: filter.into() };
+    master.state().project.as_mut().unwrap().outliving = Some(outliving);
+    // Without quotes, too.
+    let run = user.atlas(&[&set[..], &["outputs", "7d"]].concat()).await.exits(0);
+    run.says("This is deleted now: what 3 jobs of project mnist wrote, 5.0 kB.");
+    assert_eq!(master.state().usage_requests.last().unwrap().filter, filter);
+    let shown = user.atlas(&["project", "show", "mnist"]).await.exits(0).out();
+    assert!(shown.contains("retention    outputs 7d (3 jobs now)"), "{shown}");
+    let asked: Vec<_> =
+        master.state().project_changes.iter().map(|it| it.retention.clone().unwrap()).collect();
+    assert_eq!(asked, ["outputs 30d", "outputs 7d"]);
+    user.atlas(&set).await.exits(2);
 }

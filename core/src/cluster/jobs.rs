@@ -3,13 +3,22 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Cluster, Effect, Job, Rejection, Step, Trash};
+use super::{Cluster, Effect, Job, Rejection, Step};
 use crate::id::JobId;
 use crate::job::{JobState, JobStatus, Phase, Removal, Written};
 use crate::outcome::{Cause, Outcome};
 use crate::record::{JobEvent, Record};
 use crate::spec::{JobSpec, Sealed};
 use crate::time::Now;
+
+/// Which files of a finished job are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trash {
+    /// The job is being deleted.
+    Everything,
+    /// What it wrote.
+    Outputs,
+}
 
 impl Cluster {
     pub(super) fn submit(

@@ -38,6 +38,7 @@ use nodes::Node;
 
 pub use check::Violation;
 pub use import::Ended;
+pub use jobs::Trash;
 pub use restore::{Live, Snapshot};
 pub use view::NodeView;
 
@@ -265,15 +266,6 @@ pub enum Effect {
         job: JobId,
         what: Trash,
     },
-}
-
-/// Which files of a finished job are removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trash {
-    /// The job is being deleted.
-    Everything,
-    /// What it wrote.
-    Outputs,
 }
 
 /// An input that was refused; nothing changed.

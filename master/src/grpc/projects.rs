@@ -9,9 +9,10 @@ use tonic::{Request, Response, Status};
 use super::identity;
 use super::status::status;
 use crate::archive::sizes::Sizes;
+use crate::retention::rule;
 use crate::runs::index::{Across, Key, Project};
 use crate::runs::query::Field;
-use crate::service::{By, Described, Error, Group, Service, Usage, WantedUsage};
+use crate::service::{By, Described, Error, Group, Outliving, Service, Usage, WantedUsage};
 
 /// Translates; the service layer does.
 pub struct Projects(pub Arc<Service>);
@@ -33,7 +34,8 @@ impl projects_server::Projects for Projects {
         &self,
         request: Request<wire::ProjectRef>,
     ) -> Answer<wire::GetProjectReply> {
-        self.described(&request.get_ref().project).await.map_err(|it| status(&it))
+        let wire::ProjectRef { project, retention } = request.get_ref();
+        self.described(project, retention.as_deref()).await.map_err(|it| status(&it))
     }
 
     async fn change_project(
@@ -41,7 +43,7 @@ impl projects_server::Projects for Projects {
         request: Request<wire::ChangeProjectRequest>,
     ) -> Answer<wire::GetProjectReply> {
         let who = identity(&request);
-        let wire::ChangeProjectRequest { project, description, add_note, remove_note } =
+        let wire::ChangeProjectRequest { project, description, add_note, remove_note, retention } =
             request.into_inner();
         let change = async {
             if let Some(text) = description {
@@ -53,7 +55,10 @@ impl projects_server::Projects for Projects {
             if let Some(number) = remove_note {
                 self.0.remove_note(&who, &project, number).await?;
             }
-            self.described(&project).await
+            if let Some(rule) = retention {
+                self.0.retain(&who, &project, &rule).await?;
+            }
+            self.described(&project, None).await
         };
         change.await.map_err(|it| status(&it))
     }
@@ -74,7 +79,12 @@ impl projects_server::Projects for Projects {
 }
 
 impl Projects {
-    async fn described(&self, name: &str) -> Result<Response<wire::GetProjectReply>, Error> {
+    async fn described(
+        &self,
+        name: &str,
+        rule: Option<&str>,
+    ) -> Result<Response<wire::GetProjectReply>, Error> {
+        let outliving = self.0.outliving(name, rule).await?;
         let Described { project, about, keys } = self.0.project(name).await?;
         let note = |it: &Note| wire::Note {
             id: it.number,
@@ -87,6 +97,9 @@ impl Projects {
             description: about.description.clone(),
             notes: about.notes.iter().map(note).collect(),
             metrics: keys.into_iter().filter_map(metric).collect(),
+            retention: rule::text(about.retention),
+            outliving: outliving
+                .map(|Outliving { jobs, filter }| wire::Outliving { jobs: jobs as u64, filter }),
         }))
     }
 }

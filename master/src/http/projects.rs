@@ -12,6 +12,7 @@ use super::App;
 use super::answer::Tagged;
 use super::asked::{Body, Path, Query, Who};
 use super::error::Problem;
+use crate::retention::rule;
 use crate::runs::index::{Across, CellKind, Key, Project};
 use crate::runs::query::Field;
 use crate::service;
@@ -46,6 +47,8 @@ struct Described {
     project: Counted,
     /// In Markdown, as it was written: whoever shows it makes it harmless. Empty = none.
     description: String,
+    /// `outputs 30d`: what a job wrote is removed so long after its end, unless it is tagged `keep`. `off` = never.
+    retention: String,
     /// So many notes.
     notes: usize,
     tags: Vec<Column>,
@@ -74,6 +77,8 @@ struct Metric {
 struct ProjectChange {
     /// In Markdown; empty = none.
     description: Option<String>,
+    /// `outputs 30d`, or `off`.
+    retention: Option<String>,
 }
 
 /// A key that jobs of the project have.
@@ -102,7 +107,9 @@ pub fn routes() -> ApiRouter<App> {
                 it.id("get_project").summary(what).tag("projects")
             })
             .patch_with(change, |it| {
-                it.id("change_project").summary("Describes a project").tag("projects")
+                it.id("change_project")
+                    .summary("Describes a project, sets its retention")
+                    .tag("projects")
             }),
         )
 }
@@ -125,10 +132,13 @@ async fn change(
     Who(who): Who,
     Path(ProjectPath { project }): Path<ProjectPath>,
     _: Query<()>,
-    Body(ProjectChange { description }): Body<ProjectChange>,
+    Body(ProjectChange { description, retention }): Body<ProjectChange>,
 ) -> Result<Tagged<Described>, Problem> {
     if let Some(text) = description {
         app.service.describe(&who, &project, text).await?;
+    }
+    if let Some(rule) = retention {
+        app.service.retain(&who, &project, &rule).await?;
     }
     Ok(Tagged(app.service.project(&project).await?.into()))
 }
@@ -152,7 +162,8 @@ impl From<service::Described> for Described {
             }
         }
         let (description, notes) = (about.description.clone(), about.notes.len());
-        Self { project: project.into(), description, notes, tags, params, metrics }
+        let retention = rule::text(about.retention);
+        Self { project: project.into(), description, retention, notes, tags, params, metrics }
     }
 }
 

@@ -58,7 +58,7 @@ pub use filling::{Filling, Fillings};
 pub use incoming::Received;
 pub use listing::{JobPage, ListedJob, Listing};
 pub use outside::{Brought, Ended, Heard};
-pub use projects::Described;
+pub use projects::{Described, Outliving};
 pub use queue::Waiting;
 pub use runs::ToldRun;
 pub use shipping::{Folder, LogFile, Shipped, Source};

@@ -7,7 +7,9 @@ use atlas_core::project::{About, Change, Note};
 use atlas_core::{Identity, ProjectName};
 
 use super::{Error, Service};
+use crate::retention::rule;
 use crate::runs::index::{Key, Project};
+use crate::runs::query::Query;
 
 /// All that is known of a project.
 pub struct Described {
@@ -15,6 +17,13 @@ pub struct Described {
     pub about: Arc<About>,
     /// Every tag, parameter and metric of its jobs.
     pub keys: Vec<Key>,
+}
+
+/// Jobs that have outlived a rule.
+pub struct Outliving {
+    pub jobs: usize,
+    /// That finds them.
+    pub filter: String,
 }
 
 impl Service {
@@ -56,6 +65,28 @@ impl Service {
         number: u64,
     ) -> Result<(), Error> {
         self.write(who, project, Change::RemoveNote(number), "note").await.map(drop)
+    }
+
+    /// `outputs 30d`, or `off`.
+    pub async fn retain(&self, who: &Identity, project: &str, rule: &str) -> Result<(), Error> {
+        let rule = rule::parse(rule).map_err(|why| Error::invalid("retention", why))?;
+        self.write(who, project, Change::Retain(rule), "retention").await.map(drop)
+    }
+
+    /// What a rule would remove now, or the project's own if none is given; `None` = nothing, for there is no rule.
+    pub async fn outliving(
+        &self,
+        project: &str,
+        rule: Option<&str>,
+    ) -> Result<Option<Outliving>, Error> {
+        let rule = match rule {
+            Some(rule) => rule::parse(rule).map_err(|why| Error::invalid("retention", why))?,
+            None => self.known(project).await?.1.retention,
+        };
+        let Some(rule) = rule else { return Ok(None) };
+        let jobs = self.due(project, rule, 1).await?.total;
+        let query = Query::parse(&rule::due(rule)).expect("a rule is a filter");
+        Ok(Some(Outliving { jobs, filter: query.of_project(project).to_string() }))
     }
 
     async fn write(

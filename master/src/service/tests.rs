@@ -3,6 +3,7 @@
 mod compacting;
 mod importing;
 mod listing;
+mod retention;
 mod shipping;
 mod tracking;
 

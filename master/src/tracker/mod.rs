@@ -144,6 +144,21 @@ impl Tracker {
         answered.map_err(|_| Error::Stopping)?
     }
 
+    /// Does something about a run that nobody tells anything of meanwhile, and that nobody calls anything else.
+    pub async fn while_untouched<T>(
+        &self,
+        job: JobId,
+        act: impl AsyncFnOnce(&Run) -> T,
+    ) -> Result<T, Error> {
+        let slot = self.0.slot(job);
+        let held = slot.lock().await;
+        let run = match &*held {
+            Some(run) => run.clone(),
+            None => self.0.parts.store.run(job).await?.unwrap_or_default(),
+        };
+        Ok(act(&run).await)
+    }
+
     /// Takes in what of the piece is new.
     pub async fn take_in(&self, piece: Piece) -> Result<Taken, Error> {
         let inner = self.0.clone();

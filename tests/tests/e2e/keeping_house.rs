@@ -78,3 +78,36 @@ fn outputs_go_alone_though_the_master_is_killed_in_between() {
     cluster.atlas(&["delete", "job", "scheduler", &id]).exits(0);
     assert!(!folder.exists());
 }
+
+#[test]
+fn what_outlives_the_rule_of_its_project_goes_and_what_is_tagged_keep_stays() {
+    let mut cluster = Cluster::start(Settings::default());
+    let [old, kept, other] = ["mnist", "mnist", "other"].map(|it| written(&cluster, it));
+    cluster.atlas(&["tag", &kept, "keep"]).exits(0);
+    let outputs = |id: &str| cluster.path("shared/jobs").join(&id[..2]).join(id).join("outputs");
+    let [kept_outputs, other_outputs] = [&kept, &other].map(|it| outputs(it));
+    let set = ["project", "retention", "mnist"];
+    cluster.atlas(&[&set[..], &["outputs", "30"]].concat()).exits(126).says("write `outputs 30d`");
+    cluster.atlas(&[&set[..], &["outputs 1s"]].concat()).exits(0).says("is outputs 1s.");
+    eventually("what it wrote goes", || {
+        (cluster.job(&old)["removal"]["goes_on"] == false).then_some(())
+    });
+    let removal = cluster.job(&old)["removal"].clone();
+    assert_eq!((&removal["retention"], &removal["bytes"]), (&"outputs 1s".into(), &3.into()));
+    only_what_is_known_is_left(&cluster, &old);
+
+    // The rule is the next master's, too, and the tag holds as long as it is there.
+    cluster.kill_master();
+    cluster.start_master();
+    let shown = cluster.atlas(&["project", "show", "mnist"]).exits(0).stdout;
+    assert!(shown.contains("retention  outputs 1s\n"), "{shown}");
+    let third = written(&cluster, "mnist");
+    eventually("the third is found", || cluster.job(&third)["removal"].as_object().map(drop));
+    assert!(kept_outputs.exists() && cluster.job(&kept)["removal"].is_null());
+    cluster.atlas(&["tag", &kept, "--remove", "keep"]).exits(0);
+    eventually("nobody keeps it any more", || {
+        (cluster.job(&kept)["removal"]["goes_on"] == false).then_some(())
+    });
+    assert!(!kept_outputs.exists());
+    assert!(other_outputs.exists() && cluster.job(&other)["removal"].is_null());
+}

@@ -42,8 +42,13 @@ impl Projects for ServedProjects {
         request: Request<wire::ChangeProjectRequest>,
     ) -> Answer<wire::GetProjectReply> {
         let request = request.into_inner();
-        let project = self.find(&request.project)?;
-        self.0.lock().unwrap().project_changes.push(request);
+        let mut project = self.find(&request.project)?;
+        let mut state = self.0.lock().unwrap();
+        if let Some(rule) = &request.retention {
+            project.retention.clone_from(rule);
+            state.project = Some(project.clone());
+        }
+        state.project_changes.push(request);
         Ok(Response::new(project))
     }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::words;
 use crate::cluster::{Cluster, Held, Input, Policy, Session, Snapshot, Trash};
 use crate::id::{JobId, NodeName, Position};
-use crate::job::{JobStatus, Remover};
+use crate::job::JobStatus;
 use crate::node::{AllowedVolume, ExecutorKind, NodeRecord, NodeSpec, Troubles};
 use crate::record::Record;
 use crate::resources::{Capacity, Demand, Gpu};
@@ -159,12 +159,7 @@ impl Scenario {
                 Input::Delete { job, status: Box::new(self.store.jobs[&job].1.clone()) }
             }
             "trashed" => Input::Trashed { job: words::job(first), what: Trash::Everything },
-            "empty" => {
-                let job = words::job(first);
-                let status = self.store.jobs[&job].1.clone();
-                let (status, by) = (Box::new(status), Remover::User(by));
-                Input::RemoveOutputs { job, status, by, bytes: None }
-            }
+            "empty" => words::empty(first, by, |job| self.store.jobs[&job].1.clone()),
             "emptied" => Input::Trashed { job: words::job(first), what: Trash::Outputs },
             "join" => self.join(words),
             "leave" => Input::Leave { node: node(first), session: self.session(words) },
@@ -314,7 +309,7 @@ impl Store {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let live = self.jobs.iter().filter(|(_, (_, status))| status.is_live());
+        let live = self.jobs.iter().filter(|it| it.1.1.is_live());
         Snapshot {
             jobs: live.map(|(id, (spec, status))| (*id, spec.clone(), status.clone())).collect(),
             nodes: self.nodes.values().cloned().collect(),

@@ -1,9 +1,9 @@
 //! Jobs as small numbers, records, effects and reports as short lines.
 
 use crate::agent::{Assignment, Duty, Exit, ExitKind, Report};
-use crate::cluster::{Effect, Held, Trash};
+use crate::cluster::{Effect, Held, Input, Trash};
 use crate::id::{Attempt, JobId};
-use crate::job::{Archive, JobState, JobStatus, Written};
+use crate::job::{Archive, JobState, JobStatus, Remover, Written};
 use crate::outcome::{Cause, Outcome};
 use crate::record::{JobEvent, Record};
 use crate::time::Timestamp;
@@ -17,6 +17,13 @@ pub(super) fn job_numbered(number: u8) -> JobId {
     let mut bytes = [0; 16];
     bytes[0] = number;
     JobId::from_random(bytes)
+}
+
+/// Somebody removes what a job wrote.
+pub(super) fn empty(number: &str, by: String, status: impl FnOnce(JobId) -> JobStatus) -> Input {
+    let job = job(number);
+    let (status, by) = (Box::new(status(job)), Remover::User(by));
+    Input::RemoveOutputs { job, status, by, bytes: None }
 }
 
 /// The number of this job.

@@ -191,5 +191,5 @@ async fn what_a_job_that_has_not_ended_writes_stays() {
     let taken = api.ada("POST", "/jobs", submission(7, &bundle)).await.json();
     let path = format!("/jobs/{}/outputs", taken["job"]["id"].as_str().unwrap());
     api.ada("DELETE", &path, Value::Null).await.refused(409, "not_finished", "once it is done");
-    api.ask("DELETE", &path, &[], Vec::new()).await.refused(403, "denied", "no user name");
+    api.ask("DELETE", &path, &[], Vec::new()).await.refused(403, "denied", "who gives no name");
 }

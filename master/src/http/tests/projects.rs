@@ -83,3 +83,17 @@ async fn changes_that_come_together_are_all_kept() {
     let ids: Vec<_> = notes["notes"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
     assert_eq!(ids, (1..=20).map(|it| json!(it)).collect::<Vec<_>>().iter().collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_project_has_a_rule_for_what_its_jobs_wrote() {
+    let api = Api::with_jobs(1).await;
+    let path = "/projects/mnist";
+    assert_eq!(api.get(path).await.json()["retention"], "off");
+    let set = async |rule: &str| api.ada("PATCH", path, json!({ "retention": rule })).await;
+    assert_eq!(set("outputs 36h").await.json()["retention"], "outputs 1d12h");
+    let refused = set("output 30d").await;
+    refused.refused(400, "invalid", "write `outputs 30d`");
+    assert_eq!(refused.json()["field"], "retention");
+    assert_eq!(api.get(path).await.json()["retention"], "outputs 1d12h");
+    assert_eq!(set("off").await.json()["retention"], "off");
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
-use atlas_core::job::JobState;
+use atlas_core::job::{Archive, JobState};
 use atlas_core::run::{Run, Scalar, Summary, Value};
 use atlas_core::{JobId, JobSpec, JobStatus, Outcome, Phase, Position, Status, Timestamp};
 
@@ -40,6 +40,8 @@ pub struct Row {
     pub cause: Option<TextId>,
     pub status: Status,
     pub phase: Phase,
+    /// Whether what it wrote is kept, once it has ended and if it began.
+    pub kept: Option<bool>,
 }
 
 /// A column for each thing that can be asked of a metric.
@@ -74,6 +76,7 @@ impl Table {
             cause: None,
             status: status.status(),
             phase: status.phase(),
+            kept: None,
         });
         self.change(texts, at, status);
         for (key, value) in &spec.tags {
@@ -102,6 +105,11 @@ impl Table {
         let time = |it: Timestamp| NonZeroU64::new(it.0);
         row.status = status.status();
         row.phase = status.phase();
+        row.kept = match &status.state {
+            JobState::Done { archive: Archive::BundleOnly, .. } => None,
+            JobState::Done { written, .. } => Some(written.are_kept()),
+            _ => None,
+        };
         row.position = status.position;
         row.attempt = u32::try_from(status.attempt.0).unwrap_or(u32::MAX);
         row.started = status.state.started().and_then(time);

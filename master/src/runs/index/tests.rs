@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use atlas_core::job::{Archive, End, JobState, Placement};
+use atlas_core::job::{Archive, End, JobState, Placement, Removal, Remover, Written};
 use atlas_core::spec::Sealed;
 use atlas_core::{Attempt, Cause, Outcome, Position};
 use expect_test::{Expect, expect};
@@ -51,6 +51,13 @@ fn done(outcome: Outcome, minutes: u64) -> JobState {
     JobState::done(end, Some("gpu-7".parse().unwrap()), Archive::Complete)
 }
 
+fn without_outputs(mut state: JobState) -> JobState {
+    let by = Remover::User("ada".into());
+    let JobState::Done { written, .. } = &mut state else { unreachable!("it is done") };
+    *written = Written::Removed(Removal { by, at: NOW, bytes: None });
+    state
+}
+
 fn run(lines: &[&str]) -> Run {
     let mut run = Run::default();
     for line in lines {
@@ -76,7 +83,7 @@ fn index() -> Index {
         done(failed, 30),
         JobState::Running { placement: placement(), started: Timestamp(NOW.0 - 2 * HOUR) },
         queued(),
-        done(Outcome::Completed, 50),
+        without_outputs(done(Outcome::Completed, 50)),
         queued(),
     ];
     for (n, state) in (1u64..).zip(states) {
@@ -138,6 +145,7 @@ fn what_a_filter_says_of_a_job_is_found() {
         status in (completed, failed) and not cause=exit-code
         cause exists
         phase=running and node=gpu-7
+        outputs=removed
         node not exists
         num_gpus=0
         num_gpus>=2 and attempt=1
@@ -161,6 +169,7 @@ fn what_a_filter_says_of_a_job_is_found() {
             status in (completed, failed) and not cause=exit-code: 5 1
             cause exists: 2
             phase=running and node=gpu-7: 3
+            outputs=removed: 5
             node not exists: 6 4
             num_gpus=0: 1
             num_gpus>=2 and attempt=1: 6 5 4

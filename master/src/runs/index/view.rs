@@ -8,13 +8,15 @@ use super::cells::{Cell, Column};
 use super::filter::Looker;
 use super::table::{Row, Table};
 use super::texts::{TextId, Texts};
-use crate::runs::query::Field;
+use crate::runs::query::{Field, KEPT, REMOVED};
 
-/// The words of statuses and phases.
+/// The words of statuses and phases, and of what jobs wrote.
 #[derive(Debug)]
 pub struct Words {
     statuses: [(Status, TextId); 4],
     phases: [(Phase, TextId); 6],
+    kept: TextId,
+    removed: TextId,
 }
 
 impl Words {
@@ -22,6 +24,8 @@ impl Words {
         Self {
             statuses: Status::ALL.map(|it| (it, texts.take(it.word()))),
             phases: Phase::ALL.map(|it| (it, texts.take(it.word()))),
+            kept: texts.take(KEPT),
+            removed: texts.take(REMOVED),
         }
     }
 
@@ -70,6 +74,10 @@ fn fixed(field: &Field) -> Option<Getter> {
         Field::Cause => |row, _, _| text(row.cause),
         Field::Status => |row, _, with| Cell::Text(with.words.status(row.status)),
         Field::Phase => |row, _, with| Cell::Text(with.words.phase(row.phase)),
+        Field::Outputs => |row, _, with| {
+            let Words { kept, removed, .. } = with.words;
+            text(row.kept.map(|it| if it { *kept } else { *removed }))
+        },
         Field::Submitted => |row, _, _| Cell::Number(ms(row.submitted.0)),
         Field::Started => |row, _, _| time(row.started),
         Field::Ended => |row, _, _| time(row.ended),

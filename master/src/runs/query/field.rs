@@ -17,6 +17,8 @@ pub enum Field {
     Duration,
     Attempt,
     NumGpus,
+    /// Whether what it wrote is kept.
+    Outputs,
     Tag(String),
     Param(String),
     Metric(String, Stat),
@@ -45,7 +47,7 @@ pub enum Kind {
     Any,
 }
 
-const FIXED: [(&str, Field); 14] = [
+const FIXED: [(&str, Field); 15] = [
     ("id", Field::Id),
     ("project", Field::Project),
     ("user", Field::User),
@@ -60,6 +62,7 @@ const FIXED: [(&str, Field); 14] = [
     ("duration", Field::Duration),
     ("attempt", Field::Attempt),
     ("num_gpus", Field::NumGpus),
+    ("outputs", Field::Outputs),
 ];
 
 /// What stands before the point of a field with a key.
@@ -113,7 +116,7 @@ impl Field {
             Self::Id | Self::Project | Self::User | Self::Name | Self::Node | Self::Tag(_) => {
                 Kind::Text
             }
-            Self::Status | Self::Phase | Self::Cause => Kind::Word,
+            Self::Status | Self::Phase | Self::Cause | Self::Outputs => Kind::Word,
             Self::Submitted | Self::Started | Self::Ended => Kind::Time,
             Self::Duration => Kind::Duration,
             Self::Attempt | Self::NumGpus => Kind::Number,

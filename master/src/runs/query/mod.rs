@@ -18,7 +18,7 @@ mod value;
 use atlas_core::Status;
 
 pub use field::{Field, Kind, Stat};
-pub use value::{Read, Time, Value};
+pub use value::{KEPT, REMOVED, Read, Time, Value};
 
 /// Bytes of the longest text.
 pub const LONGEST: usize = 8192;

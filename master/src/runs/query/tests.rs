@@ -96,7 +96,7 @@ fn a_field_or_value_that_there_is_not_is_refused_with_its_column() {
             params>1 | column 1: there is no field "params"; write params.KEY
             parms.lr=1 | column 1: there is no field "parms.lr"; did you mean params.lr?
             project.x=1 | column 1: there is no field "project.x"; did you mean project?
-            colour=blue | column 1: there is no field "colour"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, tags.KEY, params.KEY, metrics.KEY
+            colour=blue | column 1: there is no field "colour"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, outputs, tags.KEY, params.KEY, metrics.KEY
             status=faild | column 8: status is never "faild", only queued, running, completed, failed; did you mean failed?
             status<failed | column 7: status has no order; use = != in or ~
             cause=timed-out | column 7: cause is never "timed-out", only exit-code, signal, stopped-by, timeout, out-of-memory, gpu-fault, image, bundle, requirements, rejected, node-lost, dependency, internal, unknown; did you mean timeout?
@@ -158,7 +158,7 @@ fn a_text_without_a_meaning_is_refused_with_its_column() {
             user not ada | column 10: after not should be in or exists
             !user=ada | column 1: ! stands alone; write != for "is not", and not before a condition
             name="a | column 6: the quote " that begins here has no end
-            größe=1 | column 1: there is no field "größe"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, tags.KEY, params.KEY, metrics.KEY
+            größe=1 | column 1: there is no field "größe"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, outputs, tags.KEY, params.KEY, metrics.KEY
             params.größe="a | column 14: the quote " that begins here has no end
             params.=1 | column 1: here should be a key: params.KEY
             params.""=1 | column 8: here should be a key: params.KEY
@@ -167,8 +167,8 @@ fn a_text_without_a_meaning_is_refused_with_its_column() {
             =1 | column 1: here should be a condition, and here is =
             sort | column 5: here should be a field to sort by, and here is the end
             sort user name | column 11: here should be and, or, sort or the end
-            sort - | column 6: there is no field ""; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, tags.KEY, params.KEY, metrics.KEY
-            user=ada sort colour | column 15: there is no field "colour"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, tags.KEY, params.KEY, metrics.KEY
+            sort - | column 6: there is no field ""; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, outputs, tags.KEY, params.KEY, metrics.KEY
+            user=ada sort colour | column 15: there is no field "colour"; there are id, project, user, name, status, phase, cause, node, submitted, started, ended, duration, attempt, num_gpus, outputs, tags.KEY, params.KEY, metrics.KEY
         "#]],
     );
 }

@@ -10,6 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::field::{Field, Kind};
 use crate::runs::number::Number;
 
+/// What becomes of what a job wrote.
+pub const KEPT: &str = "kept";
+pub const REMOVED: &str = "removed";
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Is only ever text.
@@ -62,6 +66,7 @@ fn word(field: &Field, text: &str) -> Result<Value, String> {
     let known: Vec<&str> = match field {
         Field::Status => Status::ALL.map(Status::word).into(),
         Field::Phase => Phase::ALL.map(Phase::word).into(),
+        Field::Outputs => vec![KEPT, REMOVED],
         _ => Cause::WORDS.into(),
     };
     let lower = text.to_ascii_lowercase();

@@ -15,7 +15,9 @@ pub fn written(name: &str, description: &str) -> Record {
     };
     let about = match description {
         "" => About::default(),
-        text => About { description: text.into(), notes: vec![note], last_note: 1 },
+        text => {
+            About { description: text.into(), notes: vec![note], last_note: 1, retention: None }
+        }
     };
     Record::ProjectChanged { name: name.parse().unwrap(), about: about.into() }
 }
