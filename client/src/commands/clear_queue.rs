@@ -7,6 +7,7 @@ use atlas_proto::wire;
 use crate::connect::Master;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::output;
 use crate::say::Say;
 use crate::target::{Target, connect};
 
@@ -56,7 +57,7 @@ async fn agreed(master: &Master, yes: bool, say: Say) -> Result<bool, Error> {
         return Ok(true);
     }
     let question =
-        format!("End {} queued job(s) on {}: {}?", queue.total, master.url(), whose(&queue));
+        format!("End {} on {}: {}?", output::counted(queue.total, "queued job", "queued jobs"), master.url(), whose(&queue));
     say.agreed(yes, question).map_err(Error::io("read the answer"))
 }
 

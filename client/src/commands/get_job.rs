@@ -12,6 +12,7 @@ use tonic::Status;
 use crate::connect::{self, Master};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::output;
 use crate::fetch::{self, Beneath, Fetched, untar};
 use crate::say::Say;
 use crate::target::{Target, connect};
@@ -111,9 +112,10 @@ impl Fetch<'_> {
             let left = match self.missing().await {
                 Ok(missing) if missing.files == 0 || passes == PASSES => {
                     if missing.files > 0 {
-                        self.say.warn(format_args!(
-                            "{} file(s) changed while they were fetched.",
-                            missing.files
+                        self.say.warn(output::counted(
+                            missing.files,
+                            "file changed while it was fetched.",
+                            "files changed while they were fetched.",
                         ));
                     }
                     return Ok(());
@@ -165,8 +167,10 @@ impl Fetch<'_> {
         }
         bar.finish_and_clear();
         if skipped > 0 {
-            self.say.warn(format_args!(
-                "{skipped} entries are neither files, folders nor links and were left out."
+            self.say.warn(output::counted(
+                skipped,
+                "entry is no file, folder or link and was left out.",
+                "entries are no files, folders or links and were left out.",
             ));
         }
         Ok(())

@@ -68,10 +68,10 @@ async fn remove(args: RemoveArgs, say: Say) -> Result<Exit, Error> {
     let node = master.nodes().await?.into_iter().find(|it| it.name == name);
     if let Some(node) = node {
         let question = format!(
-            "Remove node {name} ({}, {} GPU(s), {} job(s)) from {}?",
+            "Remove node {name} ({}, {}, {}) from {}?",
             node.state,
-            node.gpus.len(),
-            node.jobs.len(),
+            output::counted(node.gpus.len(), "GPU", "GPUs"),
+            output::counted(node.jobs.len(), "job", "jobs"),
             master.url()
         );
         if !say.agreed(yes, question).map_err(Error::io("read the answer"))? {

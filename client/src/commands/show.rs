@@ -100,7 +100,8 @@ fn lines(job: &JobView, run: &RunView) -> String {
     line(
         "bundle",
         bundle
-            .map(|it| format!("{} ({} entries, {})", it.id, it.files, output::bytes(it.tar_bytes))),
+            .map(|it| (it, output::counted(it.files, "entry", "entries")))
+            .map(|(it, files)| format!("{} ({files}, {})", it.id, output::bytes(it.tar_bytes))),
     );
     line("log", job.log_bytes.map(output::bytes));
     line("left behind", job.left_behind.clone());
@@ -125,7 +126,8 @@ fn told(job: &JobView, run: &RunView, line: &mut impl FnMut(&str, Option<String>
         line("param", Some(format!("{key}={}", value_text(value))));
     }
     for (key, it) in &run.metrics {
-        let mut text = format!("{key}={} (step {}, {} points", it.last, it.last_step, it.count);
+        let points = output::counted(it.count, "point", "points");
+        let mut text = format!("{key}={} (step {}, {points}", it.last, it.last_step);
         if let (Some(min), Some(max)) = (&it.min, &it.max) {
             text.push_str(&format!(", min {}, max {}", min.value, max.value));
         }
@@ -135,7 +137,7 @@ fn told(job: &JobView, run: &RunView, line: &mut impl FnMut(&str, Option<String>
         line("artifact", Some(format!("{} ({}, {})", it.key, it.path, output::bytes(it.bytes))));
     }
     for it in &run.synced {
-        let holds = format!("{} files, {}", it.files, output::bytes(it.bytes));
+        let holds = format!("{}, {}", output::counted(it.files, "file", "files"), output::bytes(it.bytes));
         line("folder", Some(format!("{} ({}, {holds})", it.key, it.path)));
     }
     line("python", within(run.facts.as_ref(), &["python"]).map(value_text));

@@ -56,16 +56,18 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     .map_err(Error::Output)?;
     if matches!(output.output, Format::Table | Format::Wide) {
         let bytes = output::bytes(total.total_bytes);
-        say.info(format_args!("{} jobs occupy {bytes} together.", total.jobs));
+        let jobs = output::counted(total.jobs, "job occupies", "jobs occupy");
+        say.info(format_args!("{jobs} {bytes} together."));
         if usage.more > 0 {
-            let more = usage.more;
-            say.info(format_args!("{more} smaller lines are not shown; --limit shows more."));
+            let more =
+                output::counted(usage.more, "smaller line is", "smaller lines are");
+            say.info(format_args!("{more} not shown; --limit shows more."));
         }
     }
     if total.unmeasured > 0 {
-        let left = total.unmeasured;
+        let left = output::counted(total.unmeasured, "job is", "jobs are");
         say.warn(format_args!(
-            "{left} jobs are not in these sums: the master is still measuring, or its log says why it could not. Ask again later."
+            "{left} not in these sums: the master is still measuring, or its log says why it could not. Ask again later."
         ));
     }
     Ok(Exit::SUCCESS)

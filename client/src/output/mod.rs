@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
@@ -135,6 +136,12 @@ fn terminal_width() -> Option<usize> {
         return None;
     }
     rustix::termios::tcgetwinsize(&stdout).ok().map(|it| it.ws_col.into()).filter(|it| *it > 0)
+}
+
+/// `1 job`, `3 jobs`: a number with what stands behind it, for one and for any other number.
+pub fn counted<N: From<u8> + PartialEq + Display>(number: N, one: &str, others: &str) -> String {
+    let words = if number == N::from(1) { one } else { others };
+    format!("{number} {words}")
 }
 
 /// `1.2 MB`: bytes for people, in thousands.

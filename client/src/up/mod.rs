@@ -17,6 +17,7 @@ use atlas_runtime::tasks::{Signal, signals};
 use crate::config::{Config, variable};
 use crate::connect::{Master, watch};
 use crate::exit::Exit;
+use crate::output;
 use crate::say::Say;
 
 pub use child::become_child;
@@ -161,8 +162,8 @@ fn node_args(
 fn announce(endpoints: &Endpoints, node: Option<(&wire::Node, Executor)>, data: &Data, say: Say) {
     match node {
         Some((node, executor)) => say.info(format_args!(
-            "Atlas is up: {} worker(s) on {}, jobs run {}.",
-            node.slots,
+            "Atlas is up: {} on {}, jobs run {}.",
+            output::counted(node.slots, "worker", "workers"),
             node.name,
             executor.in_words()
         )),
@@ -201,12 +202,12 @@ impl Up {
         say.info(format_args!("{signal} received, stopping; once more ends at once."));
         let mut left = running(&self.client).await;
         if stop_jobs && !left.is_empty() {
-            say.info(format_args!("Stopping {} job(s).", left.len()));
-            let still = left.len();
+            let jobs = output::counted(left.len(), "job", "jobs");
+            say.info(format_args!("Stopping {jobs}."));
             match end_jobs(&self.client).await {
                 Ok(()) => left.clear(),
                 Err(error) => say.warn(format_args!(
-                    "{still} job(s) could not be stopped: {}",
+                    "{jobs} could not be stopped: {}",
                     atlas_runtime::Chain(&error)
                 )),
             }
@@ -214,9 +215,13 @@ impl Up {
         self.end().await;
         match left.len() {
             0 => say.info("Atlas has stopped; no job is running."),
-            1 => say.info("Atlas has stopped; 1 job goes on under its supervisor and is found again by the next `atlas up`."),
             many => say.info(format_args!(
-                "Atlas has stopped; {many} jobs go on under their supervisors and are found again by the next `atlas up`."
+                "Atlas has stopped; {} again by the next `atlas up`.",
+                output::counted(
+                    many,
+                    "job goes on under its supervisor and is found",
+                    "jobs go on under their supervisors and are found"
+                )
             )),
         }
         Ok(Exit::SUCCESS)

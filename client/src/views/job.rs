@@ -238,7 +238,7 @@ impl fmt::Display for GitDiff {
 }
 
 fn of_files(files: u64) -> String {
-    if files == 1 { "1 file".into() } else { format!("{files} files") }
+    crate::output::counted(files, "file", "files")
 }
 
 impl From<wire::Bundle> for Bundle {

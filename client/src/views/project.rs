@@ -7,7 +7,7 @@ use atlas_runtime::clock::Wall;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::output::{Cell, Column, Row, Table};
+use crate::output::{Cell, Column, Row, Table, counted};
 use crate::time::{ago, rfc3339};
 
 #[derive(Debug, Serialize)]
@@ -158,7 +158,8 @@ impl ProjectDetails {
             |it: &Option<Box<RawValue>>| it.as_ref().map_or("-".into(), |it| it.get().to_owned());
         for (key, AcrossView { jobs, last, min, max }) in &self.metrics {
             let [last, min, max] = [last, min, max].map(shown);
-            line("metric", &format!("{key}={last} ({jobs} jobs, min {min}, max {max})"));
+            let jobs = counted(*jobs, "job", "jobs");
+            line("metric", &format!("{key}={last} ({jobs}, min {min}, max {max})"));
         }
         table.render_rows()
     }

@@ -302,7 +302,7 @@ async fn a_dry_run_needs_no_master_and_names_what_is_large() {
         "{out}"
     );
     run.says("The job directory holds 101.0 MB; the largest paths are:\n   101.0 MB  data.bin");
-    run.says("1 file(s) and folder(s) stay behind by ignore rules");
+    run.says("1 file or folder stays behind by ignore rules (--dry-run lists it,");
 }
 
 #[tokio::test]

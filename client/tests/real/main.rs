@@ -186,7 +186,7 @@ fn with_stop_jobs_nothing_outlives_atlas() {
     up.send(Signal::INT);
     let (code, said) = up.ends();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("Stopping 2 job(s).") && said.contains("no job is running"), "{said}");
+    assert!(said.contains("Stopping 2 jobs.") && said.contains("no job is running"), "{said}");
     let mut up = machine.up(&[]);
     machine.atlas(&["wait", &jobs[0], &jobs[1], &jobs[2]], 125);
     up.send(Signal::TERM);

@@ -143,7 +143,9 @@ def submit_many(
     problems = {place: it for place, it in enumerate(fates) if isinstance(it, Refused)}
     taken = [it if isinstance(it, Deployment) else None for it in fates]
     named = ", ".join("'%s'" % it for it in sorted(set(projects.values())))
-    _say.notice("%d jobs submitted%s." % (len(taken) - len(problems), " in project " + named if named else ""))
+    many = len(taken) - len(problems)
+    said = (many, "job" if many == 1 else "jobs", " in project " + named if named else "")
+    _say.notice("%d %s submitted%s." % said)
     if problems:
         raise SomeRefused(taken, problems)
     return [it for it in taken if it is not None]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use crate::bundle::{Kind, Tree};
-use crate::output::{self, bytes};
+use crate::output::{self, bytes, counted};
 use crate::say::clean;
 
 pub(super) fn show(tree: &Tree) -> io::Result<()> {
@@ -13,7 +13,7 @@ pub(super) fn show(tree: &Tree) -> io::Result<()> {
 
 fn listing(tree: &Tree) -> String {
     let (files, size) = tree.totals();
-    let mut text = format!("Would travel: {files} files, {}\n", bytes(size));
+    let mut text = format!("Would travel: {}, {}\n", counted(files, "file", "files"), bytes(size));
     for entry in tree.entries() {
         let path = clean(&entry.path().display().to_string());
         let line = match &entry.kind {

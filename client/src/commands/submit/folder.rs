@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Args;
 use crate::bundle::{self, Rules, Tree};
 use crate::error::Error;
-use crate::output::bytes;
+use crate::output::{self, bytes};
 use crate::say::Say;
 
 /// More is worth a warning: data sets belong on volumes.
@@ -54,9 +54,10 @@ fn tell(tree: &Tree, say: Say) {
         say.warn(notice);
     }
     if !tree.excluded().is_empty() {
-        say.info(format_args!(
-            "{} file(s) and folder(s) stay behind by ignore rules (--dry-run lists them, --no-ignore sends them).",
-            tree.excluded().len()
+        say.info(output::counted(
+            tree.excluded().len(),
+            "file or folder stays behind by ignore rules (--dry-run lists it, --no-ignore sends it).",
+            "files and folders stay behind by ignore rules (--dry-run lists them, --no-ignore sends them).",
         ));
     }
     let (_, size) = tree.totals();
