@@ -16,7 +16,7 @@ pub enum Reason {
     Behind { head: JobId },
     /// Set aside: it would fit only this node, which gets no jobs now.
     NodeUnavailable { node: NodeName, why: String },
-    /// Set aside: no node that is known could ever run it, as it was submitted with `--wait-for-capacity` or a node came back smaller.
+    /// Set aside: no node that is known could ever run it, as it was submitted with `wait_for_capacity` or a node came back smaller.
     NoCapacity { needs: String, lack: String },
 }
 

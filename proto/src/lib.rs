@@ -26,6 +26,8 @@ pub const USER_HEADER: &str = "x-atlas-user";
 pub const JOIN_TOKEN_HEADER: &str = "x-atlas-join-token";
 /// Names the secrets, between commas, whose values a refused submission lacks.
 pub const WANTED_SECRETS: &str = "x-atlas-wanted-secrets";
+/// Names the field of a refused request that its message is about; a client may call it as its users know it.
+pub const FIELD: &str = "x-atlas-field";
 /// Where a node opens a connection for the requests of its jobs, on the master.
 pub const TUNNEL_PATH: &str = "/nodes/tunnel";
 /// What such a connection is upgraded to.

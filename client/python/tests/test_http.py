@@ -88,10 +88,10 @@ def test_a_request_says_who_asks_and_a_job_shows_its_token(answers: Answers, mon
 def test_a_refusal_has_its_code_and_field(answers: Answers) -> None:
     from foundations import Refused, _http
 
-    answers.left = [(200, VERSION), problem(400, "invalid", field="--ram")]
+    answers.left = [(200, VERSION), problem(400, "invalid", field="ram_gb")]
     with pytest.raises(Refused, match="because") as refused:
         _http.connect(None).ask("GET", "/jobs")
-    assert (refused.value.code, refused.value.status, refused.value.field) == ("invalid", 400, "--ram")
+    assert (refused.value.code, refused.value.status, refused.value.field) == ("invalid", 400, "ram_gb")
 
 
 def test_a_master_that_is_away_for_a_moment_is_waited_for_and_that_is_told_once(
@@ -164,12 +164,12 @@ def test_exceptions_survive_a_pickle(fresh: Any, job: Job) -> None:
     import pickle
 
     sdk = fresh()
-    again = pickle.loads(pickle.dumps(sdk.Refused("because", "invalid", 400, "--ram", ("KEY",))))
+    again = pickle.loads(pickle.dumps(sdk.Refused("because", "invalid", 400, "ram_gb", ("KEY",))))
     assert (str(again), again.code, again.status, again.field, again.secrets) == (
         "because",
         "invalid",
         400,
-        "--ram",
+        "ram_gb",
         ("KEY",),
     )
 

@@ -56,8 +56,12 @@ async fn agreed(master: &Master, yes: bool, say: Say) -> Result<bool, Error> {
     if queue.total == 0 {
         return Ok(true);
     }
-    let question =
-        format!("End {} on {}: {}?", output::counted(queue.total, "queued job", "queued jobs"), master.url(), whose(&queue));
+    let question = format!(
+        "End {} on {}: {}?",
+        output::counted(queue.total, "queued job", "queued jobs"),
+        master.url(),
+        whose(&queue)
+    );
     say.agreed(yes, question).map_err(Error::io("read the answer"))
 }
 

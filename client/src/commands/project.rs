@@ -170,7 +170,10 @@ async fn note(args: NoteArgs, say: Say) -> Result<Exit, Error> {
     let changed = target.connect(say).await?.change_project(request).await?;
     match (remove_note, changed.notes.last()) {
         (None, Some(last)) => say.info(format_args!("Noted as {} of project {project}.", last.id)),
-        _ => say.info(format_args!("Project {project} has {}.", output::counted(changed.notes.len(), "note", "notes"))),
+        _ => say.info(format_args!(
+            "Project {project} has {}.",
+            output::counted(changed.notes.len(), "note", "notes")
+        )),
     }
     Ok(Exit::SUCCESS)
 }

@@ -137,7 +137,8 @@ fn told(job: &JobView, run: &RunView, line: &mut impl FnMut(&str, Option<String>
         line("artifact", Some(format!("{} ({}, {})", it.key, it.path, output::bytes(it.bytes))));
     }
     for it in &run.synced {
-        let holds = format!("{}, {}", output::counted(it.files, "file", "files"), output::bytes(it.bytes));
+        let holds =
+            format!("{}, {}", output::counted(it.files, "file", "files"), output::bytes(it.bytes));
         line("folder", Some(format!("{} ({}, {holds})", it.key, it.path)));
     }
     line("python", within(run.facts.as_ref(), &["python"]).map(value_text));

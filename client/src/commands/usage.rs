@@ -59,8 +59,7 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
         let jobs = output::counted(total.jobs, "job occupies", "jobs occupy");
         say.info(format_args!("{jobs} {bytes} together."));
         if usage.more > 0 {
-            let more =
-                output::counted(usage.more, "smaller line is", "smaller lines are");
+            let more = output::counted(usage.more, "smaller line is", "smaller lines are");
             say.info(format_args!("{more} not shown; --limit shows more."));
         }
     }

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use atlas_proto::WANTED_SECRETS;
+use atlas_proto::{FIELD, WANTED_SECRETS};
 use tonic::{Code, Status};
 
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum Error {
     SecretsWanted { names: Vec<String>, message: String },
     /// The master understood and does not do it.
     #[error("{message}")]
-    Refused { code: Code, message: String },
+    Refused { code: Code, message: String, field: Option<String> },
     /// The master could not do it, perhaps only now.
     #[error("the master at {url} could not do it: {message}")]
     Unavailable { url: String, message: String },
@@ -59,10 +59,22 @@ impl Error {
                 Self::SecretsWanted { names, message }
             }
             code if message.is_empty() => {
-                Self::Refused { code, message: code.description().into() }
+                Self::Refused { code, message: code.description().into(), field: None }
             }
-            code => Self::Refused { code, message },
+            code => {
+                let field = status.metadata().get(FIELD).and_then(|it| it.to_str().ok());
+                Self::Refused { code, message, field: field.map(str::to_owned) }
+            }
         }
+    }
+
+    /// With the field that the message is about as an option, where it is one: `options` are pairs of both.
+    #[must_use]
+    pub fn in_options(self, options: &[(&str, &str)]) -> Self {
+        let Self::Refused { code, message, field: Some(field) } = self else { return self };
+        let option = options.iter().find(|(name, _)| *name == field);
+        let message = option.map_or(message.clone(), |(_, it)| message.replacen(&field, it, 1));
+        Self::Refused { code, message, field: Some(field) }
     }
 
     /// Whether there is no such thing, or it is in no state for that: something else should have been named.

@@ -241,19 +241,17 @@ async fn ctrl_c_ends_the_streaming_and_not_the_job() {
 
 #[tokio::test]
 async fn what_the_master_refuses_is_said_and_ends_with_126() {
-    let refusal = wire_status("num_gpus: '-1' is not a whole number from 0 on");
+    let mut refusal =
+        tonic::Status::invalid_argument("num_gpus: '-1' is not a whole number from 0 on");
+    refusal.metadata_mut().insert(atlas_proto::FIELD, "num_gpus".parse().unwrap());
     let master = Master::start(State { refusal: Some(refusal), ..completes() }).await;
     let user = User::of(&master.url);
     project(&user);
     let run =
         user.atlas(&["submit", "--num-gpus", "-1", "scheduler", ".", "main.py"]).await.exits(126);
-    run.says("Atlas ERROR: num_gpus: '-1' is not a whole number from 0 on");
+    run.says("Atlas ERROR: --num-gpus: '-1' is not a whole number from 0 on");
     // Before anything travelled.
     assert!(master.state().uploads.is_empty());
-}
-
-fn wire_status(message: &str) -> tonic::Status {
-    tonic::Status::invalid_argument(message)
 }
 
 #[tokio::test]

@@ -276,7 +276,7 @@ pub enum Rejection {
     #[error("job {0} was submitted before with another content; submit with a new id")]
     SpecDiffers(JobId),
     #[error(
-        "no node could ever run this job: it needs {needs}; {lack}. Add such a node, or submit with --wait-for-capacity"
+        "no node could ever run this job: it needs {needs}; {lack}. Add such a node, or submit with wait_for_capacity"
     )]
     FitsNoNode { needs: String, lack: String },
     #[error("job {job} is {} and cannot be stopped", status.word())]

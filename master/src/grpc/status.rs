@@ -1,7 +1,7 @@
 //! The one table from refusal to gRPC status, without `_ =>`: a new refusal does not compile until its code is chosen.
 
 use atlas_core::cluster::Rejection;
-use atlas_proto::WANTED_SECRETS;
+use atlas_proto::{FIELD, WANTED_SECRETS};
 use atlas_runtime::Chain;
 use tonic::{Code, Status};
 
@@ -52,7 +52,19 @@ pub fn status(error: &Error) -> Status {
         let names = names.join(",").parse().expect("names of letters, digits and underscores");
         status.metadata_mut().insert(WANTED_SECRETS, names);
     }
+    if let Some(field) = field(error).and_then(|it| it.parse().ok()) {
+        status.metadata_mut().insert(FIELD, field);
+    }
     status
+}
+
+/// What the message is about. Fields that are lines of a file are called the same everywhere.
+fn field(error: &Error) -> Option<&str> {
+    match error {
+        Error::Invalid { field, .. } => Some(field),
+        Error::Rejected(Rejection::FitsNoNode { .. }) => Some("wait_for_capacity"),
+        _ => None,
+    }
 }
 
 /// What a node says of the request itself is passed on.

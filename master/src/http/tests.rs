@@ -202,8 +202,8 @@ async fn a_bundle_and_a_job_come_in_and_the_same_again_is_the_same_job() {
     let mut wrong = submission(8, &bundle);
     wrong["overrides"]["num_gpus"] = json!("two");
     let wrong = api.ada("POST", "/jobs", wrong).await;
-    wrong.refused(400, "invalid", "--num-gpus");
-    assert_eq!(wrong.json()["field"], "--num-gpus");
+    wrong.refused(400, "invalid", "num_gpus");
+    assert_eq!(wrong.json()["field"], "num_gpus");
     let mut wanting = submission(9, &bundle);
     wanting["job_config_yaml"] = json!("worker: {secrets: [TOKEN]}");
     let wanting = api.ada("POST", "/jobs", wanting).await;
@@ -224,7 +224,7 @@ async fn a_batch_waits_in_its_order_and_what_is_wrong_with_one_job_keeps_no_othe
     let fates = answer["jobs"].as_array().unwrap();
     let ids = |it: &[Value]| it.iter().map(|it| it["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(fates), ids(&jobs));
-    assert_eq!(fates[3]["problem"]["field"], "COMMAND");
+    assert_eq!(fates[3]["problem"]["field"], "command");
     let created: Vec<Value> =
         fates.iter().filter(|it| it["created"] == true).map(|it| it["id"].clone()).collect();
     assert_eq!(created.len(), 198, "the broken one and the second of a pair are none");

@@ -135,14 +135,14 @@ impl Service {
                 "job {id} is {}: its checkpoints are all there when it is done; wait for that, or stop it",
                 phase.word()
             );
-            return Err(Error::invalid("--resume", why));
+            return Err(Error::invalid("resume", why));
         }
         if let Some(removal) = job.status.state.removal() {
             let why = format!("{}: rerun it without", Error::removed(id, removal));
             return Err(Error::invalid("--resume", why));
         }
         if self.kept_checkpoints(id).await?.1.is_empty() {
-            return Err(Error::invalid("--resume", format!("job {id} kept no checkpoints")));
+            return Err(Error::invalid("resume", format!("job {id} kept no checkpoints")));
         }
         Ok(())
     }

@@ -94,7 +94,7 @@ impl Asked {
         let Frame { user, bundle, dir_name, git } = frame;
         let optional = |it: &Option<_>, check: fn(&_) -> _| it.as_ref().map(check).transpose();
         let command = self.command.as_ref().ok_or_else(|| {
-            Invalid::new("COMMAND", "No command was specified: what is to run, such as main.py?")
+            Invalid::new("command", "No command was specified: what is to run, such as main.py?")
         })?;
         words::check(command)?;
         if let Some(entrypoint) = &self.entrypoint {
@@ -134,9 +134,9 @@ impl Asked {
             Some(name) => parse(name),
             None => dir_name.parse().map_err(|error: atlas_core::id::Invalid| {
                 let why = format!(
-                    "the job directory's name cannot be the project's: {error}; choose one with --project-name"
+                    "the job directory's name cannot be the project's: {error}; choose another"
                 );
-                Invalid::new("--project-name", why)
+                Invalid::new("project", why)
             }),
         }
     }

@@ -28,32 +28,32 @@ pub fn read(overrides: wire::JobOverrides) -> Result<Asked, Invalid> {
         fresh_requirements,
         time_limit,
     } = overrides;
-    let flag = |name, value: Option<String>| value.map(|it| Given::new(name, it));
+    let said = |name, value: Option<String>| value.map(|it| Given::new(name, it));
     let pairs = |name, pairs: BTreeMap<String, String>| {
         pairs.into_iter().map(|it| Given::new(name, it)).collect()
     };
-    let volume = |it| volume::parse(&Given::new("--volume", it));
+    let volume = |it| volume::parse(&Given::new("volumes", it));
     Ok(Asked {
-        project: flag("--project-name", project),
-        name: flag("--name", name),
-        note: flag("--note", note),
-        tags: pairs("--tag", tags),
+        project: said("project", project),
+        name: said("name", name),
+        note: said("note", note),
+        tags: pairs("tags", tags),
         log_level: None,
-        command: (!command.is_empty()).then(|| Given::new("COMMAND", command)),
-        entrypoint: flag("--entrypoint", entrypoint).map(|it| words::split(&it)).transpose()?,
-        num_gpus: flag("--num-gpus", num_gpus),
-        cpus: flag("--cpus", cpus),
-        ram: flag("--ram", ram_gb),
-        shm: flag("--shm", shm_gb),
-        time_limit: flag("--time-limit", time_limit),
-        image: flag("--image", image),
+        command: (!command.is_empty()).then(|| Given::new("command", command)),
+        entrypoint: said("entrypoint", entrypoint).map(|it| words::split(&it)).transpose()?,
+        num_gpus: said("num_gpus", num_gpus),
+        cpus: said("cpus", cpus),
+        ram: said("ram_gb", ram_gb),
+        shm: said("shm_gb", shm_gb),
+        time_limit: said("time_limit", time_limit),
+        image: said("image", image),
         pull: None,
         python: None,
         working_dir: None,
-        env: pairs("--env", env),
+        env: pairs("env", env),
         volumes: volumes.into_iter().map(volume).collect::<Result<_, _>>()?,
         secrets: Vec::new(),
-        params: flag("--params", params_json),
+        params: said("params", params_json),
         exclude: Vec::new(),
         max_gb: None,
         wait_for_capacity,

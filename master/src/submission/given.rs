@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-/// What is wrong, and where: a flag, a line of job.config.yaml, a field of the request.
+/// What is wrong, and where: a line of job.config.yaml, or a field of the request, which each client calls as its users know it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct Invalid {
-    /// As the user knows it: `--ram`, `job.config.yaml:4: ram`.
+    /// `ram_gb`, `job.config.yaml:4: ram`.
     pub field: String,
     pub why: String,
 }

@@ -74,7 +74,7 @@ pub fn build(request: wire::SubmitRequest, who: &Identity) -> Result<Built, Inva
     // What both name is the file's: that is where it can be looked up.
     let named = |name: &&String| !file.secrets.iter().any(|it| it.value == **name);
     flags.secrets =
-        secrets.keys().filter(named).map(|it| Given::new("--secret", it.clone())).collect();
+        secrets.keys().filter(named).map(|it| Given::new("secrets", it.clone())).collect();
     secrets::check(&secrets)?;
     let changes = git_diff.map(Changes::read).transpose()?.flatten();
     let frame = asked::Frame {

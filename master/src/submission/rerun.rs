@@ -18,7 +18,7 @@ pub fn rerun(
     secrets::check(&secrets)?;
     if let Some(name) = secrets.keys().find(|it| !spec.worker.secrets.contains_key(*it)) {
         let shown = super::given::shown(name);
-        return Err(Invalid::new("--secret", format!("job {of} has no secret {shown}")));
+        return Err(Invalid::new("secrets", format!("job {of} has no secret {shown}")));
     }
     let names = spec.worker.secrets.keys();
     let worker = Worker {
@@ -26,11 +26,11 @@ pub fn rerun(
         ..spec.worker.clone()
     };
     let params = match params_json {
-        Some(given) => Some(params::over(spec.params.as_deref(), &Given::new("--params", given))?),
+        Some(given) => Some(params::over(spec.params.as_deref(), &Given::new("params", given))?),
         None => spec.params.clone(),
     };
     let time_limit = match time_limit {
-        Some(given) => Some(quantity::time_limit(&Given::new("--time-limit", given))?),
+        Some(given) => Some(quantity::time_limit(&Given::new("time_limit", given))?),
         None => spec.time_limit,
     };
     let spec = JobSpec {

@@ -40,10 +40,10 @@ pub fn names(
 /// Whether a process can be given these. What is wrong is said without the value.
 pub fn check(values: &BTreeMap<String, String>) -> Result<(), Invalid> {
     for (name, value) in values {
-        text::variable(&Given::new("--secret", (name.clone(), value.clone())))?;
+        text::variable(&Given::new("secrets", (name.clone(), value.clone())))?;
     }
     if values.values().map(String::len).sum::<usize>() > BYTES {
-        return Err(Invalid::new("--secret", format!("the values have more than {BYTES} bytes")));
+        return Err(Invalid::new("secrets", format!("the values have more than {BYTES} bytes")));
     }
     Ok(())
 }

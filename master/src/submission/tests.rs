@@ -161,23 +161,23 @@ fn names_tags_and_notes_are_bounded() {
             |it| it.image = Some("Hub.example:5000/Team/x:V1".into()),
         ],
         &expect![[r#"
-            --project-name: "a/b" is not a valid project name: it may hold letters, digits and any of ._- ()+
-            --project-name: "" is not a valid project name: it is empty
-            --name: is empty
-            --name: is longer than 128 bytes
-            --name: "a\u{1b}[2J" holds a line break or control character
-            --tag: is empty
-            --tag: "a=b" holds an equals sign
-            --tag: is longer than 64 bytes
-            --tag: "x\ny" holds a line break or control character
-            --tag: 65 tags are more than 64
-            --note: holds control characters
-            --note: is longer than 16384 bytes
-            --image: "a b" is not the name of an image
-            --image: "-v" is not the name of an image
-            --image: is empty
-            --image: "myCustomWorker:latest" is not the name of an image: it has capitals, and engines know only names such as "mycustomworker:latest"
-            --image: "Hub.example:5000/Team/x:V1" is not the name of an image: it has capitals, and engines know only names such as "hub.example:5000/team/x:v1"
+            project: "a/b" is not a valid project name: it may hold letters, digits and any of ._- ()+
+            project: "" is not a valid project name: it is empty
+            name: is empty
+            name: is longer than 128 bytes
+            name: "a\u{1b}[2J" holds a line break or control character
+            tags: is empty
+            tags: "a=b" holds an equals sign
+            tags: is longer than 64 bytes
+            tags: "x\ny" holds a line break or control character
+            tags: 65 tags are more than 64
+            note: holds control characters
+            note: is longer than 16384 bytes
+            image: "a b" is not the name of an image
+            image: "-v" is not the name of an image
+            image: is empty
+            image: "myCustomWorker:latest" is not the name of an image: it has capitals, and engines know only names such as "mycustomworker:latest"
+            image: "Hub.example:5000/Team/x:V1" is not the name of an image: it has capitals, and engines know only names such as "hub.example:5000/team/x:v1"
         "#]],
     );
     refused(
@@ -228,13 +228,13 @@ fn a_request_that_no_client_of_ours_makes_is_refused() {
         bundle: is missing
         bundle.id: "../../etc" is not a valid bundle id: a SHA-256 is 64 lower-case hex digits
         bundle.files: 1000001 are too many; a bundle holds at most 1000000
-        --project-name: the job directory's name cannot be the project's: "my/project" is not a valid project name: it may hold letters, digits and any of ._- ()+; choose one with --project-name
-        --project-name: the job directory's name cannot be the project's: "" is not a valid project name: it is empty; choose one with --project-name
-        --project-name: the job directory's name cannot be the project's: ".." is not a valid project name: it begins with a dot or a dash; choose one with --project-name
+        project: the job directory's name cannot be the project's: "my/project" is not a valid project name: it may hold letters, digits and any of ._- ()+; choose another
+        project: the job directory's name cannot be the project's: "" is not a valid project name: it is empty; choose another
+        project: the job directory's name cannot be the project's: ".." is not a valid project name: it begins with a dot or a dash; choose another
         git.commit: is not the hexadecimal id of a commit
         git.branch: is empty
         git_diff: is there, but not the commit in git
-        COMMAND: No command was specified: what is to run, such as main.py?
+        command: No command was specified: what is to run, such as main.py?
         job.config.yaml:1: ram: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "x"
     "#]].assert_eq(&changes.iter().map(say).collect::<String>());
     let nobody = build(request(), &Identity::unverified("a\nb")).unwrap_err();

@@ -146,10 +146,10 @@ async fn send(
     }
     match first {
         Err(connect::Error::Refused { code: tonic::Code::FailedPrecondition, .. }) => {}
-        other => return Ok(other?),
+        other => return other.map_err(overrides::refused),
     }
     send_bundle(master, file, &packed, say).await?;
-    Ok(master.submit(&request).await?)
+    master.submit(&request).await.map_err(overrides::refused)
 }
 
 async fn send_bundle(

@@ -9,7 +9,35 @@ use atlas_proto::wire::JobOverrides;
 use serde::de::IgnoredAny;
 
 use super::Args;
+use crate::connect;
 use crate::error::Error;
+
+/// How the fields of a submission are called on the command line.
+const OPTIONS: [(&str, &str); 18] = [
+    ("command", "COMMAND"),
+    ("project", "--project-name"),
+    ("name", "--name"),
+    ("tags", "--tag"),
+    ("note", "--note"),
+    ("entrypoint", "--entrypoint"),
+    ("num_gpus", "--num-gpus"),
+    ("cpus", "--cpus"),
+    ("ram_gb", "--ram"),
+    ("shm_gb", "--shm"),
+    ("time_limit", "--time-limit"),
+    ("image", "--image"),
+    ("env", "--env"),
+    ("secrets", "--secret"),
+    ("volumes", "--volume"),
+    ("params", "--params"),
+    ("resume", "--resume"),
+    ("wait_for_capacity", "--wait-for-capacity"),
+];
+
+/// A refusal in the words of the command line.
+pub(in crate::commands) fn refused(error: connect::Error) -> Error {
+    error.in_options(&OPTIONS).into()
+}
 
 /// Parameters are numbers and names; what is longer is data.
 const LONGEST_PARAMS: u64 = 4 << 20;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::overrides::read;
+use super::overrides::{read, refused};
 use crate::connect;
 use crate::error::Error;
 
@@ -37,7 +37,7 @@ pub(in crate::commands) fn of_flags(
 
 /// A job that runs again is given what the caller names and nothing else, whatever the master asks for.
 pub(in crate::commands) fn name_each(error: connect::Error) -> Error {
-    let connect::Error::SecretsWanted { names, .. } = error else { return error.into() };
+    let connect::Error::SecretsWanted { names, .. } = error else { return refused(error) };
     let flags: Vec<String> = names.iter().map(|it| format!("--secret {it}")).collect();
     Error::Usage(format!(
         "the job had secrets, which nobody keeps: give them again with {} (their values here), or --secret K=@FILE",

@@ -25,13 +25,13 @@ fn what_no_known_node_could_ever_run_is_refused_naming_the_largest() {
               node b
               b <- session 2: []
             > submit 1 gpus=3
-            refused: no node could ever run this job: it needs 1 slot, 3 GPUs; the largest node, a, has 2 GPU(s), 4 CPU(s), 8.0 GB memory, 2 slot(s). Add such a node, or submit with --wait-for-capacity
+            refused: no node could ever run this job: it needs 1 slot, 3 GPUs; the largest node, a, has 2 GPU(s), 4 CPU(s), 8.0 GB memory, 2 slot(s). Add such a node, or submit with wait_for_capacity
             > submit 2 cpu=9
-            refused: no node could ever run this job: it needs 1 slot, 9 CPUs; the largest node, a, has 2 GPU(s), 4 CPU(s), 8.0 GB memory, 2 slot(s). Add such a node, or submit with --wait-for-capacity
+            refused: no node could ever run this job: it needs 1 slot, 9 CPUs; the largest node, a, has 2 GPU(s), 4 CPU(s), 8.0 GB memory, 2 slot(s). Add such a node, or submit with wait_for_capacity
             > submit 3 memory=17
-            refused: no node could ever run this job: it needs 1 slot, 17.0 GB memory; the largest node, a, has 2 GPU(s), 4 CPU(s), 8.0 GB memory, 2 slot(s). Add such a node, or submit with --wait-for-capacity
+            refused: no node could ever run this job: it needs 1 slot, 17.0 GB memory; the largest node, a, has 2 GPU(s), 4 CPU(s), 8.0 GB memory, 2 slot(s). Add such a node, or submit with wait_for_capacity
             > submit 4 volume=/data
-            refused: no node could ever run this job: it needs 1 slot, volume /data; no node that is large enough allows volume /data (--allow-volume of its agent). Add such a node, or submit with --wait-for-capacity
+            refused: no node could ever run this job: it needs 1 slot, volume /data; no node that is large enough allows volume /data (--allow-volume of its agent). Add such a node, or submit with wait_for_capacity
             > jobs
         "#]],
     );
@@ -326,15 +326,15 @@ fn a_job_whose_volumes_nobody_allows_hears_that_and_not_how_large_the_nodes_are(
           node b
           b <- session 2: []
         > submit 1 volume=/home
-        refused: no node could ever run this job: it needs 1 slot, volume /home; no node that is large enough allows volume /home (--allow-volume of its agent). Add such a node, or submit with --wait-for-capacity
+        refused: no node could ever run this job: it needs 1 slot, volume /home; no node that is large enough allows volume /home (--allow-volume of its agent). Add such a node, or submit with wait_for_capacity
         > submit 2 volume=/data gpus=1
-        refused: no node could ever run this job: it needs 1 slot, 1 GPU, volume /data; no node that is large enough allows volume /data (--allow-volume of its agent). Add such a node, or submit with --wait-for-capacity
+        refused: no node could ever run this job: it needs 1 slot, 1 GPU, volume /data; no node that is large enough allows volume /data (--allow-volume of its agent). Add such a node, or submit with wait_for_capacity
         > submit 3 volume=/data volume=/scratch
-        refused: no node could ever run this job: it needs 1 slot, volume /data, volume /scratch; no node that is large enough allows all of its volumes. Add such a node, or submit with --wait-for-capacity
+        refused: no node could ever run this job: it needs 1 slot, volume /data, volume /scratch; no node that is large enough allows all of its volumes. Add such a node, or submit with wait_for_capacity
         > submit 4 volume=/home wait
           4 queued at 1
         > submit 5 volume=/data gpus=3
-        refused: no node could ever run this job: it needs 1 slot, 3 GPUs, volume /data; the largest node, a, has 2 GPU(s), 8 CPU(s), 16.0 GB memory, 2 slot(s). Add such a node, or submit with --wait-for-capacity
+        refused: no node could ever run this job: it needs 1 slot, 3 GPUs, volume /data; the largest node, a, has 2 GPU(s), 8 CPU(s), 16.0 GB memory, 2 slot(s). Add such a node, or submit with wait_for_capacity
         > submit 6
           6 queued at 2
           6 placed on b#1

@@ -34,12 +34,12 @@ fn commands_and_entrypoints_that_run_nothing_are_refused() {
             |it| it.entrypoint = Some("sh -c 'x".into()),
         ],
         &expect![[r#"
-            COMMAND: No command was specified: what is to run, such as main.py?
-            COMMAND: begins with an empty word
-            COMMAND: holds a zero byte
-            COMMAND: has a word of more than 131071 bytes; put it into a file
-            COMMAND: has more than 10000 words or 1048576 bytes; put them into a file
-            --entrypoint: "sh -c 'x" has a quote that is not closed
+            command: No command was specified: what is to run, such as main.py?
+            command: begins with an empty word
+            command: holds a zero byte
+            command: has a word of more than 131071 bytes; put it into a file
+            command: has more than 10000 words or 1048576 bytes; put them into a file
+            entrypoint: "sh -c 'x" has a quote that is not closed
         "#]],
     );
 }
@@ -79,24 +79,24 @@ fn volumes_that_are_ambiguous_or_touch_what_is_ours_are_refused() {
             |it| it.volumes = (0..65).map(|n| format!("/a:/b{n}")).collect(),
         ],
         &expect![[r#"
-            --volume: "/a" is not HOST:PATH or HOST:PATH:ro
-            --volume: "/a:/b:ro:x" is not HOST:PATH or HOST:PATH:ro
-            --volume: mode "RO" is neither rw nor ro
-            --volume: "a" is not an absolute path
-            --volume: "~/a" is not a path: write the whole of it, as it is on the node
-            --volume: "b" is not an absolute path
-            --volume: "" is not an absolute path
-            --volume: "/a/../b" holds `..`
-            --volume: "/b/.." holds `..`
-            --volume: "/" inside a job is Atlas's own; bind elsewhere
-            --volume: "/job" inside a job is Atlas's own; bind elsewhere
-            --volume: "/job/data" inside a job is Atlas's own; bind elsewhere
-            --volume: "/proc/1" inside a job is Atlas's own; bind elsewhere
-            --volume: "/atlas/x" inside a job is Atlas's own; bind elsewhere
-            --volume: "/tmp" inside a job is Atlas's own; bind elsewhere
-            --volume: "/b\nc" is too long or holds control characters
-            --volume: /a and /c are both bound to /b
-            --volume: more than 64 volumes
+            volumes: "/a" is not HOST:PATH or HOST:PATH:ro
+            volumes: "/a:/b:ro:x" is not HOST:PATH or HOST:PATH:ro
+            volumes: mode "RO" is neither rw nor ro
+            volumes: "a" is not an absolute path
+            volumes: "~/a" is not a path: write the whole of it, as it is on the node
+            volumes: "b" is not an absolute path
+            volumes: "" is not an absolute path
+            volumes: "/a/../b" holds `..`
+            volumes: "/b/.." holds `..`
+            volumes: "/" inside a job is Atlas's own; bind elsewhere
+            volumes: "/job" inside a job is Atlas's own; bind elsewhere
+            volumes: "/job/data" inside a job is Atlas's own; bind elsewhere
+            volumes: "/proc/1" inside a job is Atlas's own; bind elsewhere
+            volumes: "/atlas/x" inside a job is Atlas's own; bind elsewhere
+            volumes: "/tmp" inside a job is Atlas's own; bind elsewhere
+            volumes: "/b\nc" is too long or holds control characters
+            volumes: /a and /c are both bound to /b
+            volumes: more than 64 volumes
         "#]],
     );
     refused(
@@ -143,18 +143,18 @@ fn environment_that_is_ours_or_no_name_is_refused() {
             |it| it.env = (0..9).map(|n| (format!("A{n}"), "x".repeat(100_000))).collect(),
         ],
         &expect![[r#"
-            --env: "ATLAS_JOB_ID" is set by Atlas itself; choose another name
-            --env: "FOUNDATIONS_USER" is set by Atlas itself; choose another name
-            --env: "CUDA_VISIBLE_DEVICES" is set by Atlas to the GPUs that the job was given; ask for some with num_gpus
-            --env: "" is not a name of a variable: letters, digits and underscores, no digit first
-            --env: "1A" is not a name of a variable: letters, digits and underscores, no digit first
-            --env: "A B" is not a name of a variable: letters, digits and underscores, no digit first
-            --env: "A=B" is not a name of a variable: letters, digits and underscores, no digit first
-            --env: "A\0" is not a name of a variable: letters, digits and underscores, no digit first
-            --env: "A" has a value with a zero byte
-            --env: "A" and its value are longer than 131072 bytes
-            --env: the environment has more than 1000 variables or 524288 bytes
-            --env: the environment has more than 1000 variables or 524288 bytes
+            env: "ATLAS_JOB_ID" is set by Atlas itself; choose another name
+            env: "FOUNDATIONS_USER" is set by Atlas itself; choose another name
+            env: "CUDA_VISIBLE_DEVICES" is set by Atlas to the GPUs that the job was given; ask for some with num_gpus
+            env: "" is not a name of a variable: letters, digits and underscores, no digit first
+            env: "1A" is not a name of a variable: letters, digits and underscores, no digit first
+            env: "A B" is not a name of a variable: letters, digits and underscores, no digit first
+            env: "A=B" is not a name of a variable: letters, digits and underscores, no digit first
+            env: "A\0" is not a name of a variable: letters, digits and underscores, no digit first
+            env: "A" has a value with a zero byte
+            env: "A" and its value are longer than 131072 bytes
+            env: the environment has more than 1000 variables or 524288 bytes
+            env: the environment has more than 1000 variables or 524288 bytes
         "#]],
     );
     let allowed = |it: &mut wire::JobOverrides| {
@@ -212,7 +212,7 @@ fn values_of_secrets_come_with_the_request_and_never_into_the_job() {
     let mut both = with("B", "hunter2");
     both.overrides.as_mut().unwrap().env = [("B".to_owned(), "plain".to_owned())].into();
     let error = build(both, &Identity::unverified("ada")).unwrap_err().to_string();
-    assert!(error.contains("job.config.yaml:1") && error.contains("(--env)"), "{error}");
+    assert!(error.contains("job.config.yaml:1") && error.contains("(env)"), "{error}");
 }
 
 #[test]
@@ -231,16 +231,16 @@ fn params_that_are_no_object_are_refused() {
             |it| it.params_json = Some(format!("{{\"a\": \"{}\"}}", "x".repeat(1 << 20))),
         ],
         &expect![[r#"
-            --params: "[1]" is not a JSON object
-            --params: "5" is not a JSON object
-            --params: "params.json" is not a JSON object
-            --params: "" is not a JSON object
-            --params: are not a JSON object: trailing comma at line 1 column 9
-            --params: are not a JSON object: expected value at line 1 column 7
-            --params: are not a JSON object: trailing characters at line 1 column 10
-            --params: are nested more than 64 deep
-            --params: are not a JSON object: EOF while parsing a list at line 1 column 500006
-            --params: are longer than 1048576 bytes; put them into a file
+            params: "[1]" is not a JSON object
+            params: "5" is not a JSON object
+            params: "params.json" is not a JSON object
+            params: "" is not a JSON object
+            params: are not a JSON object: trailing comma at line 1 column 9
+            params: are not a JSON object: expected value at line 1 column 7
+            params: are not a JSON object: trailing characters at line 1 column 10
+            params: are nested more than 64 deep
+            params: are not a JSON object: EOF while parsing a list at line 1 column 500006
+            params: are longer than 1048576 bytes; put them into a file
         "#]],
     );
     refused(

@@ -49,16 +49,16 @@ fn what_is_no_time_limit_is_refused_with_what_was_given() {
             |it| it.time_limit = Some("\u{1b}[31mred".into()),
         ],
         &expect![[r#"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "0s"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "-5m"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "nan"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "1:30:00"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "0.0001"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "3651d"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "99999999999999999999"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "1e9"
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: ""
-            --time-limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "\u{1b}[31mred"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "0s"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "-5m"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "nan"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "1:30:00"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "0.0001"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "3651d"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "99999999999999999999"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "1e9"
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: ""
+            time_limit: Invalid time limit. Please provide a length of time greater than zero and up to 3650d, such as 90s, 30m, 1h30m or 2d; a number alone is seconds. Given: "\u{1b}[31mred"
         "#]],
     );
 }

@@ -102,16 +102,16 @@ fn numbers_that_are_none_are_refused_on_the_command_line_too() {
             |it| it.cpus = Some(String::new()),
         ],
         &expect![[r#"
-            --num-gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "-1"
-            --num-gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "1.5"
-            --num-gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: " 1"
-            --num-gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "999999999999999999999999999999999999999999999999999999999999"…
-            --num-gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "\u{1b}[31mred"
-            --ram: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "0"
-            --ram: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "nan"
-            --ram: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "infinity"
-            --shm: Invalid shared memory quantity. Please provide a quantity of shared memory in GB greater than zero. Given: "x"
-            --cpus: Invalid CPU quantity. Please provide a CPU quantity greater than zero. Given: ""
+            num_gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "-1"
+            num_gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "1.5"
+            num_gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: " 1"
+            num_gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "999999999999999999999999999999999999999999999999999999999999"…
+            num_gpus: Invalid GPU quantity. Please provide a non-negative integer GPU quantity. Given: "\u{1b}[31mred"
+            ram_gb: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "0"
+            ram_gb: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "nan"
+            ram_gb: Invalid RAM quantity. Please provide a RAM quantity greater than zero. Given: "infinity"
+            shm_gb: Invalid shared memory quantity. Please provide a quantity of shared memory in GB greater than zero. Given: "x"
+            cpus: Invalid CPU quantity. Please provide a CPU quantity greater than zero. Given: ""
         "#]],
     );
 }
