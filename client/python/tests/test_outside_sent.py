@@ -114,6 +114,17 @@ def test_what_could_not_be_sent_is_sent_later(outside: Outside, cluster: Cluster
     assert (again.returncode, again.stdout) == (0, "")
 
 
+def test_a_run_whose_files_are_damaged_keeps_no_other_from_being_sent(outside: Outside) -> None:
+    for name, text in (("damaged", "{"), ("whole", "{}")):
+        run = outside.home / "runs" / name
+        run.mkdir(parents=True)
+        (run / "run.json").write_text(text)
+    sent = outside.run("-m", "foundations", "sync")
+    assert sent.returncode == 126
+    assert "damaged: its files are not as they were written: JSONDecodeError" in sent.stderr
+    assert "whole: no Atlas master answers" in sent.stderr
+
+
 def holder(path: Path) -> int | None:
     """Which process holds a lock."""
     inode = path.stat().st_ino

@@ -29,6 +29,9 @@ def sync() -> int:
         except (AtlasError, OSError) as error:
             sys.stderr.write("foundations: %s: %s\n" % (name, error))
             code = 126
+        except (ValueError, KeyError) as error:
+            sys.stderr.write("foundations: %s: its files are not as they were written: %r\n" % (name, error))
+            code = 126
         else:
             sys.stdout.write(name + "\n")
     return code
@@ -38,7 +41,8 @@ def _goes_on(folder: str) -> bool:
     """Its helper is gone, and its script is not."""
     with open(os.path.join(folder, "run.json"), encoding="utf-8") as file:
         run = json.load(file)
-    return bool(run["birth"] != _process.UNKNOWN and _process.birth_of(run["process"]) == run["birth"])
+    birth = run.get("birth", _process.UNKNOWN)  # of an SDK that did not say it
+    return bool(birth != _process.UNKNOWN and _process.birth_of(run["process"]) == birth)
 
 
 def _unsent() -> list[str]:
