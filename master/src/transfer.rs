@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use atlas_core::cluster::Ended;
-use atlas_core::job::{Archive, End, JobState};
+use atlas_core::job::{Archive, End, JobState, Removal, Remover};
 use atlas_core::run::{Labels, Unfit};
 use atlas_core::spec::{Digest, is_secret_name};
 use atlas_core::{
@@ -14,6 +14,7 @@ use atlas_core::{
 use atlas_runtime::clock::Wall;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::WRITTEN;
 use crate::store::StoredJob;
 use crate::submission::{Invalid, brought};
 
@@ -44,6 +45,9 @@ pub struct Exported {
     node: Option<NodeName>,
     image_digest: Option<String>,
     archive: Archive,
+    /// What it wrote was removed, and came along only if it was exported before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removed: Option<Removal>,
     /// In points.parquet.
     points: u64,
     pub spec: JobSpec,
@@ -70,6 +74,7 @@ impl Exported {
             node,
             image_digest: image.clone(),
             archive,
+            removed: job.status.state.removal().cloned(),
             points: run.points(),
             spec: without_secrets(&job.spec),
             // Where its points lie is another place in each cluster.
@@ -144,7 +149,12 @@ impl Exported {
             Archive::Incomplete { reason } => reason.as_str(),
             Archive::Complete | Archive::BundleOnly => "",
         };
+        let remover = match self.removed.as_ref().map(|it| &it.by) {
+            Some(Remover::User(by) | Remover::Retention(by)) => by.as_str(),
+            None => "",
+        };
         for (field, text) in [
+            ("removed.by", remover),
             ("end.cause", cause),
             ("end.detail", detail),
             ("archive", reason),
@@ -178,11 +188,13 @@ impl Exported {
         fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
     }
 
-    /// As the cluster takes it, brought by this user; and its run.
-    pub fn into_parts(self, by: String) -> (Arc<JobSpec>, Box<Ended>, Run) {
+    /// As the cluster takes it, brought by this user with these folders; and its run.
+    pub fn into_parts(self, by: String, came: &[String]) -> (Arc<JobSpec>, Box<Ended>, Run) {
         let Self { submitted, end, attempt, lost, node, image_digest: image, archive, .. } = self;
         let from = self.cluster;
-        let ended = Ended { submitted, attempt, lost, image, end, node, archive, from, by };
+        let removed = self.removed.filter(|_| !came.iter().any(|it| WRITTEN.contains(&&**it)));
+        let ended =
+            Ended { submitted, attempt, lost, image, end, node, archive, removed, from, by };
         (Arc::new(self.spec), Box::new(ended), self.run)
     }
 }

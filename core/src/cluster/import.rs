@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::jobs::Left;
 use super::{Cluster, Rejection, Step};
 use crate::id::{Attempt, ClusterId, JobId, NodeName};
-use crate::job::{Archive, End, Imported, JobState, JobStatus};
+use crate::job::{Archive, End, Imported, JobState, JobStatus, Removal, Written};
 use crate::record::Record;
 use crate::run::Run;
 use crate::spec::JobSpec;
@@ -24,6 +24,8 @@ pub struct Ended {
     pub end: End,
     pub node: Option<NodeName>,
     pub archive: Archive,
+    /// Of what it wrote.
+    pub removed: Option<Removal>,
     /// Where it ran.
     pub from: ClusterId,
     /// Who brings it here.
@@ -47,8 +49,10 @@ impl Cluster {
         if is_here {
             return Err(Rejection::IdTaken(id));
         }
-        let Ended { submitted, attempt, lost, image, end, node, archive, from, by } = ended;
-        let state = JobState::done(end, node, archive);
+        let Ended { submitted, attempt, lost, image, end, node, archive, removed, from, by } =
+            ended;
+        let written = removed.map_or(Written::Kept, Written::Removed);
+        let state = JobState::Done { end, node, archive, written };
         let imported = Some(Box::new(Imported { from, at: now.wall, by }));
         let new = self.next_status(now, state);
         let status = JobStatus { submitted, attempt, lost, image, imported, ..new };

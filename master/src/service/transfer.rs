@@ -136,11 +136,11 @@ impl Service {
             return Ok(true);
         }
         let Incoming { json: _, git_diff, folders, only_check: _ } = incoming;
+        let (spec, ended, run) = exported.into_parts(by, &folders);
         self.tidy_import(id, folders, git_diff.is_some()).await?;
         if let Some(text) = git_diff {
             self.keep_changes(&[id], text).await?;
         }
-        let (spec, ended, run) = exported.into_parts(by);
         let run = self.tracker.adopt(id, run).await.map_err(of_points)?.into();
         self.reactor.settle(Input::Import { id, spec, ended, run }).await?;
         Ok(false)

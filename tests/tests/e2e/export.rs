@@ -87,6 +87,7 @@ fn jobs_are_the_same_in_another_cluster_and_in_what_that_one_exports() {
     let from = Cluster::start(Settings { executor: "process", ..Settings::default() });
     let full = done(&from, &["--tag", "given=1"], &["main.py"]);
     let failed = done(&from, &["--env", "MY_TOKEN=hidden"], &["fails.py"]);
+    from.atlas(&["delete", "job", "--outputs-only", "--yes", "scheduler", &failed]).exits(0);
     outside(&from);
     from.atlas(&["tag", &full, "best=yes", "--remove", "given"]).exits(0);
     from.atlas(&["rename", &full, "the one"]).exits(0);
@@ -110,6 +111,8 @@ fn jobs_are_the_same_in_another_cluster_and_in_what_that_one_exports() {
     for words in ["completed (done)", "imported   from cluster", "the one", "best=yes", "10.2 kB"] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    assert!(to.atlas(&["show", &failed]).exits(0).stdout.contains("removed on "));
+    to.atlas(&["ls", &failed, "outputs"]).exits(1).says("was removed on");
     let log = to.command(&["get", "logs", "scheduler", &full]).output().unwrap().stdout;
     assert!(log.ends_with(b"odd \xff\x00\x1b[2J bytes without an end"));
     let differs = to.json(&["diff", &full, &failed]);

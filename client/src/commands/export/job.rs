@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use atlas_core::JobId;
 use atlas_proto::wire;
+use atlas_runtime::process::remove_all;
 
 use crate::commands::get_job::Fetch;
 use crate::connect::Master;
@@ -25,6 +27,9 @@ pub async fn fetch(master: &Master, layout: &Layout, id: JobId, say: Say) -> Res
     }
     let name = id.to_string();
     let files = folder.join("files");
+    if !of_itself.exists() {
+        forget(&files, &kept)?;
+    }
     for source in &kept {
         let fetch = Fetch { master, id: &name, source, into: &files, say };
         fetch.all().await?;
@@ -40,6 +45,21 @@ pub async fn fetch(master: &Master, layout: &Layout, id: JobId, say: Say) -> Res
     write_json(&folder.join("files.json"), &manifest)?;
     write_text(&of_itself, &job_json)?;
     Ok(true)
+}
+
+/// Removes what an export that was cut has left of what the job has lost since.
+fn forget(files: &Path, kept: &[String]) -> Result<(), Error> {
+    let there = match fs::read_dir(files) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        there => there.map_err(Wrong::read(files))?,
+    };
+    for entry in there {
+        let path = entry.map_err(Wrong::read(files))?.path();
+        if !kept.iter().any(|it| path.ends_with(it)) {
+            remove_all(&path).map_err(io::Error::other).map_err(Wrong::write(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what an export that was cut has left half-written.

@@ -26,6 +26,7 @@ fn ended() -> Box<Ended> {
         end,
         node: Some("a".parse().unwrap()),
         archive: Archive::Complete,
+        removed: None,
         from: "45540b52-ffe2-44ab-9838-db467d3499c0".parse().unwrap(),
         by: "eve".into(),
     })

@@ -54,8 +54,12 @@ fn bring_points(from: &World, of: &Holder, to: &World) {
 }
 
 async fn import(world: &World, json: &Value) -> Result<bool, Error> {
+    import_with(world, json, &["series"]).await
+}
+
+async fn import_with(world: &World, json: &Value, folders: &[&str]) -> Result<bool, Error> {
     let who = Identity::unverified("eve");
-    let folders = vec!["series".to_owned()];
+    let folders = folders.iter().map(|it| (*it).to_owned()).collect();
     let json = json.to_string();
     let incoming = Incoming { json, git_diff: None, folders, only_check: false };
     world.service.import(&who, incoming).await
@@ -88,6 +92,19 @@ async fn a_job_of_another_cluster_is_as_it_was_there_and_comes_once() {
     differs["status"] = "failed".into();
     let refused = import(&next, &differs).await;
     assert!(matches!(refused, Err(Error::ImportDiffers { field: "end", .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_was_removed_is_said_here_too_unless_it_comes() {
+    let (from, of, mut json) = exported().await;
+    json["removed"] = json!({ "by": { "user": "ada" }, "at": 7, "bytes": 3 });
+    for (folders, is_removed) in [(&["series"][..], true), (&["series", "outputs"], false)] {
+        let to = other(&from, &of).await;
+        assert!(!import_with(&to, &json, folders).await.unwrap());
+        let job = to.service.find(&of.job.to_string()).await.unwrap();
+        assert_eq!(job.status.state.removal().is_some(), is_removed);
+        assert!(import_with(&to, &json, folders).await.unwrap(), "it is another job");
+    }
 }
 
 #[tokio::test]
