@@ -171,13 +171,15 @@ impl Deletion<'_> {
         let found: Vec<JobView> = found.jobs.into_iter().map(JobView::from).collect();
         let (done, live): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| it.phase == "done");
         if !live.is_empty() {
-            say.info(format_args!("{} jobs have not ended and are kept.", live.len()));
+            let some = output::counted(live.len(), "job has", "jobs have");
+            say.info(format_args!("{some} not ended and nothing of it is removed."));
         }
         let gone = |it: &JobView| it.removal.as_ref().is_some_and(|it| !it.goes_on);
         let (gone, done): (Vec<_>, Vec<_>) =
             done.into_iter().partition(|it| part == Part::Outputs && gone(it));
         if !gone.is_empty() {
-            say.info(format_args!("What {} jobs wrote was removed before.", gone.len()));
+            let some = output::counted(gone.len(), "job", "jobs");
+            say.info(format_args!("What {some} wrote was removed before."));
         }
         if done.is_empty() {
             say.info("No finished job is found by this filter.");
@@ -194,7 +196,7 @@ impl Deletion<'_> {
             say.info("All of them were kept.");
             return Ok(Exit::SUCCESS);
         }
-        let mut deleted = 0;
+        let mut deleted = 0_usize;
         let ids: Vec<String> = done.into_iter().map(|it| it.id).collect();
         let exit = for_each(&ids, say, async |id: &str| {
             self.delete(id).await?;
@@ -202,10 +204,11 @@ impl Deletion<'_> {
             Ok(())
         })
         .await;
+        let deleted = output::counted(deleted, "job", "jobs");
         match part {
-            Part::Whole => say.info(format_args!("{deleted} jobs successfully deleted.")),
+            Part::Whole => say.info(format_args!("{deleted} successfully deleted.")),
             Part::Outputs => {
-                say.info(format_args!("What {deleted} jobs wrote was successfully deleted."));
+                say.info(format_args!("What {deleted} wrote was successfully deleted."));
             }
         }
         Ok(exit)
@@ -219,17 +222,18 @@ impl Part {
         let users: BTreeSet<&str> = jobs.iter().map(|it| it.user.as_str()).collect();
         let projects: BTreeSet<&str> = jobs.iter().map(|it| it.project.as_str()).collect();
         let (users, projects) = (few(&users, "users"), few(&projects, "projects"));
-        let (many, bytes) = (jobs.len(), self.bytes(occupied));
+        let many = output::counted(jobs.len(), "job", "jobs");
+        let bytes = self.bytes(occupied);
         match self {
             Self::Whole => {
                 format!(
-                    "{many} jobs ({failed} failed) of {users} in {projects}, with {bytes} of files and logs"
+                    "{many} ({failed} failed) of {users} in {projects}, with {bytes} of files and logs"
                 )
             }
             Self::Outputs => {
                 let kept = kept(&jobs.iter().collect::<Vec<_>>());
                 format!(
-                    "what {many} jobs ({failed} failed{kept}) of {users} in {projects} wrote, {bytes}"
+                    "what {many} ({failed} failed{kept}) of {users} in {projects} wrote, {bytes}"
                 )
             }
         }

@@ -190,7 +190,8 @@ async fn retention(args: RetentionArgs, say: Say) -> Result<Exit, Error> {
         let occupied = UsageView::from(master.usage(wanted).await?).total;
         let at_least = if occupied.unmeasured > 0 { "at least " } else { "" };
         let bytes = output::bytes(occupied.written());
-        let what = format!("what {jobs} jobs of project {project} wrote, {at_least}{bytes}");
+        let jobs = output::counted(jobs, "job", "jobs");
+        let what = format!("what {jobs} of project {project} wrote, {at_least}{bytes}");
         let question = format!("Delete {what}, from {} now, and later ones in time?", master.url());
         if !say.agreed(yes, question).map_err(Error::io("read the answer"))? {
             say.info(format_args!("The retention of project {project} stays as it was."));

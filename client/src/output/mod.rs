@@ -139,7 +139,11 @@ fn terminal_width() -> Option<usize> {
 }
 
 /// `1 job`, `3 jobs`: a number with what stands behind it, for one and for any other number.
-pub fn counted<N: From<u8> + PartialEq + Display>(number: N, one: &str, others: &str) -> String {
+pub fn counted<N: Copy + From<u8> + PartialEq + Display>(
+    number: N,
+    one: &str,
+    others: &str,
+) -> String {
     let words = if number == N::from(1) { one } else { others };
     format!("{number} {words}")
 }

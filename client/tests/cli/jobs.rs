@@ -192,7 +192,7 @@ async fn what_a_filter_finds_is_deleted_together_and_what_has_not_ended_is_kept(
     let asked = master.state().usage_requests.last().cloned().unwrap();
     assert_eq!((&*asked.filter, asked.ended), ("user=ada", true));
     let run = user.atlas(&[&delete[..], &["--yes"]].concat()).await.exits(0);
-    run.says("1 jobs have not ended and are kept.");
+    run.says("1 job has not ended and nothing of it is removed.");
     run.says("2 jobs successfully deleted.");
     assert_eq!(master.state().deleted, IDS[..2]);
     assert!(master.state().list_requests.iter().all(|it| it.filter == "user=ada"));
@@ -236,8 +236,8 @@ async fn what_jobs_wrote_is_deleted_alone() {
     let run = user.atlas(&[&delete[..], &["1111"]].concat()).await.exits(0);
     run.says("wrote was removed on 1970-01-01T00:00:00.000Z by bob, 2.0 kB.");
     let run = user.atlas(&filter).await.exits(0);
-    run.says("What 1 jobs wrote was removed before.");
-    run.says("What 1 jobs wrote was successfully deleted.");
+    run.says("What 1 job wrote was removed before.");
+    run.says("What 1 job wrote was successfully deleted.");
     assert_eq!(master.state().emptied, IDS[..2]);
     assert!(master.state().deleted.is_empty());
 }

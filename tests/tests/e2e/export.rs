@@ -153,7 +153,7 @@ fn an_export_that_was_changed_is_refused_by_the_name_of_the_file() {
     let folder = from.path("one");
     let shown = folder.to_str().unwrap();
     from.atlas(&["export", "mnist", shown]).exits(0);
-    from.atlas(&["import", shown]).exits(0).says("1 were there");
+    from.atlas(&["import", shown]).exits(0).says("1 was there");
     // As if it had been cut within a file.
     let half =
         folder.join("jobs").join(&failed).join("files/log/.0123456789abcdef0123456789abcdef.part");

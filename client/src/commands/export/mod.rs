@@ -12,6 +12,7 @@ use atlas_runtime::clock::Wall;
 use crate::connect::Master;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::output::counted;
 use crate::say::Say;
 use crate::target::Target;
 use crate::transfer::{self, About, FORMAT, Layout, Note, Project};
@@ -137,10 +138,14 @@ impl Done {
         for job in unfinished {
             say.warn(format_args!("Job {job} has not ended and was left out."));
         }
-        let known = if *known > 0 { format!(" {known} were there.") } else { String::new() };
+        let known = if *known > 0 {
+            format!(" {} there.", counted(*known, "was", "were"))
+        } else {
+            String::new()
+        };
         say.info(format_args!(
             "Wrote {} of project {project} into {}.{known}",
-            if *written == 1 { "1 job".into() } else { format!("{written} jobs") },
+            counted(*written, "job", "jobs"),
             layout.root().display()
         ));
     }

@@ -9,6 +9,7 @@ use atlas_proto::wire;
 use crate::connect::Master;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::output::counted;
 use crate::say::Say;
 use crate::target::Target;
 use crate::transfer::{About, Layout, Project};
@@ -60,11 +61,15 @@ pub async fn run(args: Args, say: Say) -> Result<Exit, Error> {
     if !project(&master, about, dry_run).await? {
         say.warn(format_args!("Something else is written of project {name} here, and stays."));
     }
-    let known = if known > 0 { format!(" {known} were there.") } else { String::new() };
+    let known = if known > 0 {
+        format!(" {} there.", counted(known, "was", "were"))
+    } else {
+        String::new()
+    };
     say.info(format_args!(
         "{} {} of project {name}.{known}",
         if dry_run { "Would bring" } else { "Brought" },
-        if brought == 1 { "1 job".into() } else { format!("{brought} jobs") },
+        counted(brought, "job", "jobs"),
     ));
     Ok(exit)
 }
