@@ -21,7 +21,7 @@ fn what_the_command_line_names_wrongly_is_refused_before_anything_is_sent() {
     for (args, words) in [
         (
             vec!["nowhere", dir, "main.py"],
-            vec!["'nowhere'", "known: scheduler", "atlas info --env"],
+            vec!["'nowhere'", "known are scheduler", "atlas info --env"],
         ),
         (vec!["schedule", dir, "main.py"], vec!["did you mean 'scheduler'?"]),
         (vec!["scheduler", missing.to_str().unwrap(), "main.py"], vec!["not/there does not exist"]),
