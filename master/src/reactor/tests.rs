@@ -98,6 +98,13 @@ impl Store for Door {
     fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, store::Error>> {
         self.store.run(id)
     }
+    fn runs_of<'a>(
+        &'a self,
+        ids: &'a [JobId],
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Run>>>, store::Error>> {
+        self.store.runs_of(ids, most)
+    }
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, store::Error>> {
         self.store.runs(page)
     }

@@ -17,6 +17,9 @@ use crate::store::StoredJob;
 /// of a run.
 const PAGE: u64 = 16 << 20;
 
+/// Bytes of runs that are read from the store together.
+const AT_ONCE: usize = 4 << 20;
+
 /// A part of a listing; the newest first where nothing else was asked for.
 pub struct RunPage {
     pub runs: Vec<ToldRun>,
@@ -86,16 +89,19 @@ impl Service {
         told: &mut HashMap<JobId, Arc<Run>>,
     ) -> Result<usize, Error> {
         let mut weight = 0_u64;
-        for (at, id) in ids.iter().enumerate() {
-            if told.contains_key(id) {
-                continue;
+        let (places, wanted): (Vec<usize>, Vec<JobId>) =
+            ids.iter().enumerate().filter(|(_, id)| !told.contains_key(id)).unzip();
+        let mut read = 0;
+        while read < wanted.len() {
+            for run in self.store.runs_of(&wanted[read..], AT_ONCE).await? {
+                let (at, run) = (places[read], run.unwrap_or_default());
+                weight = weight.saturating_add(run.weight.max(1));
+                if weight > most && at > 0 {
+                    return Ok(at);
+                }
+                told.insert(wanted[read], run);
+                read += 1;
             }
-            let run = self.store.run(*id).await?.unwrap_or_default();
-            weight = weight.saturating_add(run.weight.max(1));
-            if weight > most && at > 0 {
-                return Ok(at);
-            }
-            told.insert(*id, run);
         }
         Ok(ids.len())
     }

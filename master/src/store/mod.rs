@@ -65,6 +65,13 @@ pub trait Store: Send + Sync + 'static {
     /// What a job told of itself; `None` = nothing yet, or there is no such job.
     fn run(&self, id: JobId) -> BoxFuture<'_, Result<Option<Arc<Run>>, Error>>;
 
+    /// The same of the first of these jobs: of as many as have no more bytes than that together, and of one at least.
+    fn runs_of<'a>(
+        &'a self,
+        ids: &'a [JobId],
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Run>>>, Error>>;
+
     /// All runs, those of the newest jobs first.
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>>;
 

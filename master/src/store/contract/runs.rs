@@ -28,6 +28,12 @@ pub async fn a_run_stays_with_its_job(place: Place) {
     assert_eq!(weights(&leader, 2).await, [4, 7]);
     leader.commit([queued(6), told(6, 6)]).await;
     assert_eq!(weights(&leader, 2).await, [6, 4, 7]);
+    let (asked, all) = ([6, 2, 1, 9, 4].map(id), [Some(6), None, Some(7), None, Some(4)]);
+    for (most, expected) in [(usize::MAX, &all[..]), (0, &all[..1])] {
+        let runs = leader.store.runs_of(&asked, most).await.unwrap();
+        let weights: Vec<_> = runs.iter().map(|it| it.as_ref().map(|it| it.weight)).collect();
+        assert_eq!(weights, expected, "at most {most} bytes");
+    }
     let Record::RunChanged { run, .. } = told(4, 4) else { unreachable!("it is one") };
     assert_eq!(place().run(id(4)).await.unwrap(), Some(run), "another reader sees it whole");
 }

@@ -119,6 +119,15 @@ impl Store for Embedded {
         self.readers.read("look a run up", move |from| read::run(from, id)).boxed()
     }
 
+    fn runs_of<'a>(
+        &'a self,
+        ids: &'a [JobId],
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Run>>>, Error>> {
+        let ids = ids.to_owned();
+        self.readers.read("look runs up", move |from| read::runs_of(from, &ids, most)).boxed()
+    }
+
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>> {
         let page = *page;
         self.readers.read("list runs", move |from| read::runs(from, page)).boxed()

@@ -186,6 +186,14 @@ impl Store for Redis {
         read::run(&self.link, id).boxed()
     }
 
+    fn runs_of<'a>(
+        &'a self,
+        ids: &'a [JobId],
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Run>>>, Error>> {
+        read::runs_of(&self.link, ids, most).boxed()
+    }
+
     fn runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Vec<StoredRun>, Error>> {
         read::runs(&self.link, *page).boxed()
     }

@@ -146,6 +146,37 @@ pub async fn run(link: &Link, id: JobId) -> Result<Option<Arc<Run>>, Error> {
     text.map(|it| decode_run(id, &it)).transpose()
 }
 
+/// How long they are is asked first, so that never much more travels than was asked for.
+pub async fn runs_of(
+    link: &Link,
+    ids: &[JobId],
+    most: usize,
+) -> Result<Vec<Option<Arc<Run>>>, Error> {
+    let failed = |error| link.failed("look runs up", error);
+    let ids = &ids[..ids.len().min(BATCH)];
+    let key = |id: &JobId| format!("{}{id}", keys::JOB);
+    let mut asked = Pipeline::new();
+    for id in ids {
+        asked.cmd("HSTRLEN").arg(key(id)).arg("run");
+    }
+    let lengths: Vec<usize> = asked.query_async(&mut link.connection()).await.map_err(failed)?;
+    let mut bytes = 0_usize;
+    let fits = |it: &&usize| {
+        bytes = bytes.saturating_add(**it);
+        bytes <= most
+    };
+    let fit = lengths.iter().take_while(fits).count().max(1);
+    let mut asked = Pipeline::new();
+    for id in ids.iter().take(fit) {
+        asked.hget(key(id), "run");
+    }
+    let texts: Vec<Option<String>> =
+        asked.query_async(&mut link.connection()).await.map_err(failed)?;
+    let read =
+        |(id, text): (&JobId, Option<String>)| text.map(|it| decode_run(*id, &it)).transpose();
+    ids.iter().zip(texts).map(read).collect()
+}
+
 /// Of all jobs from the newest on those that told something.
 pub async fn runs(link: &Link, page: Page) -> Result<Vec<StoredRun>, Error> {
     let mut walk = Walk::new(link, page, "list runs");
