@@ -10,6 +10,7 @@ use atlas_runtime::clock::Wall;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::git::Git;
 use super::removal::Removal;
 use super::{short, status};
 use crate::output::{Cell, Column, Row};
@@ -101,23 +102,6 @@ pub struct Imported {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Git {
-    pub commit: String,
-    pub branch: Option<String>,
-    pub dirty: bool,
-    pub diff: Option<GitDiff>,
-}
-
-/// Of the job's file `git.diff`.
-#[derive(Debug, Serialize)]
-pub struct GitDiff {
-    pub sha256: String,
-    /// Files that it shows or names.
-    pub files: u64,
-    pub bytes: u64,
-}
-
-#[derive(Debug, Serialize)]
 pub struct Bundle {
     pub id: String,
     pub tar_bytes: u64,
@@ -199,46 +183,6 @@ impl From<wire::Volume> for Volume {
         let wire::Volume { host, bind, read_only } = volume;
         Self { host, bind, read_only }
     }
-}
-
-impl From<wire::Git> for Git {
-    fn from(git: wire::Git) -> Self {
-        let wire::Git { commit, branch, dirty, diff } = git;
-        Self { commit, branch: text(branch), dirty, diff: diff.map(Into::into) }
-    }
-}
-
-impl From<wire::GitDiff> for GitDiff {
-    fn from(diff: wire::GitDiff) -> Self {
-        let wire::GitDiff { sha256, files, bytes } = diff;
-        Self { sha256, files, bytes }
-    }
-}
-
-impl fmt::Display for Git {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.commit)?;
-        if let Some(branch) = &self.branch {
-            write!(f, " on {branch}")?;
-        }
-        f.write_str(if self.dirty { ", changed since" } else { "" })?;
-        match &self.diff {
-            None => Ok(()),
-            Some(GitDiff { files, .. }) => write!(f, ": {}, see git.diff", of_files(*files)),
-        }
-    }
-}
-
-/// As it is compared: two of as many files may still not be the same.
-impl fmt::Display for GitDiff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sha256, files, .. } = self;
-        write!(f, "{} ({})", of_files(*files), short(sha256))
-    }
-}
-
-fn of_files(files: u64) -> String {
-    crate::output::counted(files, "file", "files")
 }
 
 impl From<wire::Bundle> for Bundle {

@@ -1,6 +1,7 @@
 //! Jobs, nodes and files as listings show them. The JSON is a promise: keys are added, never renamed or removed.
 
 mod file;
+mod git;
 mod job;
 mod node;
 mod project;
